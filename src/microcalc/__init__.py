@@ -1,0 +1,1 @@
+"""Tells normal breast tissue from clusters of microcalcifications in mammograms."""

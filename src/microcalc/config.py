@@ -1,0 +1,110 @@
+"""The settings of a study: one tree of frozen dataclasses, made at the edge and passed down."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from microcalc.errors import RequestError
+
+WaveletName = Literal["none", "sym3", "haar"]
+WaveletBackend = Literal["pywavelets", "matlab"]
+InputScaling = Literal["unit", "centred"]
+
+
+@dataclass(frozen=True)
+class AugmentationSettings:
+    """How training patches are varied, on the fly; each range is symmetric about no change.
+
+    >>> AugmentationSettings().rotation_degrees
+    180.0
+    """
+
+    rotation_degrees: float = 180.0
+    shift_pixels: float = 3.0
+    flips: bool = True
+    largest_scale: float = 1.25
+    contrast: float = 0.2
+    brightness: float = 0.1
+    noise: float = 0.01
+
+
+@dataclass(frozen=True)
+class WaveletSettings:
+    """The wavelet filter of :func:`microcalc.transforms.wavelet.wavelet_filter`; ``name="none"`` leaves it out."""
+
+    name: WaveletName = "none"
+    threshold: float = 1.5
+    backend: WaveletBackend = "pywavelets"
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """The space of hyperparameters and how much of it is explored in each fold.
+
+    >>> SearchSettings().trials
+    7
+    """
+
+    dim: tuple[int, ...] = (15, 20, 25)
+    depth: tuple[int, ...] = (1, 3, 5)
+    dropout: tuple[float, ...] = (0.0, 0.05, 0.1)
+    searching_fraction: float = 0.25
+    patient: bool = False
+    epochs: int = 30
+
+    def __post_init__(self) -> None:
+        for name, values, smallest in (("dim", self.dim, 1), ("depth", self.depth, 1), ("dropout", self.dropout, 0.0)):
+            if not values or min(values) < smallest:
+                raise RequestError(f"--{name} takes values of at least {smallest}: got {list(values)}")
+        if max(self.dropout) > 0.8:
+            raise RequestError(f"--dropout takes rates up to 0.8: got {list(self.dropout)}")
+        if not 0 < self.searching_fraction <= 1:
+            raise RequestError(f"--searching-fraction must lie in (0, 1]: got {self.searching_fraction}")
+
+    @property
+    def trials(self) -> int:
+        """Number of combinations explored in each fold, at least one."""
+        space = len(set(self.dim)) * len(set(self.depth)) * len(set(self.dropout))
+        return max(1, round(self.searching_fraction * space))
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The training of one network: one-cycle learning rate, AdamW, batches of patches."""
+
+    epochs: int = 40
+    batch_size: int = 60
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    input_scaling: InputScaling = "centred"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Everything a study depends on besides the data.
+
+    >>> StudyConfig().folds
+    5
+    """
+
+    search: SearchSettings = field(default_factory=SearchSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    augmentation: AugmentationSettings | None = field(default_factory=AugmentationSettings)
+    wavelet: WaveletSettings = field(default_factory=WaveletSettings)
+    folds: int = 5
+    validation_fraction: float = 0.25
+    committee_fraction: float = 0.15
+    fast_execution: bool = False
+    gradcam: int = 6
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise RequestError(f"--folds must be at least 2: got {self.folds}")
+        if not 0 <= self.gradcam <= 25:
+            raise RequestError(f"--gradcam takes 0 to 25 patches: got {self.gradcam}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values, for ``config.json``."""
+        return asdict(self)

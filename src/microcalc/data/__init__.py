@@ -1,0 +1,1 @@
+"""Patches with their labels and groups, and where they come from."""

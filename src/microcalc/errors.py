@@ -1,0 +1,31 @@
+"""Every error that a user can meet: one line that says what is wrong, where, and what to do about it."""
+
+
+class MicrocalcError(Exception):
+    """Base of all errors meant for the user; the command line prints the message alone.
+
+    >>> raise RequestError("dim must be positive: got 0; give --dim 15 20 25")
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.RequestError: dim must be positive: got 0; give --dim 15 20 25
+    """
+
+    exit_code = 1
+
+
+class RequestError(MicrocalcError):
+    """The request itself is wrong: a bad option, a missing file, a run directory that cannot be used."""
+
+    exit_code = 2
+
+
+class ImageError(RequestError):
+    """One image file cannot be read, or is not what is needed."""
+
+
+class DataError(RequestError):
+    """A dataset cannot be found, fetched or trusted."""
+
+
+class FailedError(MicrocalcError):
+    """The request was right, yet the work could not be completed (full disk, vanished file)."""

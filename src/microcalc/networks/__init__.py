@@ -1,0 +1,1 @@
+"""The networks: the Keras hypermodel, its layers, the PyTorch committee."""

@@ -1,0 +1,1 @@
+"""Splits, the training loop, the search, the experts and the committee's weights."""

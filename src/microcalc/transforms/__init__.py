@@ -1,0 +1,1 @@
+"""Array in, array out: augmentation, wavelet filter."""

@@ -1,0 +1,18 @@
+"""Fixtures shared by all tests: the real data, where it is."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(os.environ.get("MICROCALC_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder that holds the INFN archive and the external patches."""
+    if not (SHARED_DATA / "DL_class_data.tar.gz").is_file():
+        pytest.skip(
+            f"the real data is not here: no DL_class_data.tar.gz in {SHARED_DATA}; set MICROCALC_DATA to its folder"
+        )
+    return SHARED_DATA
