@@ -1,0 +1,179 @@
+"""Probabilities that mean what they say, and the threshold at which they become decisions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from microcalc.assessment.metrics import Floats, checked
+from microcalc.errors import RequestError
+
+SMALLEST_PROBABILITY = 1e-7
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A line through the logits: calibrated = expit(slope * logit(probability) + intercept), slope above 0.
+
+    >>> Calibration(slope=1.0, intercept=0.0).apply([0.25, 0.75])
+    array([0.25, 0.75])
+    """
+
+    slope: float
+    intercept: float
+
+    def __post_init__(self) -> None:
+        if not (self.slope > 0 and np.isfinite([self.slope, self.intercept]).all()):
+            raise RequestError(
+                f"a calibration needs a slope above 0 and a finite intercept: got {self.slope} and {self.intercept}"
+            )
+
+    def apply(self, probabilities: npt.ArrayLike) -> Floats:
+        """Calibrated probabilities, of the same shape, in the same order (ties only nearer than 1e-7 to 0 and 1).
+
+        >>> Calibration(slope=0.5, intercept=0.0).apply([0.1, 0.5, 0.9]).round(2)
+        array([0.25, 0.5 , 0.75])
+        """
+        calibrated: Floats = expit(self.slope * _logits(probabilities) + self.intercept)
+        return calibrated
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Bins of a reliability diagram, each array (bins,): mean prediction, share of positives, number of patches."""
+
+    predicted: Floats
+    observed: Floats
+    counts: npt.NDArray[np.int64]
+
+
+def fit_calibration(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> Calibration:
+    """Platt scaling of the logits (Platt, Advances in Large Margin Classifiers, 1999), with his smoothed targets.
+
+    The logarithm of the slope has a standard normal prior, worth about one patch: the slope stays above 0, near 1
+    where a few patches say little, and finite where the classes are separated without error.
+
+    Args:
+        probabilities: (n,), in [0, 1], of patches that the model did not learn from.
+        labels: (n,), 1 where a cluster is present; both classes.
+
+    Raises:
+        RequestError: only one class is there, or see :func:`microcalc.assessment.metrics.checked`.
+
+    >>> overconfident = fit_calibration([0.02, 0.03, 0.98, 0.01, 0.99, 0.97, 0.02, 0.99], [0, 0, 0, 0, 1, 1, 1, 1])
+    >>> 0 < overconfident.slope < 1
+    True
+    """
+    truth, scores = checked(labels, probabilities)
+    positives, negatives = int(truth.sum()), int((~truth).sum())
+    if not positives or not negatives:
+        raise RequestError("a calibration needs patches of both classes: got one class only")
+    targets = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    logits = _logits(scores)
+
+    def objective(parameters: Floats) -> tuple[float, Floats]:
+        log_slope, intercept = parameters
+        slope = np.exp(log_slope)
+        lines = slope * logits + intercept
+        residuals = expit(lines) - targets
+        loss = np.sum(np.logaddexp(0.0, lines) - targets * lines) + log_slope**2 / 2
+        return float(loss), np.array([np.sum(residuals * logits) * slope + log_slope, residuals.sum()])
+
+    log_slope, intercept = minimize(objective, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-7, 7), (-30, 30)]).x
+    return Calibration(float(np.exp(log_slope)), float(intercept))
+
+
+def brier_score(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
+    """Mean squared difference of probability and label (Brier, Monthly Weather Review 78, 1950); 0 is best.
+
+    >>> brier_score([0, 1], [0.5, 0.5])
+    0.25
+    """
+    truth, scores = checked(labels, probabilities)
+    return float(np.mean((scores - truth) ** 2))
+
+
+def reliability_curve(labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = 10) -> Reliability:
+    """How often patches of about the same probability are positive, in bins that hold equally many patches.
+
+    Edges are quantiles of the probabilities, and equal probabilities share a bin: ties leave fewer, fuller bins.
+
+    Args:
+        labels: (n,), 1 where a cluster is present.
+        probabilities: (n,), in [0, 1].
+        bins: number of bins, at most.
+
+    Raises:
+        RequestError: see :func:`microcalc.assessment.metrics.checked`.
+
+    >>> reliability_curve([0, 1, 1, 1], [0.1, 0.3, 0.7, 0.9], bins=2)
+    Reliability(predicted=array([0.2, 0.8]), observed=array([0.5, 1. ]), counts=array([2, 2]))
+    """
+    truth, scores = checked(labels, probabilities)
+    edges = np.quantile(scores, np.linspace(0, 1, bins + 1)[1:-1])
+    _, members, counts = np.unique(np.searchsorted(edges, scores), return_inverse=True, return_counts=True)
+    return Reliability(np.bincount(members, scores) / counts, np.bincount(members, truth) / counts, counts)
+
+
+def expected_calibration_error(labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = 10) -> float:
+    """Mean distance of predicted and observed share, over the equal-mass bins of :func:`reliability_curve`; 0 is best.
+
+    Naeini, Cooper and Hauskrecht, AAAI 2015, defined it on bins of equal width; equal mass (Nixon et al., CVPR
+    Workshops 2019) keeps every bin filled where predictions gather at 0 and 1.
+
+    >>> expected_calibration_error([0, 1, 0, 1], [0.5, 0.5, 0.5, 0.5])
+    0.0
+    """
+    curve = reliability_curve(labels, probabilities, bins)
+    return float(np.average(np.abs(curve.predicted - curve.observed), weights=curve.counts))
+
+
+def choose_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike, sensitivity: float | None = None) -> float:
+    """The operating point, where a probability of at least the threshold is positive.
+
+    Args:
+        labels: (n,), 1 where a cluster is present; both classes.
+        probabilities: (n,), in [0, 1], of patches on which the threshold will not be judged.
+        sensitivity: None for the best balanced accuracy; of the gaps between neighbouring probabilities that reach it,
+            the middle of the widest. A number in (0, 1] for the largest threshold with at least this sensitivity.
+
+    Raises:
+        RequestError: only one class is there, ``sensitivity`` is out of range, or see
+            :func:`microcalc.assessment.metrics.checked`.
+
+    >>> choose_threshold([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.9])
+    0.4
+    >>> choose_threshold([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.9], sensitivity=0.95)
+    0.6
+    """
+    truth, scores = checked(labels, probabilities)
+    if truth.all() or not truth.any():
+        raise RequestError("a threshold is chosen on patches of both classes: got one class only")
+    if sensitivity is None:
+        return _best_balanced_threshold(truth, scores)
+    if not 0 < sensitivity <= 1:
+        raise RequestError(f"the sensitivity aimed at must lie in (0, 1]: got {sensitivity}")
+    # 0.95 of 20 is 19 positives, though 0.95 * 20 is a little more in floating point.
+    needed = int(np.ceil(round(sensitivity * truth.sum(), 9)))
+    return float(np.sort(scores[truth])[-needed])
+
+
+def _best_balanced_threshold(truth: npt.NDArray[np.bool_], scores: Floats) -> float:
+    """Middle of the widest gap between neighbouring probabilities (0 and 1 included) of best balanced accuracy."""
+    edges = np.unique(np.concatenate([scores, [0.0, 1.0]]))
+    positives, negatives = np.sort(scores[truth]), np.sort(scores[~truth])
+    missed = np.searchsorted(positives, edges) / positives.size
+    rejected = np.searchsorted(negatives, edges) / negatives.size
+    balanced = (1 - missed + rejected) / 2
+    gaps = np.diff(edges, prepend=0.0)
+    best = int(np.argmax(np.where(balanced >= balanced.max() - 1e-12, gaps, -1.0)))
+    lower, upper = edges[max(best - 1, 0)], edges[best]
+    return float(max((lower + upper) / 2, np.nextafter(lower, upper)))
+
+
+def _logits(probabilities: npt.ArrayLike) -> Floats:
+    values = np.asarray(probabilities, dtype=np.float64)
+    logits: Floats = logit(np.clip(values, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY))
+    return logits

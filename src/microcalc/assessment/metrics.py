@@ -1,0 +1,147 @@
+"""What a set of predictions is worth: area under the ROC curve, rates at a threshold, ROC curves over folds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import auc, roc_auc_score, roc_curve
+
+from microcalc.errors import RequestError
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class MeanRoc:
+    """Vertical average of the ROC curves of several folds (Fawcett, Pattern Recognition Letters 27, 2006).
+
+    Attributes:
+        false_positive_rate: (points,), the common grid from 0 to 1.
+        true_positive_rate: (points,), the mean over folds.
+        spread: (points,), the standard deviation over folds (n - 1 in the denominator; 0 for one fold).
+        auc_mean: mean of the folds' areas.
+        auc_spread: their standard deviation, likewise.
+        folds: number of folds averaged.
+    """
+
+    false_positive_rate: Floats
+    true_positive_rate: Floats
+    spread: Floats
+    auc_mean: float
+    auc_spread: float
+    folds: int
+
+
+def checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Labels, Floats]:
+    """Labels as booleans and probabilities as float64, both (n,), fit for every measure of this package.
+
+    Raises:
+        RequestError: there are none, their numbers differ, a label is not 0 or 1, or a probability is not in [0, 1].
+
+    >>> checked([0, 1], [0.25, 0.75])
+    (array([False,  True]), array([0.25, 0.75]))
+    """
+    truth, scores = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
+    if truth.ndim != 1 or truth.shape != scores.shape or not truth.size:
+        raise RequestError(f"one label and one probability a patch are needed: got {truth.shape} and {scores.shape}")
+    if not np.isin(truth, (0, 1)).all():
+        raise RequestError(f"labels must be 0 or 1: got {np.unique(truth)[:5].tolist()}")
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise RequestError("probabilities must be numbers from 0 to 1: got some that are not")
+    return truth.astype(bool), scores
+
+
+def assess(labels: npt.ArrayLike, probabilities: npt.ArrayLike, threshold: float = 0.5) -> dict[str, Any]:
+    """The figures of ``metrics.json`` for one set of patches; a probability of at least ``threshold`` is positive.
+
+    Args:
+        labels: (n,), 1 where a cluster is present.
+        probabilities: (n,), in [0, 1].
+        threshold: the operating point.
+
+    Returns:
+        ``n``, ``auc``, ``accuracy``, ``balanced_accuracy``, ``sensitivity``, ``specificity`` and ``confusion``
+        ``[[tn, fp], [fn, tp]]``; a figure that the classes at hand do not define is None.
+
+    Raises:
+        RequestError: see :func:`checked`.
+
+    >>> assess([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])["confusion"]
+    [[1, 1], [1, 1]]
+    >>> assess([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])["auc"]
+    0.75
+    """
+    truth, scores = checked(labels, probabilities)
+    decisions = scores >= threshold
+    tn, fp, fn, tp = np.bincount(2 * truth + decisions, minlength=4).tolist()
+    figures: dict[str, Any] = {
+        "n": truth.size,
+        "auc": None,
+        "accuracy": (tp + tn) / truth.size,
+        "balanced_accuracy": None,
+        "sensitivity": tp / (tp + fn) if tp + fn else None,
+        "specificity": tn / (tn + fp) if tn + fp else None,
+        "confusion": [[tn, fp], [fn, tp]],
+    }
+    if 0 < truth.sum() < truth.size:
+        figures["auc"] = float(roc_auc_score(truth, scores))
+        figures["balanced_accuracy"] = (figures["sensitivity"] + figures["specificity"]) / 2
+    return figures
+
+
+def roc(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """False and true positive rates, from (0, 0) to (1, 1), at every distinct probability.
+
+    Args:
+        labels: (n,), 1 where a cluster is present; both classes.
+        probabilities: (n,), in [0, 1].
+
+    Returns:
+        Two arrays of one length, both non-decreasing.
+
+    Raises:
+        RequestError: only one class is there, or see :func:`checked`.
+
+    >>> roc([0, 1, 0, 1], [0.1, 0.4, 0.6, 0.9])
+    (array([0. , 0. , 0.5, 0.5, 1. ]), array([0. , 0.5, 0.5, 1. , 1. ]))
+    """
+    truth, scores = checked(labels, probabilities)
+    if truth.all() or not truth.any():
+        raise RequestError("an ROC curve needs patches of both classes: got one class only")
+    false_positive_rate, true_positive_rate, _ = roc_curve(truth, scores, drop_intermediate=False)
+    return false_positive_rate, true_positive_rate
+
+
+def mean_roc(folds: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]], points: int = 101) -> MeanRoc:
+    """Mean of the folds' ROC curves, with the band of one standard deviation, on a common grid.
+
+    Args:
+        folds: labels (n,) and probabilities (n,) of each fold; n may differ.
+        points: number of false positive rates, evenly spaced from 0 to 1.
+
+    Raises:
+        RequestError: no fold, or a fold with one class only, which has no curve.
+
+    >>> mean = mean_roc([([0, 1], [0.2, 0.8]), ([0, 1], [0.8, 0.2])], points=3)
+    >>> mean.true_positive_rate, mean.auc_mean
+    (array([0. , 0.5, 1. ]), 0.5)
+    """
+    if not folds:
+        raise RequestError("a mean ROC curve needs at least one fold: got none")
+    grid = np.linspace(0.0, 1.0, points)
+    curves = [roc(labels, probabilities) for labels, probabilities in folds]
+    rates = np.stack([np.interp(grid, *curve) for curve in curves])
+    rates[:, 0] = 0.0
+    areas = np.array([auc(*curve) for curve in curves])
+    freedom = 1 if len(folds) > 1 else 0
+    return MeanRoc(
+        false_positive_rate=grid,
+        true_positive_rate=rates.mean(axis=0),
+        spread=rates.std(axis=0, ddof=freedom),
+        auc_mean=float(areas.mean()),
+        auc_spread=float(areas.std(ddof=freedom)),
+        folds=len(folds),
+    )
