@@ -1,0 +1,114 @@
+"""Pictures of an explanation: the patch, its heat map, and one over the other."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import ArrayLike, NDArray
+
+CLASS_NAMES = ("normal", "cluster")
+CLASS_COLOURS = ("#0072B2", "#D55E00")
+
+_HEAT = "inferno"
+_STRONGEST_COVER = 0.65
+
+
+def overlay(image: ArrayLike, heat: ArrayLike, probability: float, label: int | None = None, name: str = "") -> Figure:
+    """Draw a patch, its heat map and the one over the other, side by side.
+
+    The patch is stretched to its own darkest and brightest pixel, so that faint calcifications can be seen.
+
+    Args:
+        image: (h, w) in [0, 1].
+        heat: (h, w) in [0, 1].
+        probability: of a cluster, as the explained network or committee gives it.
+        label: 1 where a cluster is present, None where it is not known.
+        name: of the patch's file.
+
+    >>> len(overlay(np.eye(60), np.eye(60), probability=0.9, label=1, name="0312u1_1_1_1_5.png").axes)
+    4
+    """
+    image, heat = np.asarray(image), np.asarray(heat)
+    figure = Figure(figsize=(6.4, 2.55), layout="constrained", facecolor="white")
+    panels = figure.subplots(1, 3)
+    _show_stretched(panels[0], image)
+    panels[0].set_title("patch", fontsize=10)
+    scale = _show_heat(panels[1], heat)
+    panels[1].set_title("Grad-CAM", fontsize=10)
+    _show_stretched(panels[2], image)
+    _show_heat(panels[2], heat, covering=True)
+    panels[2].set_title("overlay", fontsize=10)
+    bar = figure.colorbar(scale, ax=panels, shrink=0.82, pad=0.015, ticks=[0, 0.5, 1])
+    bar.ax.tick_params(labelsize=8.5)
+    bar.set_label("share of the map's maximum", fontsize=8.5)
+    bar.outline.set_visible(False)
+    title = "   ".join(filter(None, [name, _describe(probability, label)]))
+    figure.suptitle(title, fontsize=11, fontweight="bold", parse_math=False)
+    return figure
+
+
+def contact_sheet(
+    images: ArrayLike,
+    maps: ArrayLike,
+    probabilities: ArrayLike,
+    labels: Sequence[int | None] | None = None,
+    names: Sequence[str] | None = None,
+) -> Figure:
+    """Draw many explanations on one sheet: each patch beside its overlay, four pairs a row.
+
+    Args:
+        images: (n, h, w) in [0, 1].
+        maps: (n, h, w) in [0, 1].
+        probabilities: (n,), of a cluster.
+        labels: n labels, None where one is not known.
+        names: n file names.
+
+    >>> len(contact_sheet(np.zeros((5, 60, 60)), np.zeros((5, 60, 60)), np.full(5, 0.5)).axes)
+    10
+    """
+    images, maps, probabilities = np.asarray(images), np.asarray(maps), np.asarray(probabilities)
+    labels = [None] * len(images) if labels is None else labels
+    names = [""] * len(images) if names is None else names
+    columns = min(4, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(3.2 * columns, 2.0 * rows), layout="constrained", facecolor="white")
+    cells = figure.subfigures(rows, columns, squeeze=False).ravel()[: len(images)]
+    explained = zip(cells, images, maps, probabilities, labels, names, strict=True)
+    for cell, image, heat, probability, label, name in explained:
+        left, right = cell.subplots(1, 2)
+        _show_stretched(left, image)
+        _show_stretched(right, image)
+        _show_heat(right, heat, covering=True)
+        title = "\n".join(filter(None, [name, _describe(probability, label)]))
+        cell.suptitle(title, fontsize=8.5, parse_math=False)
+    return figure
+
+
+def show_patch(axes: Axes, image: NDArray[Any], darkest: float = 0.0, brightest: float = 1.0) -> None:
+    """Show a patch in grey on axes without ticks or frame.
+
+    >>> show_patch(Figure().subplots(), np.zeros((60, 60)))
+    """
+    axes.imshow(image, cmap="gray", vmin=darkest, vmax=brightest, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def _show_stretched(axes: Axes, image: NDArray[Any]) -> None:
+    show_patch(axes, image, float(image.min()), float(image.max()))
+
+
+def _show_heat(axes: Axes, heat: NDArray[Any], covering: bool = False) -> AxesImage:
+    """Show a heat map, opaque, or the more so the hotter it is."""
+    opacity = _STRONGEST_COVER * heat if covering else None
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    return axes.imshow(heat, cmap=_HEAT, vmin=0, vmax=1, alpha=opacity, interpolation="nearest")
+
+
+def _describe(probability: float, label: int | None) -> str:
+    truth = "" if label is None else f"{CLASS_NAMES[label]}, "
+    return f"{truth}probability of a cluster {probability:.3f}"

@@ -1,0 +1,467 @@
+"""The figures of a study, each drawn from plain arrays and dicts, on one figure object and no global state.
+
+Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which colour-blind readers tell apart.
+Curves that share a panel also differ in dash, so that they survive a black-and-white printer.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from microcalc.assessment.calibration import reliability_curve
+from microcalc.assessment.metrics import assess, mean_roc, roc
+from microcalc.explain.overlay import CLASS_COLOURS, CLASS_NAMES, show_patch
+from microcalc.files import write_atomically
+
+BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
+GREY = "#6B6B6B"
+FOLD_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY)
+FOLD_DASHES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)))
+
+_INK = "#222222"
+_GRID = "#E4E4E4"
+_TITLE, _LABEL, _TICK = 11.5, 10.5, 9.5
+_ZOOM_ABOVE_AUC = 0.95
+
+Curves = Mapping[str, Any]
+Predictions = tuple[ArrayLike, ArrayLike]
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG at 150 dots an inch, atomically; the same figure always gives the same bytes.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save_figure(confusion_matrices([[[9, 1], [2, 8]]]), Path(folder, "confusion.png"))
+    ...     Path(folder, "confusion.png").read_bytes()[1:4]
+    b'PNG'
+    """
+    FigureCanvasAgg(figure)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=150, metadata={"Software": None})
+    write_atomically(path, content.getvalue())
+
+
+def random_patches(images: ArrayLike, labels: ArrayLike) -> Figure:
+    """Draw patches with their class, six a row.
+
+    Args:
+        images: (n, h, w) in [0, 1].
+        labels: (n,), 1 where a cluster is present.
+
+    >>> len(random_patches(np.zeros((7, 60, 60)), np.zeros(7, int)).axes)
+    7
+    """
+    labels = np.asarray(labels, int)
+    figure, panels = _gallery(len(labels), columns=6, row_height=1.9)
+    for axes, image, label in zip(panels, np.asarray(images), labels, strict=True):
+        show_patch(axes, image)
+        axes.set_title(CLASS_NAMES[label], fontsize=_LABEL, color=CLASS_COLOURS[label], fontweight="bold")
+    return figure
+
+
+def augmented_patches(originals: ArrayLike, variants: ArrayLike) -> Figure:
+    """Draw one patch a row: as it is, then as the network may meet it in training.
+
+    Args:
+        originals: (n, h, w) in [0, 1].
+        variants: (n, m, h, w), m variants of each original.
+
+    >>> len(augmented_patches(np.zeros((2, 60, 60)), np.zeros((2, 5, 60, 60))).axes)
+    12
+    """
+    originals, variants = np.asarray(originals), np.asarray(variants)
+    columns = 1 + variants.shape[1]
+    figure, panels = _gallery(len(originals) * columns, columns)
+    for number, axes in enumerate(panels):
+        row, column = divmod(number, columns)
+        show_patch(axes, originals[row] if column == 0 else variants[row, column - 1])
+        if row == 0:
+            axes.set_title("original" if column == 0 else f"variant {column}", fontsize=_LABEL, color=_INK)
+        if column == 0:
+            _outline(axes)
+    return figure
+
+
+def filtered_patches(before: ArrayLike, after: ArrayLike, labels: ArrayLike) -> Figure:
+    """Draw patches (upper row) above the same after the wavelet filter (lower row).
+
+    Args:
+        before: (n, h, w) in [0, 1].
+        after: (n, h, w) in [0, 1].
+        labels: (n,), 1 where a cluster is present.
+
+    >>> len(filtered_patches(np.zeros((3, 60, 60)), np.zeros((3, 60, 60)), [0, 1, 1]).axes)
+    6
+    """
+    labels = np.asarray(labels, int)
+    figure, panels = _gallery(2 * len(labels), columns=len(labels))
+    for axes, image in zip(panels, [*np.asarray(before), *np.asarray(after)], strict=True):
+        show_patch(axes, image)
+    for axes, label in zip(panels, labels, strict=False):
+        axes.set_title(CLASS_NAMES[label], fontsize=_LABEL, color=CLASS_COLOURS[label], fontweight="bold")
+    panels[0].set_ylabel("as read", fontsize=_LABEL, color=_INK)
+    panels[len(labels)].set_ylabel("filtered", fontsize=_LABEL, color=_INK)
+    return figure
+
+
+def learning_curves(fold: int, history: Curves) -> Figure:
+    """Draw the training of one fold: the best trial of the search, and the expert's final training.
+
+    Args:
+        fold: which fold, from 0.
+        history: the content of ``search/fold_K/history.json``.
+
+    >>> history = {"trials": [], "best": None, "expert": {"loss": [0.7, 0.4], "accuracy": [0.5, 0.8]}}
+    >>> [axes.get_ylabel() for axes in learning_curves(0, history).axes]
+    ['loss (binary cross-entropy)', 'accuracy']
+    """
+    stages: list[tuple[str, Curves, Curves]] = []
+    if history["trials"]:
+        curves = history["trials"][history["best"]]["curves"]
+        stages.append(
+            (
+                "search: best trial",
+                {"training part": curves["loss"], "hold-out": curves["holdout_loss"]},
+                {"hold-out": curves["holdout_accuracy"]},
+            )
+        )
+    expert = history["expert"]
+    stages.append(
+        ("expert: whole development set", {"training": expert["loss"]}, {"training": expert["accuracy"]}),
+    )
+    figure = _figure(0.6 + 2.9 * len(stages), 4.5)
+    panels = figure.subplots(2, len(stages), sharex="col", sharey="row", squeeze=False)
+    for column, (title, losses, accuracies) in enumerate(stages):
+        _draw_epochs(panels[0, column], losses)
+        _draw_epochs(panels[1, column], accuracies)
+        panels[0, column].set_title(title, fontsize=_LABEL, color=_INK)
+        panels[0, column].set_xlabel("")
+    panels[0, 0].set_ylabel("loss (binary cross-entropy)")
+    panels[1, 0].set_ylabel("accuracy")
+    panels[0, 0].set_ylim(bottom=0)
+    panels[1, 0].set_ylim(top=1.005)
+    _headline(figure, f"Learning curves of fold {fold}")
+    return figure
+
+
+def search_overview(histories: Sequence[Curves]) -> Figure:
+    """Draw the hold-out loss of every trial against the fold and against each hyperparameter.
+
+    Args:
+        histories: the content of ``search/fold_K/history.json`` for each fold, in order; those without trials are
+            left out.
+
+    >>> trial = {"dim": 15, "depth": 1, "dropout": 0.05, "holdout_loss": 0.3}
+    >>> [axes.get_xlabel() for axes in search_overview([{"trials": [trial], "best": 0}]).axes]
+    ['fold', 'filters of the first block (dim)', 'dense layers (depth)', 'dropout rate']
+    """
+    points = [
+        {**trial, "fold": fold, "best": number == history["best"]}
+        for fold, history in enumerate(histories)
+        for number, trial in enumerate(history["trials"])
+    ]
+    axis_labels = {
+        "fold": "fold",
+        "dim": "filters of the first block (dim)",
+        "depth": "dense layers (depth)",
+        "dropout": "dropout rate",
+    }
+    figure = _figure(10, 3.3)
+    panels = figure.subplots(1, len(axis_labels), sharey=True)
+    for axes, (name, axis_label) in zip(panels, axis_labels.items(), strict=True):
+        _style(axes)
+        _draw_trials(axes, points, name, len(histories))
+        axes.set_xlabel(axis_label)
+    panels[0].set_ylabel("hold-out loss")
+    panels[0].scatter([], [], s=26, facecolor="white", edgecolor=GREY, label="trial")
+    panels[0].scatter([], [], s=44, facecolor=GREY, edgecolor=GREY, label="best of its fold")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=_TICK)
+    _headline(figure, "Hyperparameter search: every trial of every fold")
+    return figure
+
+
+def roc_folds(folds: Sequence[Predictions]) -> Figure:
+    """Draw the ROC curve of each fold, their mean and a band of one standard deviation.
+
+    Mean and band are those of :func:`microcalc.assessment.metrics.mean_roc`. Where the mean AUC is above 0.95 a second
+    panel shows the upper left corner, where all the curves then are.
+
+    Args:
+        folds: (labels (n,), probabilities (n,)) of each test fold.
+
+    >>> len(roc_folds([([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])] * 3).axes)
+    1
+    """
+    mean = mean_roc(folds, points=1001)
+    rates, middle = mean.false_positive_rate, mean.true_positive_rate
+    low, high = np.clip(middle - mean.spread, 0, 1), np.clip(middle + mean.spread, 0, 1)
+    zoomed = mean.auc_mean > _ZOOM_ABOVE_AUC
+    figure = _figure(9.2 if zoomed else 5.0, 4.9)
+    panels = figure.subplots(1, 1 + zoomed, squeeze=False)[0]
+    for axes in panels:
+        _style_roc(axes)
+        for fold, (labels, probabilities) in enumerate(folds):
+            colour, dashes = FOLD_COLOURS[fold % 5], FOLD_DASHES[fold % 5]
+            label = f"fold {fold}: AUC {assess(labels, probabilities)['auc']:.3f}"
+            axes.plot(*roc(labels, probabilities), color=colour, linestyle=dashes, linewidth=1.1, label=label)
+        axes.fill_between(rates, low, high, color=GREY, alpha=0.22, linewidth=0, label="± 1 standard deviation")
+        label = f"mean: AUC {mean.auc_mean:.3f} ± {mean.auc_spread:.3f}"
+        axes.plot(rates, middle, color=_INK, linewidth=2.2, label=label)
+    panels[0].legend(loc="lower right", frameon=False, fontsize=_TICK)
+    if zoomed:
+        _zoom_corner(panels[1])
+    _headline(figure, "ROC curves of the test folds")
+    return figure
+
+
+def confusion_matrices(matrices: ArrayLike) -> Figure:
+    """Draw the confusion matrix of each fold: counts, and the share of each true class.
+
+    Args:
+        matrices: (k, 2, 2) counts; rows the true class, columns the predicted one, normal first.
+
+    >>> len(confusion_matrices([[[9, 1], [2, 8]]] * 6).axes)
+    6
+    """
+    matrices = np.asarray(matrices)
+    columns = min(5, len(matrices))
+    rows = -(-len(matrices) // columns)
+    figure = _figure(0.7 + 2.15 * columns, 0.5 + 2.8 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for fold, axes in enumerate(grid.ravel()):
+        if fold >= len(matrices):
+            axes.remove()
+            continue
+        _draw_confusion(axes, matrices[fold])
+        axes.set_title(f"fold {fold}", fontsize=_LABEL, color=_INK)
+        axes.set_yticks([0, 1], CLASS_NAMES if fold % columns == 0 else ["", ""], rotation=90, va="center")
+        if fold % columns == 0:
+            axes.set_ylabel("true class", fontsize=_LABEL)
+        axes.set_xlabel("predicted", fontsize=_LABEL)
+    _headline(figure, "Confusion matrices of the test folds")
+    return figure
+
+
+def committee_learning(history: Curves) -> Figure:
+    """Draw how the committee learned: loss and accuracy on its own patients, and the weight of each expert.
+
+    Args:
+        history: the content of ``committee/history.json``.
+
+    >>> history = {"loss": [0.3, 0.2], "holdout_loss": [0.4, 0.3], "accuracy": [0.9, 0.95], "weights": [[0.5, 0.5]] * 2}
+    >>> [axes.get_ylabel() for axes in committee_learning(history).axes]
+    ['loss (binary cross-entropy)', 'accuracy', 'weight']
+    """
+    figure = _figure(10, 3.3)
+    loss, accuracy, weights = figure.subplots(1, 3)
+    _draw_epochs(loss, {"training share": history["loss"], "hold-out share": history["holdout_loss"]})
+    _draw_epochs(accuracy, {"training share": history["accuracy"]})
+    by_expert = np.asarray(history["weights"], float).T
+    _draw_epochs(weights, {f"expert {expert}": values for expert, values in enumerate(by_expert)})
+    loss.set_ylabel("loss (binary cross-entropy)")
+    accuracy.set_ylabel("accuracy")
+    weights.set_ylabel("weight")
+    weights.axhline(1 / len(by_expert), color=GREY, linewidth=0.8, zorder=0)
+    best = int(np.argmin(history["holdout_loss"]))
+    loss.axvline(best + 1, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
+    _headline(figure, "Learning curves of the committee")
+    return figure
+
+
+def external_curve(history: Curves) -> Figure:
+    """Draw the accuracy on the external set at each epoch of the committee's training, for monitoring only.
+
+    Args:
+        history: the content of ``committee/history.json``.
+
+    >>> external_curve({"external_accuracy": [0.6, 0.7]}).axes[0].get_ylabel()
+    'accuracy on the external set'
+    """
+    figure = _figure(6.4, 3.7)
+    axes = figure.subplots()
+    _draw_epochs(axes, {"external set": history["external_accuracy"]})
+    axes.set_ylabel("accuracy on the external set")
+    axes.set_xlabel("epoch of the committee's training")
+    axes.set_ylim(0, 1.02)
+    axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
+    _headline(figure, "External accuracy while the committee learned\n(monitoring only: no choice was made on it)")
+    return figure
+
+
+def roc_curve(labels: ArrayLike, probabilities: ArrayLike, threshold: float, title: str) -> Figure:
+    """Draw one ROC curve, with the operating point that the threshold fixed at home gives.
+
+    Args:
+        labels: (n,), both classes present.
+        probabilities: (n,) in [0, 1].
+        threshold: a patch is called a cluster where its probability reaches it.
+        title: what was tested.
+
+    Raises:
+        RequestError: only one class is there.
+
+    >>> roc_curve([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], 0.5, "External set").axes[0].get_xlabel()
+    'false-positive rate (1 - specificity)'
+    """
+    curve, figures = roc(labels, probabilities), assess(labels, probabilities, threshold)
+    figure = _figure(5.0, 4.9)
+    axes = figure.subplots()
+    _style_roc(axes)
+    axes.plot(*curve, color=BLUE, linewidth=2, label=f"committee: AUC {figures['auc']:.3f}")
+    sensitivity, specificity = figures["sensitivity"], figures["specificity"]
+    label = f"threshold {threshold:.2f}: sensitivity {sensitivity:.2f},\nspecificity {specificity:.2f}"
+    axes.plot(
+        1 - specificity, sensitivity, linestyle="none", marker="o", markersize=8, markeredgecolor="white",
+        color=VERMILLION, clip_on=False, zorder=5, label=label,
+    )  # fmt: skip
+    axes.legend(loc="lower right", frameon=False, fontsize=_TICK)
+    _headline(figure, title)
+    return figure
+
+
+def reliability_diagram(labels: ArrayLike, probabilities: ArrayLike, title: str) -> Figure:
+    """Draw how often a cluster was present where the committee said a given probability.
+
+    Bins are those of :func:`microcalc.assessment.calibration.reliability_curve`, their bars 95 % Wilson intervals
+    (Wilson, J. Am. Stat. Assoc. 22, 1927), which take patches as independent. The lower panel counts the patches of
+    each class.
+
+    Args:
+        labels: (n,), 1 where a cluster is present.
+        probabilities: (n,) in [0, 1].
+        title: what was tested.
+
+    >>> [axes.get_ylabel() for axes in reliability_diagram([0, 1], [0.2, 0.8], "Test").axes]
+    ['observed share with a cluster', 'patches']
+    """
+    truth, predicted = np.asarray(labels), np.asarray(probabilities, float)
+    curve = reliability_curve(truth, predicted)
+    low, high = _wilson_interval(curve.observed, curve.counts)
+    errors = np.maximum([curve.observed - low, high - curve.observed], 0)
+
+    figure = _figure(4.8, 5.9)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4.3, 1])
+    _style(upper)
+    upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="perfect calibration")
+    upper.errorbar(
+        curve.predicted, curve.observed, errors, color=BLUE, marker="o", markersize=5, linewidth=1.4, elinewidth=1,
+        capsize=2.5, clip_on=False, label="observed, with 95 % interval",
+    )  # fmt: skip
+    upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="observed share with a cluster")
+    upper.legend(loc="upper left", frameon=False, fontsize=_TICK)
+    _style(lower)
+    by_class = [predicted[truth == label] for label in (0, 1)]
+    lower.hist(by_class, 20, range=(0, 1), stacked=True, color=CLASS_COLOURS, label=CLASS_NAMES, edgecolor="white")
+    lower.set(xlabel="predicted probability", ylabel="patches")
+    lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    lower.legend(loc="upper center", frameon=False, fontsize=_TICK)
+    _headline(figure, title)
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def _headline(figure: Figure, text: str) -> None:
+    figure.suptitle(text, fontsize=_TITLE, fontweight="bold", color=_INK)
+
+
+def _style(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(labelsize=_TICK, color=GREY, labelcolor=_INK)
+    axes.grid(color=_GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set(fontsize=_LABEL, color=_INK)
+
+
+def _style_roc(axes: Axes) -> None:
+    _style(axes)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (1, 2)))
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    axes.set(xlabel="false-positive rate (1 - specificity)", ylabel="true-positive rate (sensitivity)")
+
+
+def _zoom_corner(axes: Axes) -> None:
+    axes.set(xlim=(-0.0025, 0.25), ylim=(0.75, 1.0025), ylabel="")
+    axes.set_title("the same, upper left corner", fontsize=_LABEL, color=_INK)
+
+
+def _gallery(count: int, columns: int, row_height: float = 1.7) -> tuple[Figure, list[Axes]]:
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = _figure(1.65 * columns, 0.3 + row_height * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for spare in grid[count:]:
+        spare.remove()
+    return figure, list(grid[:count])
+
+
+def _outline(axes: Axes) -> None:
+    axes.spines[:].set_visible(True)
+    axes.spines[:].set(color=ORANGE, linewidth=2.5)
+
+
+def _draw_epochs(axes: Axes, curves: Curves) -> None:
+    """Draw named values against the epoch, from 1; what was held out is told by its colour and dash."""
+    _style(axes)
+    for number, (name, values) in enumerate(curves.items()):
+        epochs = np.arange(1, len(values) + 1)
+        colour, dashes = (
+            (VERMILLION, "--") if "hold-out" in name else (FOLD_COLOURS[number % 5], FOLD_DASHES[number % 5])
+        )
+        marker = "o" if len(epochs) == 1 else None
+        axes.plot(epochs, values, label=name, color=colour, linestyle=dashes, linewidth=1.7, marker=marker)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.legend(frameon=False, fontsize=_TICK)
+
+
+def _draw_trials(axes: Axes, points: Sequence[Curves], name: str, folds: int) -> None:
+    """Scatter hold-out losses over the values of one hyperparameter, folds side by side so that none hides another."""
+    values = sorted({point[name] for point in points})
+    for point in points:
+        offset = 0.0 if name == "fold" else 0.5 * ((point["fold"] + 0.5) / folds - 0.5)
+        colour = FOLD_COLOURS[point["fold"] % 5]
+        axes.scatter(
+            values.index(point[name]) + offset,
+            point["holdout_loss"],
+            s=44 if point["best"] else 26,
+            facecolor=colour if point["best"] else "white",
+            edgecolor=colour,
+            linewidth=1.3,
+            zorder=3 if point["best"] else 2,
+        )
+    axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
+    axes.set_xlim(-0.5, len(values) - 0.5)
+    axes.grid(axis="x", visible=False)
+
+
+def _draw_confusion(axes: Axes, matrix: NDArray[Any]) -> None:
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15)
+    for (row, column), share in np.ndenumerate(shares):
+        colour = "white" if share > 0.55 else _INK
+        axes.text(column, row - 0.08, f"{matrix[row, column]}", ha="center", va="center", color=colour, fontsize=14)
+        axes.text(column, row + 0.22, f"{100 * share:.1f} %", ha="center", va="center", color=colour, fontsize=8.5)
+    axes.set_xticks([0, 1], CLASS_NAMES)
+    axes.tick_params(length=0, labelsize=_TICK)
+    axes.spines[:].set_visible(False)
+
+
+def _wilson_interval(share: NDArray[Any], count: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    z = 1.96
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return centre - half, centre + half
