@@ -1,0 +1,233 @@
+"""Data: patches with their labels and groups, all that a study knows of its images."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from microcalc.config import WaveletBackend, WaveletName
+from microcalc.data.folder import PATCH_SIZE, read_labelled_folder
+from microcalc.data.phantom import make_phantom
+from microcalc.data.provenance import identical_pairs, linked_groups, parse_infn_name
+from microcalc.data.sources import download_infn, find_external, find_infn, read_infn
+from microcalc.errors import DataError
+from microcalc.transforms.wavelet import wavelet_filter
+
+_PATCH = (PATCH_SIZE, PATCH_SIZE)
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Patches, their labels, and the groups that must never be split.
+
+    Attributes:
+        name: "infn", "phantom", "external", or the name of the folder or ZIP archive.
+        images: (n, 60, 60) float32 grey values in [0, 1].
+        labels: (n,) int64, 1 = cluster present, 0 = normal tissue.
+        groups: (n,) int64, equal for patches of one patient or linked by identical or overlapping pixels.
+        files: path of each patch in its archive or folder.
+        patients: the patient of each patch, as its name or ``groups.csv`` tells.
+        official_test: (n,) bool, whether a patch is in the INFN archive's own Test folder; None for other data.
+        masks: (n, 60, 60) bool, where the calcifications are; None except for the phantom.
+
+    Raises:
+        DataError: a shape, a type or a value is not as above.
+
+    >>> images = np.random.default_rng(0).random((4, 60, 60), dtype=np.float32)
+    >>> data = Data("mine", images, np.array([0, 0, 1, 1]), np.arange(4), tuple("abcd"), tuple("abcd"))
+    >>> len(data), data.select(data.labels == 1).files
+    (4, ('c', 'd'))
+    """
+
+    name: str
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    files: tuple[str, ...]
+    patients: tuple[str, ...]
+    official_test: NDArray[np.bool_] | None = None
+    masks: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        _check_array("images", self.images, np.float32, (n, *_PATCH))
+        _check_array("labels", self.labels, np.int64, (n,))
+        _check_array("groups", self.groups, np.int64, (n,))
+        if self.official_test is not None:
+            _check_array("official_test", self.official_test, np.bool_, (n,))
+        if self.masks is not None:
+            _check_array("masks", self.masks, np.bool_, (n, *_PATCH))
+        for name, values in (("files", self.files), ("patients", self.patients)):
+            if len(values) != n:
+                raise DataError(f"{name} must be {n}, one for each image: got {len(values)}")
+        if not np.isin(self.labels, (0, 1)).all():
+            raise DataError(f"labels must be 0 or 1: got {np.unique(self.labels).tolist()}")
+        if not ((self.images >= 0) & (self.images <= 1)).all():
+            raise DataError("images must lie in [0, 1] and hold no NaN; divide 8-bit grey values by 255")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @classmethod
+    def load(cls, source: str | Path, *, archive: Path | None = None, resize: bool = False, seed: int = 0) -> "Data":
+        """Load a dataset.
+
+        Args:
+            source: "infn"; "phantom"; "external"; "auto", which is "infn" where it can be found or downloaded and
+                "phantom" otherwise (``name`` tells which); or a folder or ZIP archive with ``0/`` and ``1/``, for which
+                see :func:`microcalc.data.folder.read_labelled_folder`.
+            archive: the INFN archive or its unpacked folder, for "infn" and "auto".
+            resize: resample the images of a folder or ZIP archive to 60 x 60.
+            seed: of the phantom.
+
+        Raises:
+            DataError: the dataset is nowhere, or is not what it should be.
+            ImageError: an image that cannot be read.
+            FailedError: no room for what is downloaded or unpacked.
+
+        >>> data = Data.load("phantom", seed=0)
+        >>> data.name, data.images.shape[1:]
+        ('phantom', (60, 60))
+        """
+        if archive is not None and source not in ("infn", "auto"):
+            raise DataError(f"--archive is for --data infn or auto: got --data {source}; leave one of them out")
+        match source:
+            case "infn":
+                return _infn(find_infn(archive) or download_infn())
+            case "auto":
+                found = _find_or_download(archive)
+                return _infn(found) if found else _phantom(seed)
+            case "phantom":
+                return _phantom(seed)
+            case "external":
+                return _external()
+        return _labelled_folder(Path(source), _folder_name(Path(source)), resize)
+
+    def select(self, chosen: ArrayLike) -> "Data":
+        """The patches at some indices, or where a mask is true; their groups keep their numbers."""
+        rows = np.arange(len(self))[np.asarray(chosen) if np.size(chosen) else []]
+        return replace(
+            self,
+            images=self.images[rows],
+            labels=self.labels[rows],
+            groups=self.groups[rows],
+            files=tuple(self.files[row] for row in rows),
+            patients=tuple(self.patients[row] for row in rows),
+            official_test=None if self.official_test is None else self.official_test[rows],
+            masks=None if self.masks is None else self.masks[rows],
+        )
+
+    def get_random_images(
+        self, size: int, classes: Sequence[int] | None = None, seed: int = 0
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Draw patches at random, none of them twice.
+
+        Args:
+            size: how many.
+            classes: the labels to draw from; None for both.
+            seed: the same seed draws the same patches.
+
+        Returns:
+            (size, 60, 60) images and (size,) labels.
+
+        Raises:
+            DataError: more are asked for than there are, or a label other than 0 and 1.
+        """
+        wanted = (0, 1) if classes is None else tuple(classes)
+        if not set(wanted) <= {0, 1}:
+            raise DataError(f"classes are 0 (normal) and 1 (cluster): got {list(wanted)}")
+        candidates = np.flatnonzero(np.isin(self.labels, wanted))
+        if not 0 <= size <= len(candidates):
+            raise DataError(
+                f"{size} random images asked for, but {self.name} has {len(candidates)} of classes {list(wanted)}"
+            )
+        rows = np.random.default_rng(seed).choice(candidates, size, replace=False)
+        return self.images[rows], self.labels[rows]
+
+    def wavelet(
+        self, name: WaveletName = "sym3", threshold: float = 1.5, backend: WaveletBackend = "pywavelets"
+    ) -> "Data":
+        """The same patches, filtered by :func:`microcalc.transforms.wavelet.wavelet_filter`."""
+        return replace(self, images=wavelet_filter(self.images, name, threshold, backend))
+
+    @property
+    def identical_pairs(self) -> int:
+        """Number of pairs of patches with identical pixels but different patients."""
+        return sum(self.patients[one] != self.patients[other] for one, other in identical_pairs(self.images))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of pixels, labels, groups and files: equal for equal data, however it was found."""
+        digest = hashlib.sha256(json.dumps(self.files).encode())
+        for array in (self.images, self.labels, self.groups):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+def _check_array(name: str, array: NDArray[Any], dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        raise DataError(f"{name} must be {np.dtype(dtype)} of shape {shape}: got {array.dtype} of shape {array.shape}")
+
+
+def _find_or_download(archive: Path | None) -> Path | None:
+    found = find_infn(archive)
+    if found is None:
+        try:
+            return download_infn()
+        except DataError:
+            return None
+    return found
+
+
+def _infn(path: Path) -> Data:
+    files, pixels = read_infn(path)
+    names = [parse_infn_name(file) for file in files]
+    images = pixels.astype(np.float32) / np.float32(255)
+    patients = tuple(name.patient for name in names)
+    return Data(
+        name="infn",
+        images=images,
+        labels=np.array([name.label for name in names], dtype=np.int64),
+        groups=linked_groups(images, patients),
+        files=files,
+        patients=patients,
+        official_test=np.array([file.startswith("Test/") for file in files]),
+    )
+
+
+def _phantom(seed: int) -> Data:
+    images, labels, patients, masks = make_phantom(seed=seed)
+    return Data(
+        name="phantom",
+        images=images,
+        labels=labels,
+        groups=linked_groups(images, patients),
+        files=tuple(f"{labels[row]}/{patient}_{row:05d}.png" for row, patient in enumerate(patients)),
+        patients=patients,
+        masks=masks,
+    )
+
+
+def _external() -> Data:
+    path = find_external()
+    if path is None:
+        raise DataError(
+            "the external set is not here; set MICROCALC_DATA to the folder that holds external_patches.zip"
+        )
+    return _labelled_folder(path, "external", resize=False)
+
+
+def _folder_name(path: Path) -> str:
+    name = path.stem if path.suffix.lower() == ".zip" else path.resolve().name
+    return f"folder {name}" if name in ("infn", "phantom", "external") else name
+
+
+def _labelled_folder(path: Path, name: str, resize: bool) -> Data:
+    read = read_labelled_folder(path, resize)
+    groups = linked_groups(read.images, read.patients)
+    return Data(name, read.images, read.labels, groups, read.files, read.patients)

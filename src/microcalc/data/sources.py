@@ -1,0 +1,237 @@
+"""Where the INFN archive and the external patches are found, fetched and checked."""
+
+import concurrent.futures
+import hashlib
+import io
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+from PIL import Image
+
+from microcalc.data.archives import MOST_TAR_BYTES, tar_files
+from microcalc.errors import DataError
+from microcalc.files import write_atomically
+
+INFN_URL = "https://www.pi.infn.it/~boccali/DL_class_data.tar.gz"
+INFN_ARCHIVE = "DL_class_data.tar.gz"
+EXTERNAL_ARCHIVE = "external_patches.zip"
+DATA_VARIABLE = "MICROCALC_DATA"
+
+_BY_HAND = (
+    f"download {INFN_URL} in a browser, then give --archive FILE or set {DATA_VARIABLE} to the folder that holds it"
+)
+_PATCH_SHAPE = (60, 60)
+
+Progress = Callable[[int, int], None]
+
+
+def cache_folder() -> Path:
+    """The folder of the user's cache in which the fetched archive is kept."""
+    return platformdirs.user_cache_path("microcalc")
+
+
+def find_infn(archive: Path | None = None) -> Path | None:
+    """Look for the INFN archive on this machine: as given, in the folder named by MICROCALC_DATA, in the user's cache.
+
+    A place may hold the archive itself or, unpacked, its folders Train and Test.
+
+    Args:
+        archive: the archive or its unpacked folder; nothing else is looked at then.
+
+    Returns:
+        The archive or the folder that holds Train and Test, unchecked; None if it is nowhere.
+
+    Raises:
+        DataError: there is nothing at ``archive``.
+
+    >>> find_infn(Path("nowhere.tar.gz"))
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.DataError: nowhere.tar.gz: no such INFN archive; download https://www.pi.infn.it/~boccali/...
+    """
+    if archive is not None:
+        if not archive.exists():
+            raise DataError(f"{archive}: no such INFN archive; {_BY_HAND}")
+        return archive
+    candidates = [place / name for place in _places() for name in (INFN_ARCHIVE, "DL_class_data", ".")]
+    return next((candidate for candidate in candidates if _holds_infn(candidate)), None)
+
+
+def find_external() -> Path | None:
+    """Look for ``external_patches.zip`` in the folder named by MICROCALC_DATA, then in the user's cache."""
+    candidates = [place / EXTERNAL_ARCHIVE for place in _places()]
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _places() -> list[Path]:
+    named = os.environ.get(DATA_VARIABLE)
+    return [*([Path(named).expanduser()] if named else []), cache_folder()]
+
+
+def _holds_infn(path: Path) -> bool:
+    return path.is_file() or ((path / "Train").is_dir() and (path / "Test").is_dir())
+
+
+def fetch_infn(archive: Path | None = None, progress: Progress | None = None) -> Path:
+    """Find the INFN archive on this machine, or else download it into the user's cache; either way, check all of it.
+
+    Args:
+        archive: as for :func:`find_infn`.
+        progress: as for :func:`download_infn`.
+
+    Returns:
+        The archive, or the folder that holds Train and Test.
+
+    Raises:
+        DataError: it is neither here nor to be had from its site, or is not what was published.
+        FailedError: the cache cannot be written.
+    """
+    found = find_infn(archive)
+    if found is None:
+        return download_infn(progress)
+    read_infn(found)
+    return found
+
+
+def download_infn(progress: Progress | None = None, *, url: str = INFN_URL, patience: float = 8.0) -> Path:
+    """Download the INFN archive into the user's cache, where it appears whole and checked or not at all.
+
+    Args:
+        progress: called a few times a second with the bytes received and the bytes in all (0 where unknown).
+        url: where from.
+        patience: seconds without a single byte, name look-up and connection included, after which it gives up.
+
+    Returns:
+        The archive.
+
+    Raises:
+        DataError: no answer, an error in place of an answer, or something else than the published patches.
+        FailedError: the cache cannot be written.
+    """
+    content = _download(url, patience, progress or (lambda received, total: None))
+    _checked_patches(tar_files(content, url), url)
+    target = cache_folder() / INFN_ARCHIVE
+    write_atomically(target, content)
+    return target
+
+
+class _Received(io.BytesIO):
+    """What has arrived so far; also the progress bar that pooch fills, which alone tells the size in all."""
+
+    total = 0
+
+    def update(self, count: int) -> None:
+        if self.tell() > MOST_TAR_BYTES:
+            raise OSError("the answer is far larger than the archive")
+
+    def reset(self) -> None:
+        pass
+
+
+def _download(url: str, patience: float, progress: Progress) -> bytes:
+    """Download in a thread that is left behind when it falls silent: no time limit of a socket covers name look-up."""
+    import pooch
+
+    received = _Received()
+    done: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    def work() -> None:
+        try:
+            pooch.HTTPDownloader(progressbar=received, timeout=patience)(url, received, None)
+            done.set_result(None)
+        except Exception as error:
+            done.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    heard, count = time.monotonic(), 0
+    while not done.done():
+        concurrent.futures.wait([done], timeout=0.1)
+        if received.tell() > count:
+            heard, count = time.monotonic(), received.tell()
+            progress(count, received.total)
+        if time.monotonic() - heard > patience:
+            raise DataError(f"{url}: no answer within {patience:g} seconds; {_BY_HAND}")
+    error = done.exception()
+    if error is not None:
+        raise DataError(f"{url}: cannot be downloaded ({_reason(error)}); {_BY_HAND}") from error
+    return received.getvalue()
+
+
+def _reason(error: BaseException) -> str:
+    response = getattr(error, "response", None)
+    return f"the server answers {response.status_code}" if response is not None else type(error).__name__
+
+
+def infn_pixel_hashes() -> dict[str, str]:
+    """SHA-256 of the 3,600 decoded bytes of each of the 797 INFN patches, by path in the archive.
+
+    >>> len(infn_pixel_hashes())
+    797
+    """
+    lines = resources.files("microcalc.data").joinpath("infn_pixels.sha256").read_text(encoding="ascii").splitlines()
+    return {path: digest for digest, path in (line.split("  ") for line in lines)}
+
+
+def read_infn(path: Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
+    """Read the INFN patches from the archive or its unpacked folder, and check every pixel of them.
+
+    The check is of what the files decode to, not of the archive: a repacked one is as good. Nothing is written.
+
+    Returns:
+        The paths in the archive, such as ``Train/0/0036t1_4_0_1.png``, sorted; and (797, 60, 60) grey values.
+
+    Raises:
+        DataError: a file is missing, does not decode or differs from the published one; or the archive is not safe.
+    """
+    try:
+        files = _files_in_folder(path) if path.is_dir() else tar_files(_bounded_content(path), path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); {_BY_HAND}") from error
+    return _checked_patches(files, path)
+
+
+def _files_in_folder(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in infn_pixel_hashes() if (folder / name).is_file()}
+
+
+def _bounded_content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MOST_TAR_BYTES + 1)
+
+
+def _checked_patches(files: Mapping[str, bytes], origin: str | Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
+    by_tail = {"/".join(PurePosixPath(path).parts[-3:]): content for path, content in files.items()}
+    hashes = infn_pixel_hashes()
+    missing = [name for name in hashes if name not in by_tail]
+    if missing:
+        raise DataError(
+            f"{origin}: not the whole INFN archive, {len(missing)} of its {len(hashes)} files are missing, "
+            f"{missing[0]} first; {_BY_HAND}"
+        )
+    patches = []
+    for name, digest in hashes.items():
+        patch = _decoded(by_tail[name])
+        if patch is None:
+            raise DataError(f"{origin}: {name} does not decode to a patch of 60 x 60 grey values; {_BY_HAND}")
+        if hashlib.sha256(patch.tobytes()).hexdigest() != digest:
+            raise DataError(f"{origin}: the pixels of {name} differ from the published ones; {_BY_HAND}")
+        patches.append(patch)
+    return tuple(hashes), np.stack(patches)
+
+
+def _decoded(content: bytes) -> NDArray[np.uint8] | None:
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            if image.mode == "L" and image.size == _PATCH_SHAPE:
+                return np.asarray(image)
+    # Pillow leaks SyntaxError and ValueError from crafted files.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        pass
+    return None
