@@ -1,1 +1,22 @@
-"""Tells normal breast tissue from clusters of microcalcifications in mammograms."""
+"""Tells normal breast tissue from clusters of microcalcifications in mammograms, and shows how far to believe it."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from microcalc.data import Data as Data
+    from microcalc.model import Model as Model
+    from microcalc.networks.committee import Committee as Committee
+
+__version__ = version("microcalc")
+__all__ = ["Committee", "Data", "Model"]
+
+_HOMES = {"Data": "microcalc.data", "Model": "microcalc.model", "Committee": "microcalc.networks.committee"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that ``import microcalc`` alone stays light."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'microcalc' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -95,6 +95,7 @@ class StudyConfig:
     folds: int = 5
     validation_fraction: float = 0.25
     committee_fraction: float = 0.15
+    sensitivity: float | None = None
     fast_execution: bool = False
     gradcam: int = 6
     seed: int = 0
@@ -102,6 +103,8 @@ class StudyConfig:
     def __post_init__(self) -> None:
         if self.folds < 2:
             raise RequestError(f"--folds must be at least 2: got {self.folds}")
+        if self.sensitivity is not None and not 0 < self.sensitivity <= 1:
+            raise RequestError(f"--sensitivity must lie in (0, 1]: got {self.sensitivity}")
         if not 0 <= self.gradcam <= 25:
             raise RequestError(f"--gradcam takes 0 to 25 patches: got {self.gradcam}")
 

@@ -1,0 +1,369 @@
+"""The command line: requests from types, errors in one line, and the only place that prints."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from tyro.conf import Positional, arg, subcommand
+
+from microcalc.config import (
+    AugmentationSettings,
+    InputScaling,
+    SearchSettings,
+    StudyConfig,
+    TrainingSettings,
+    WaveletBackend,
+    WaveletName,
+    WaveletSettings,
+)
+from microcalc.errors import MicrocalcError
+
+if TYPE_CHECKING:
+    from microcalc.data import Data
+    from microcalc.training.progress import Progress as PieceProgress
+
+PHANTOM_NOTICE = "PHANTOM DATA: the INFN archive was not found, so this study runs on the built-in phantom"
+
+
+@dataclass(frozen=True)
+class Common:
+    """What every command takes."""
+
+    quiet: Annotated[bool, arg(aliases=["-q"])] = False
+    """No progress and no tables."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
+class Run(Common):
+    """Run a study: search, five experts, the committee, its tests, and a report."""
+
+    out: Path = Path("runs/first")
+    """Run directory, empty or missing unless --resume."""
+    data: str = "auto"
+    """auto, infn, phantom, or a folder with 0/ and 1/."""
+    archive: Path | None = None
+    """INFN archive to use instead of looking for it."""
+    external: str = "auto"
+    """Patches from elsewhere: a folder or ZIP with 0/ and 1/, none, or auto for those that come with INFN."""
+    resize: bool = False
+    """Bring images of another size to 60 x 60 instead of refusing them."""
+    augment: bool = True
+    """Vary the training patches on the fly."""
+    wavelet: WaveletName = "none"
+    """Wavelet filter on every patch."""
+    threshold: float = 1.5
+    """Of the wavelet filter, in standard deviations."""
+    wavelet_backend: WaveletBackend = "pywavelets"
+    """What computes the filter."""
+    dim: tuple[int, ...] = (15, 20, 25)
+    """Filters of the first block, to choose from."""
+    depth: tuple[int, ...] = (1, 3, 5)
+    """Dense layers, to choose from."""
+    dropout: tuple[float, ...] = (0.0, 0.05, 0.1)
+    """Dropout rates, to choose from."""
+    searching_fraction: float = 0.25
+    """Share of all combinations that the search tries in each fold."""
+    patient_search: bool = False
+    """Train every trial to its end, also those that cannot win."""
+    search_epochs: int = SearchSettings.epochs
+    """Epochs of a trial."""
+    epochs: int = TrainingSettings.epochs
+    """Epochs of an expert's final training."""
+    input_scaling: InputScaling = TrainingSettings.input_scaling
+    """What the networks do with a patch first: unit leaves it in [0, 1], centred takes its mean away."""
+    fast_execution: bool = False
+    """Skip the search and take hyperparameters saved in the package; the figures are then optimistic."""
+    folds: int = 5
+    """Parts of the cross-validation, and experts of the committee."""
+    sensitivity: float | None = None
+    """Choose the threshold for this sensitivity instead of the best balanced accuracy."""
+    gradcam: int = 6
+    """Patches explained by Grad-CAM, at most 25."""
+    jobs: int | None = None
+    """Processes side by side; as many as cores when not given."""
+    seed: int = 0
+    """The same seed gives the same figures on the same machine."""
+    resume: bool = False
+    """Continue the study that is in --out."""
+
+    def config(self) -> StudyConfig:
+        """The settings of the study."""
+        return StudyConfig(
+            search=SearchSettings(
+                dim=self.dim,
+                depth=self.depth,
+                dropout=self.dropout,
+                searching_fraction=self.searching_fraction,
+                patient=self.patient_search,
+                epochs=self.search_epochs,
+            ),
+            training=TrainingSettings(epochs=self.epochs, input_scaling=self.input_scaling),
+            augmentation=AugmentationSettings() if self.augment else None,
+            wavelet=WaveletSettings(self.wavelet, self.threshold, self.wavelet_backend),
+            folds=self.folds,
+            sensitivity=self.sensitivity,
+            fast_execution=self.fast_execution,
+            gradcam=self.gradcam,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class Fetch(Common):
+    """Get the INFN archive, check every patch of it, and keep it in the user's cache."""
+
+    dataset: Positional[Literal["infn"]] = "infn"
+    """What to fetch."""
+    archive: Path | None = None
+    """A copy downloaded by hand."""
+
+
+@dataclass(frozen=True)
+class Phantom(Common):
+    """Write a phantom dataset: patches made by the package, with a mask of each cluster."""
+
+    out: Path = Path("phantom")
+    """Folder to write 0/, 1/, masks/ and groups.csv to; empty or missing."""
+    patients: int = 80
+    """Number of patients, six patches each."""
+    difficulty: float = 0.5
+    """From 0, plain to see, to 1, buried in grain."""
+    seed: int = 0
+    """The same seed gives the same patches."""
+
+
+@dataclass(frozen=True)
+class Audit(Common):
+    """Tell what must be known of a dataset before a result on it is believed."""
+
+    data: Positional[str] = "infn"
+    """infn, phantom, external, or a folder with 0/ and 1/."""
+    archive: Path | None = None
+    """INFN archive to use instead of looking for it."""
+    resize: bool = False
+    """Bring images of another size to 60 x 60 instead of refusing them."""
+    out: Path = Path("audit.json")
+    """Where the figures go."""
+
+
+@dataclass(frozen=True)
+class Compare(Common):
+    """Compare the areas under the ROC curves of two runs by DeLong's test, with patients as the units."""
+
+    first: Positional[Path] = Path("runs/first")
+    """A run directory or its predictions.csv."""
+    second: Positional[Path] = Path("runs/second")
+    """Another."""
+
+
+Command = (
+    Annotated[Run, subcommand("run")]
+    | Annotated[Fetch, subcommand("fetch")]
+    | Annotated[Phantom, subcommand("phantom")]
+    | Annotated[Audit, subcommand("audit")]
+    | Annotated[Compare, subcommand("compare")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code: 0 done, 2 the request is wrong, 1 it failed."""
+    command = tyro.cli(Command, args=arguments, prog="microcalc", description=__doc__)
+    console = Console(quiet=command.quiet, highlight=False)
+    try:
+        COMMANDS[type(command)](command, console)
+    except (MicrocalcError, KeyboardInterrupt) as error:
+        if command.debug:
+            raise
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"microcalc: {escape(_one_line(error, command))}")
+        sys.exit(getattr(error, "exit_code", 1))
+
+
+def _one_line(error: BaseException, command: Any) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        kept = (
+            f"; what is finished is kept: go on with --resume --out {command.out}" if isinstance(command, Run) else ""
+        )
+        return f"interrupted{kept}"
+    return " ".join(str(error).split())
+
+
+def run(command: Run, console: Console) -> None:
+    """Load the data, run the study, and say what it found and where it is."""
+    from microcalc.data import Data
+    from microcalc.model import Model
+
+    config = command.config()
+    data = Data.load(command.data, archive=command.archive, resize=command.resize, seed=command.seed)
+    if command.data == "auto" and data.name == "phantom":
+        console.print(f"[bold red]{PHANTOM_NOTICE}[/]; `microcalc fetch infn` gets the archive")
+    console.print(f"data: {describe(data)}")
+    external = load_external(command, data)
+    if external is not None:
+        console.print(f"external set: {describe(external)}")
+    with shown_progress(console, config) as on_progress:
+        model = Model(
+            data,
+            external,
+            config=config,
+            out=command.out,
+            jobs=command.jobs,
+            resume=command.resume,
+            on_progress=on_progress,
+        )
+        metrics = model.train()
+    print_metrics(metrics, console)
+    console.print(f"report: {command.out / 'report.html'}")
+
+
+def load_external(command: Run, data: "Data") -> "Data | None":
+    """The external set that was asked for; ``auto`` takes the one that lies beside the INFN data, where it does."""
+    from microcalc.data import Data
+    from microcalc.data.sources import find_external
+
+    if command.external == "none":
+        return None
+    if command.external == "auto":
+        return Data.load("external") if data.name == "infn" and find_external() is not None else None
+    return Data.load(command.external, resize=command.resize)
+
+
+def describe(data: "Data") -> str:
+    """One line on a dataset."""
+    positives = int(data.labels.sum())
+    patients = len(set(data.groups.tolist()))
+    return f"{data.name}, {len(data.labels)} patches ({positives} with a cluster) of {patients} patients"
+
+
+def print_metrics(metrics: dict[str, Any], console: Console) -> None:
+    """The headline figures, with their 95 % intervals over patients."""
+    table = Table("", "patches", "AUC (95 % interval)", "accuracy", "sensitivity", "specificity")
+    parts = {"cross-validation": "cross_validation", "test set": "test", "external set": "external"}
+    for title, name in parts.items():
+        figures = metrics[name]
+        if figures is not None:
+            low, high = figures["auc_ci95"] or (float("nan"),) * 2
+            rates = [f"{figures[rate]:.3f}" if figures[rate] is not None else "-" for rate in RATES]
+            auc = f"{figures['auc']:.4f} ({low:.3f} to {high:.3f})" if figures["auc"] is not None else "-"
+            table.add_row(title, str(figures["n"]), auc, *rates)
+    console.print(table)
+    timing = metrics["timing"]
+    console.print(f"{timing['total_s']:.0f} s, at most {timing['peak_memory_bytes'] / 2**20:.0f} MiB of memory")
+    for warning in metrics["warnings"]:
+        console.print(f"[bold red]{warning}[/]")
+
+
+RATES = ("accuracy", "sensitivity", "specificity")
+
+
+@contextmanager
+def shown_progress(
+    console: Console, config: StudyConfig
+) -> Iterator[Callable[[dict[str, "PieceProgress"]], None] | None]:
+    """A bar over all epochs of the study with the time left; plain lines where the output is no terminal."""
+    if console.quiet:
+        yield None
+    elif not console.is_terminal:
+        yield plain_lines(console)
+    else:
+        trials = 0 if config.fast_execution else config.search.trials
+        epochs = config.folds * (trials * config.search.epochs + config.training.epochs)
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f} %"),
+        )
+        with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bar:
+            task = bar.add_task("study", total=epochs)
+
+            def show(pieces: dict[str, "PieceProgress"]) -> None:
+                running = [f"{name}: {piece.text}" for name, piece in pieces.items() if is_running(piece)]
+                description = " | ".join(running) or "study"
+                bar.update(task, completed=sum(piece.done for piece in pieces.values()), description=description)
+
+            yield show
+
+
+def is_running(piece: "PieceProgress") -> bool:
+    """Whether a piece of work has begun and not ended."""
+    return "epoch" in piece.text
+
+
+def plain_lines(console: Console) -> Callable[[dict[str, "PieceProgress"]], None]:
+    """One line whenever a trial has ended, and whenever an expert starts."""
+    last: dict[str, str] = {}
+
+    def show(pieces: dict[str, "PieceProgress"]) -> None:
+        for name, piece in pieces.items():
+            stage = piece.text.partition(", epoch")[0].partition("epoch")[0] or "training"
+            if piece.text and last.get(name) != stage:
+                last[name] = stage
+                console.print(f"{name}: {stage}")
+
+    return show
+
+
+def fetch(command: Fetch, console: Console) -> None:
+    """Fetch and check the archive."""
+    from microcalc.data.sources import fetch_infn
+
+    console.print(f"{command.dataset}: all patches checked, {fetch_infn(command.archive)}")
+
+
+def phantom(command: Phantom, console: Console) -> None:
+    """Write a phantom dataset."""
+    from microcalc.data.phantom import make_phantom, write_phantom
+
+    write_phantom(command.out, *make_phantom(command.patients, difficulty=command.difficulty, seed=command.seed))
+    console.print(f"phantom: {command.out}")
+
+
+def audit(command: Audit, console: Console) -> None:
+    """Audit a dataset, print what it means, and keep the figures."""
+    from microcalc.assessment.audit import audit as audit_data
+    from microcalc.assessment.audit import findings
+    from microcalc.data import Data
+    from microcalc.files import write_json
+
+    figures = audit_data(Data.load(command.data, archive=command.archive, resize=command.resize))
+    write_json(command.out, figures)
+    for finding in findings(figures):
+        console.print(f"- {finding}")
+    console.print(f"figures: {command.out}")
+
+
+def compare(command: Compare, console: Console) -> None:
+    """Compare the predictions of two runs."""
+    from microcalc.assessment.compare import compare_predictions
+
+    first, second = (path / "predictions.csv" if path.is_dir() else path for path in (command.first, command.second))
+    table = Table("", "patches", "AUC of the first", "of the second", "difference (95 % interval)", "p")
+    for role, figures in compare_predictions(first, second).items():
+        values = [figures[name] for name in ("auc_first", "auc_second", "difference", "p_value")]
+        if None in values:
+            table.add_row(role, str(figures["n"]), "-", "-", "-", "-")
+            continue
+        low, high = figures["ci95"]
+        one, other, difference, p_value = values
+        interval = f"{difference:+.4f} ({low:+.4f} to {high:+.4f})"
+        table.add_row(role, str(figures["n"]), f"{one:.4f}", f"{other:.4f}", interval, f"{p_value:.3g}")
+    console.print(table)
+
+
+COMMANDS: dict[type, Callable[[Any, Console], None]] = {
+    Run: run,
+    Fetch: fetch,
+    Phantom: phantom,
+    Audit: audit,
+    Compare: compare,
+}

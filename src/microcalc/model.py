@@ -1,0 +1,292 @@
+"""A study from data to report."""
+
+import dataclasses
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from microcalc import __version__
+from microcalc.assessment.calibration import choose_threshold, fit_calibration
+from microcalc.assessment.study import Predicted, judge_cross_validation, judge_elsewhere, judge_folds
+from microcalc.config import StudyConfig
+from microcalc.data import Data
+from microcalc.errors import DataError, RequestError
+from microcalc.files import read_json, write_json
+from microcalc.networks.committee import Calibration, Committee, ExpertShape, filtered
+from microcalc.report.study import write_study
+from microcalc.runs import describe_environment, open_run
+from microcalc.training.ensemble import learn_weights
+from microcalc.training.experts import FoldTask, load_expert, run_search
+from microcalc.training.parallel import OnProgress, PeakMemory, run_folds
+from microcalc.training.search import SearchResult
+from microcalc.training.splits import check_unseen, split_study
+
+FAST_EXECUTION_WARNING = (
+    "The search was skipped and hyperparameters saved in the package were taken: they were chosen on such data, "
+    "so these figures are optimistic."
+)
+
+
+class Model:
+    """A study: five experts tuned and trained by cross-validation, the committee of them, and what they are worth.
+
+    >>> from microcalc import Data, Model
+    >>> model = Model(Data.load("phantom"), fast_execution=True, out="runs/example")
+    >>> model.config.folds
+    5
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        external: Data | None = None,
+        *,
+        test: Data | None = None,
+        config: StudyConfig | None = None,
+        searching_fraction: float | None = None,
+        fast_execution: bool | None = None,
+        seed: int | None = None,
+        out: str | Path = "runs/first",
+        jobs: int | None = None,
+        resume: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        """Plan a study; nothing is read or written yet.
+
+        Args:
+            data: what the experts are trained on and cross-validated with.
+            external: patches from elsewhere, which only the finished committee meets.
+            test: patches set aside before the study, which only the finished committee meets.
+            config: all settings; ``searching_fraction``, ``fast_execution`` and ``seed`` go before those in it.
+            out: the run directory, empty or missing.
+            jobs: processes side by side; as many as cores when not given.
+            resume: continue the study that is in ``out``.
+            on_progress: called about four times a second with the state of each piece of work, by its name.
+
+        Raises:
+            RequestError: the settings make no study.
+            DataError: a patch of ``external`` or ``test`` belongs to a patient of ``data``.
+        """
+        config = config or StudyConfig()
+        if searching_fraction is not None:
+            search = dataclasses.replace(config.search, searching_fraction=searching_fraction)
+            config = dataclasses.replace(config, search=search)
+        if fast_execution is not None:
+            config = dataclasses.replace(config, fast_execution=fast_execution)
+        if seed is not None:
+            config = dataclasses.replace(config, seed=seed)
+        if jobs is not None and jobs < 1:
+            raise RequestError(f"--jobs must be at least 1: got {jobs}")
+        for other in (external, test):
+            if other is not None:
+                _refuse_shared_patches(data, other)
+        self.data, self.external, self.test = data, external, test
+        self.config = config
+        self.out = Path(out)
+        self.jobs = jobs or joblib.cpu_count()
+        self.on_progress = on_progress
+        self.split = split_study(
+            data.labels,
+            data.groups,
+            folds=config.folds,
+            validation_fraction=config.validation_fraction,
+            committee_fraction=config.committee_fraction,
+            seed=config.seed,
+        )
+        self._resume = resume
+        self._held = False
+        self._committee: Committee | None = None
+
+    def train(self) -> dict[str, Any]:
+        """Run the whole study and leave its report in the run directory.
+
+        Returns:
+            What ``metrics.json`` holds.
+
+        Raises:
+            RequestError: the run directory cannot be used.
+            FailedError: something that was right went wrong on the way, such as a full disk.
+        """
+        start = time.monotonic()
+        with self._run_directory(), PeakMemory() as peak:
+            self.fold()
+            self.get_ensemble()
+            metrics = self._judge()
+            metrics["timing"] |= {"total_s": time.monotonic() - start, "peak_memory_bytes": peak.bytes}
+            write_study(self.out, self.config, self.split, self._predicted, self.committee, metrics)
+        return metrics
+
+    def tuner(self, fold: int) -> SearchResult:
+        """Search the hyperparameters of one fold, on its hold-out."""
+        with self._run_directory():
+            return run_search(self._tasks()[fold])
+
+    def fold(self) -> None:
+        """Tune and train the expert of every fold."""
+        with self._run_directory():
+            run_folds(self._tasks(), jobs=self.jobs, on_progress=self.on_progress)
+
+    def get_ensemble(self) -> Committee:
+        """Weigh and calibrate the experts on the patients set aside, choose the threshold, and save the committee."""
+        with self._run_directory():
+            start = time.monotonic()
+            equals = self._committee_of_equals()
+            experts = {name: equals.expert_probabilities(data.images) for name, data in self._datasets().items()}
+            chosen = self.split.committee
+            labels, groups = self.data.labels[chosen], self.data.groups[chosen]
+            for fold in self.split.folds:
+                check_unseen(chosen, fold.development, self.data.groups, "the committee's weights")
+            monitored = (experts["external"], self.external.labels) if self.external is not None else None
+            ensemble = learn_weights(experts["own"][chosen], labels, groups, seed=self.config.seed, external=monitored)
+            raw = experts["own"][chosen] @ ensemble.weights
+            calibration = fit_calibration(raw, labels)
+            threshold = choose_threshold(labels, calibration.apply(raw), sensitivity=self.config.sensitivity)
+            self._committee = dataclasses.replace(
+                equals, weights=ensemble.weights, calibration=calibration, threshold=threshold
+            )
+            self._committee.save(self.out / "committee")
+            seconds = time.monotonic() - start
+            write_json(self.out / "committee" / "history.json", {**ensemble.history, "seconds": seconds})
+            self._predicted = {
+                name: Predicted(data, experts[name], self._committee.combine(experts[name]))
+                for name, data in self._datasets().items()
+            }
+        return self._committee
+
+    @property
+    def committee(self) -> Committee:
+        """The committee, once :meth:`get_ensemble` has formed it."""
+        if self._committee is None:
+            raise RequestError(
+                "the committee is not trained yet; call Model.train() first, or Committee.load(directory)"
+            )
+        return self._committee
+
+    def get_predictions(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, 60, 60) patches in [0, 1] to (n, experts): each trained expert's probability of a cluster."""
+        return self.committee.expert_probabilities(images)
+
+    def _datasets(self) -> dict[str, Data]:
+        named = {"own": self.data, "external": self.external, "test": self.test}
+        return {name: data for name, data in named.items() if data is not None}
+
+    def _tasks(self) -> list[FoldTask]:
+        images = filtered(self.data.images, self.config.wavelet)
+        return [
+            FoldTask(
+                number=number,
+                images=images,
+                labels=self.data.labels,
+                fold=fold,
+                config=self.config,
+                directory=self.out / "search" / f"fold_{number}",
+                owner=os.getpid(),
+            )
+            for number, fold in enumerate(self.split.folds)
+        ]
+
+    def _committee_of_equals(self) -> Committee:
+        trained = [load_expert(task) for task in self._tasks()]
+        return Committee(
+            networks=tuple(network for network, _ in trained),
+            shapes=tuple(
+                ExpertShape(**hyperparameters, input_scaling=self.config.training.input_scaling)
+                for _, hyperparameters in trained
+            ),
+            weights=np.full(len(trained), 1 / len(trained)),
+            calibration=Calibration(slope=1.0, intercept=0.0),
+            threshold=0.5,
+            wavelet=self.config.wavelet,
+        )
+
+    def _judge(self) -> dict[str, Any]:
+        """``metrics.json`` but for the whole time and memory."""
+        own, config = self._predicted["own"], self.config
+        histories = [read_json(task.directory / "history.json") for task in self._tasks()]
+        folds = judge_folds(own, self.split, [history["hyperparameters"] for history in histories])
+        elsewhere = {
+            name: judge_elsewhere(self._predicted[name], self.committee.threshold, config.seed)
+            for name in ("test", "external")
+            if name in self._predicted
+        }
+        chosen = self.split.committee
+        return {
+            "schema": 1,
+            "dataset": describe_data(self.data),
+            "protocol": {
+                "name": "honest",
+                "folds": config.folds,
+                "grouped": True,
+                "validation_fraction": config.validation_fraction,
+                "searching_fraction": config.search.searching_fraction,
+                "trials_per_fold": 0 if config.fast_execution else config.search.trials,
+                "seed": config.seed,
+            },
+            "folds": folds,
+            "cross_validation": judge_cross_validation(own, self.split, folds, config.seed),
+            "committee": {
+                "weights": self.committee.weights.tolist(),
+                "most_reliable": self.committee.most_reliable,
+                "threshold": self.committee.threshold,
+                "calibration": vars(self.committee.calibration),
+                "share": len(chosen) / len(self.data.labels),
+                "images": len(chosen),
+                "patients": len(np.unique(self.data.groups[chosen])),
+            },
+            "test": elsewhere.get("test"),
+            "external": elsewhere.get("external"),
+            "timing": {
+                "search_s": sum(trial["seconds"] for history in histories for trial in history["trials"]),
+                "experts_s": sum(history["expert"]["seconds"] for history in histories),
+                "ensemble_s": read_json(self.out / "committee" / "history.json")["seconds"],
+            },
+            "warnings": [FAST_EXECUTION_WARNING] if config.fast_execution else [],
+        }
+
+    @contextmanager
+    def _run_directory(self) -> Iterator[None]:
+        """Hold the run directory; the steps of one study hold it together, or one after the other."""
+        if self._held:
+            yield
+            return
+        identity = {
+            "microcalc": __version__,
+            "settings": self.config.to_dict(),
+            "data": {name: {"name": data.name, "sha256": data.fingerprint} for name, data in self._datasets().items()},
+        }
+        with open_run(self.out, identity, resume=self._resume):
+            self._held = self._resume = True
+            try:
+                write_json(self.out / "environment.json", describe_environment())
+                yield
+            finally:
+                self._held = False
+
+
+def describe_data(data: Data) -> dict[str, Any]:
+    """``metrics.json["dataset"]``."""
+    return {
+        "name": data.name,
+        "images": len(data.labels),
+        "positives": int(data.labels.sum()),
+        "groups": len(np.unique(data.groups)),
+        "identical_pairs": data.identical_pairs,
+        "built_in_phantom": data.name == "phantom",
+    }
+
+
+def _refuse_shared_patches(data: Data, other: Data) -> None:
+    known = {image.tobytes() for image in data.images}
+    shared = [file for file, image in zip(other.files, other.images, strict=True) if image.tobytes() in known]
+    if shared:
+        raise DataError(
+            f"{shared[0]}: this patch and {len(shared) - 1} more of {other.name} are also in {data.name}; "
+            "a set to test on must hold none of the patches to train on"
+        )

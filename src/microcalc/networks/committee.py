@@ -1,0 +1,193 @@
+"""The committee: the weighted average of the experts, calibrated, with the threshold that turns it into a decision."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from microcalc.config import WaveletSettings
+from microcalc.errors import RequestError
+from microcalc.files import read_json, write_json
+from microcalc.networks.hypermodel import build_network
+from microcalc.networks.weights import load_weights, save_weights
+from microcalc.training.loop import predict
+from microcalc.transforms.wavelet import wavelet_filter
+
+FORMAT = 1
+LARGEST = {"dim": 256, "depth": 16, "dropout": 0.8}
+
+
+def filtered(images: NDArray[np.float32], wavelet: WaveletSettings) -> NDArray[np.float32]:
+    """(n, 60, 60) raw patches to what the experts take: themselves, or wavelet-filtered where the study was."""
+    if wavelet.name == "none":
+        return images
+    return wavelet_filter(images, wavelet.name, wavelet.threshold, wavelet.backend)
+
+
+class WeightedAverage(torch.nn.Module):
+    """Weights in (0, 1) that sum to 1, as the softmax of free parameters with a random start.
+
+    >>> average = WeightedAverage(5, torch.Generator().manual_seed(0))
+    >>> average(torch.full((3, 5), 0.25))
+    tensor([0.2500, 0.2500, 0.2500], grad_fn=<MvBackward0>)
+    """
+
+    def __init__(self, experts: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.scores = torch.nn.Parameter(torch.randn(experts, generator=generator))
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """(experts,) weights."""
+        return torch.softmax(self.scores, dim=0)
+
+    def forward(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """(n, experts) probabilities to (n,) weighted averages."""
+        return probabilities @ self.weights
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A monotone map from the committee's raw average to a probability: logistic in its logit (Platt, 1999).
+
+    >>> Calibration(slope=1.0, intercept=0.0).apply(np.array([0.2, 0.9]))
+    array([0.2, 0.9])
+    """
+
+    slope: float
+    intercept: float
+
+    def apply(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n,) raw averages in [0, 1] to (n,) calibrated probabilities."""
+        clipped = np.clip(np.asarray(probabilities, np.float64), 1e-7, 1 - 1e-7)
+        logits = np.log(clipped / (1 - clipped))
+        return np.asarray(1 / (1 + np.exp(-(self.slope * logits + self.intercept))))
+
+
+@dataclass(frozen=True)
+class ExpertShape:
+    """What one expert was built with."""
+
+    dim: int
+    depth: int
+    dropout: float
+    input_scaling: str
+
+
+@dataclass(frozen=True)
+class Committee:
+    """Experts, their weights, the calibration and the threshold: all that a prediction needs.
+
+    Attributes:
+        networks: one Keras network an expert.
+        shapes: what each was built with.
+        weights: (experts,) in (0, 1), summing to 1.
+        calibration: from the raw average to a probability.
+        threshold: a probability at or above it is the decision 1.
+        wavelet: the filter that patches pass before the experts see them.
+    """
+
+    networks: tuple[Any, ...]
+    shapes: tuple[ExpertShape, ...]
+    weights: NDArray[np.float64]
+    calibration: Calibration
+    threshold: float
+    wavelet: WaveletSettings
+
+    @property
+    def most_reliable(self) -> int:
+        """The expert of largest weight."""
+        return int(np.argmax(self.weights))
+
+    def expert_probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, 60, 60) raw patches in [0, 1] to (n, experts): each expert's own probability of a cluster."""
+        prepared = filtered(images, self.wavelet)
+        return np.stack([predict(network, prepared) for network in self.networks], axis=1).astype(np.float64)
+
+    def combine(self, expert_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, experts) probabilities of the experts to (n,) calibrated probabilities of the committee."""
+        return self.calibration.apply(expert_probabilities @ self.weights)
+
+    def predict_proba(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, 60, 60) raw patches in [0, 1] to (n,) calibrated probabilities of a cluster."""
+        return self.combine(self.expert_probabilities(images))
+
+    def save(self, directory: str | Path) -> None:
+        """Write the committee: one file of weights an expert, and ``committee.json`` last.
+
+        Raises:
+            FailedError: the directory cannot be written.
+        """
+        directory = Path(directory)
+        for number, network in enumerate(self.networks):
+            save_weights(network, directory / f"expert_{number}.safetensors")
+        description = {
+            "format": FORMAT,
+            "experts": [vars(shape) for shape in self.shapes],
+            "weights": self.weights.tolist(),
+            "calibration": vars(self.calibration),
+            "threshold": self.threshold,
+            "wavelet": {"name": self.wavelet.name, "threshold": self.wavelet.threshold},
+        }
+        write_json(directory / "committee.json", description)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read what :meth:`save` wrote; nothing in the files can run.
+
+        Raises:
+            RequestError: a file is missing, damaged, or asks for something that no committee is.
+        """
+        path = Path(directory) / "committee.json"
+        saved = read_json(path)
+        try:
+            shapes = tuple(_read_shape(expert) for expert in saved["experts"])
+            weights = np.array([_number(weight) for weight in saved["weights"]])
+            calibration = Calibration(
+                slope=_number(saved["calibration"]["slope"]), intercept=_number(saved["calibration"]["intercept"])
+            )
+            threshold = _number(saved["threshold"])
+            wavelet = WaveletSettings(name=saved["wavelet"]["name"], threshold=_number(saved["wavelet"]["threshold"]))
+            sound = (
+                saved["format"] == FORMAT
+                and 1 <= len(shapes) == len(weights) <= 100
+                and (weights >= 0).all()
+                and abs(weights.sum() - 1) < 1e-6
+                and calibration.slope > 0
+                and wavelet.name in ("none", "sym3", "haar")
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RequestError(
+                f"{path}: is not a committee ({error!r}); give the committee/ of a finished run"
+            ) from error
+        if not sound:
+            raise RequestError(f"{path}: is not a committee this version reads; give the committee/ of a finished run")
+        networks = []
+        for number, shape in enumerate(shapes):
+            network = build_network(**vars(shape))
+            load_weights(network, path.parent / f"expert_{number}.safetensors")
+            networks.append(network)
+        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is not a number")
+    return float(value)
+
+
+def _read_shape(saved: dict[str, Any]) -> ExpertShape:
+    shape = ExpertShape(
+        dim=int(_number(saved["dim"])),
+        depth=int(_number(saved["depth"])),
+        dropout=_number(saved["dropout"]),
+        input_scaling=str(saved["input_scaling"]),
+    )
+    for name, largest in LARGEST.items():
+        if not 0 <= getattr(shape, name) <= largest:
+            raise ValueError(f"{name} of {getattr(shape, name)}")
+    return shape

@@ -1,0 +1,169 @@
+"""Everything that a finished study leaves in its run directory besides the committee itself."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from microcalc.assessment.study import Predicted, out_of_fold
+from microcalc.config import StudyConfig
+from microcalc.data import Data
+from microcalc.explain.gradcam import gradcam
+from microcalc.explain.overlay import overlay
+from microcalc.files import read_json, write_atomically, write_json
+from microcalc.networks.committee import Committee, filtered
+from microcalc.report import figures
+from microcalc.report.html import write_report
+from microcalc.training.loop import predict
+from microcalc.training.splits import StudySplit
+from microcalc.transforms.augment import augment
+
+SHOWN_PATCHES = 12
+AUGMENTED_PATCHES = 4
+VARIANTS = 6
+
+Table = list[dict[str, Any]]
+
+
+def write_study(
+    directory: Path,
+    config: StudyConfig,
+    split: StudySplit,
+    predicted: Mapping[str, Predicted],
+    committee: Committee,
+    metrics: dict[str, Any],
+) -> None:
+    """Write tables, figures, Grad-CAM overlays, ``metrics.json`` and, last, ``report.html``.
+
+    Args:
+        directory: the run directory, where search and committee already are.
+        predicted: "own", and "external" and "test" where the study has them.
+        metrics: what ``metrics.json`` shall hold.
+    """
+    own = predicted["own"]
+    write_atomically(directory / "predictions.csv", to_csv(prediction_rows(predicted, split)))
+    write_atomically(directory / "folds.csv", to_csv(fold_rows(metrics)))
+    draw_data(directory / "figures", own.data, config)
+    draw_training(directory, len(split.folds))
+    draw_judgement(directory / "figures", split, predicted, metrics)
+    draw_gradcam(directory / "gradcam", own.data, split, committee, config)
+    write_json(directory / "metrics.json", metrics)
+    write_report(directory)
+
+
+def prediction_rows(predicted: Mapping[str, Predicted], split: StudySplit) -> Table:
+    """The rows of ``predictions.csv``: ``out_of_fold`` is the probability by parts that never saw the patch."""
+    own = predicted["own"]
+    fold_of = np.full(len(own.data.labels), -1)
+    for number, fold in enumerate(split.folds):
+        fold_of[fold.test] = number
+    rows = []
+    for name, part in predicted.items():
+        honest = out_of_fold(own, split) if name == "own" else part.committee
+        for i, file in enumerate(part.data.files):
+            number = int(fold_of[i]) if name == "own" else -1
+            role = ("development" if number >= 0 else "committee") if name == "own" else name
+            rows.append(
+                {"file": file, "patient": part.data.patients[i], "label": int(part.data.labels[i]), "role": role}
+                | {"fold": number if number >= 0 else ""}
+                | {f"expert_{k}": f"{value:.7g}" for k, value in enumerate(part.experts[i])}
+                | {"committee": f"{part.committee[i]:.7g}"}
+                | {"out_of_fold": "" if np.isnan(honest[i]) else f"{honest[i]:.7g}"}
+            )
+    return rows
+
+
+def fold_rows(metrics: dict[str, Any]) -> Table:
+    """The rows of ``folds.csv``: one a fold, hyperparameters and figures."""
+    return [
+        {
+            "fold": fold["fold"],
+            **fold["hyperparameters"],
+            **{name: fold[name] for name in ("n", "auc", "accuracy", "sensitivity", "specificity")},
+            "weight": weight,
+        }
+        for fold, weight in zip(metrics["folds"], metrics["committee"]["weights"], strict=True)
+    ]
+
+
+def to_csv(rows: Table) -> str:
+    """Rows of one shape as CSV text with a header.
+
+    >>> print(to_csv([{"fold": 0, "auc": 0.99}]).replace("\\r", ""), end="")
+    fold,auc
+    0,0.99
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def draw_data(folder: Path, data: Data, config: StudyConfig) -> None:
+    """Random patches, and the same augmented and filtered where the study does so."""
+    shown = min(SHOWN_PATCHES, len(data.labels))
+    images, labels = data.get_random_images(shown, seed=config.seed)
+    figures.save_figure(figures.random_patches(images, labels), folder / "patches.png")
+    taken = filtered(images, config.wavelet)
+    if config.wavelet.name != "none":
+        figures.save_figure(figures.filtered_patches(images, taken, labels), folder / "filtered.png")
+    if config.augmentation is not None:
+        originals = taken[:AUGMENTED_PATCHES]
+        repeated = torch.from_numpy(originals).repeat_interleave(VARIANTS, dim=0).unsqueeze(1)
+        variants = augment(repeated, config.augmentation, torch.Generator().manual_seed(config.seed)).numpy()
+        shape = (len(originals), VARIANTS, *originals.shape[1:])
+        figures.save_figure(figures.augmented_patches(originals, variants.reshape(shape)), folder / "augmented.png")
+
+
+def draw_training(directory: Path, folds: int) -> None:
+    """Learning curves of every fold, the search, and how the committee learned."""
+    folder = directory / "figures"
+    histories = [read_json(directory / "search" / f"fold_{number}" / "history.json") for number in range(folds)]
+    for number, history in enumerate(histories):
+        figures.save_figure(figures.learning_curves(number, history), folder / f"learning_fold_{number}.png")
+    if any(history["trials"] for history in histories):
+        figures.save_figure(figures.search_overview(histories), folder / "search.png")
+    learned = read_json(directory / "committee" / "history.json")
+    figures.save_figure(figures.committee_learning(learned), folder / "committee_learning.png")
+    if learned["external_accuracy"]:
+        figures.save_figure(figures.external_curve(learned), folder / "external_curve.png")
+
+
+def draw_judgement(
+    folder: Path, split: StudySplit, predicted: Mapping[str, Predicted], metrics: dict[str, Any]
+) -> None:
+    """ROC curves, confusion matrices and reliability, each on patches unseen by what is judged."""
+    own = predicted["own"]
+    probabilities = out_of_fold(own, split)
+    folds = [(own.data.labels[fold.test], probabilities[fold.test]) for fold in split.folds]
+    figures.save_figure(figures.roc_folds(folds), folder / "roc_folds.png")
+    matrices = [fold["confusion"] for fold in metrics["folds"]]
+    figures.save_figure(figures.confusion_matrices(matrices), folder / "confusion.png")
+    for name, title in (("external", "External set"), ("test", "Test set")):
+        if name in predicted and metrics[name]["auc"] is not None:
+            part, threshold = predicted[name], metrics["committee"]["threshold"]
+            curve = figures.roc_curve(part.data.labels, part.committee, threshold, title)
+            figures.save_figure(curve, folder / f"{name}_roc.png")
+            diagram = figures.reliability_diagram(part.data.labels, part.committee, title)
+            figures.save_figure(diagram, folder / f"{name}_reliability.png")
+
+
+def draw_gradcam(folder: Path, data: Data, split: StudySplit, committee: Committee, config: StudyConfig) -> None:
+    """Overlays of random patches of the most reliable expert's own test fold, by that expert."""
+    number = committee.most_reliable
+    test = split.folds[number].test
+    shown = min(config.gradcam, len(test))
+    chosen = np.sort(np.random.default_rng(config.seed).choice(test, shown, replace=False))
+    if shown == 0:
+        return
+    network, images = committee.networks[number], filtered(data.images[chosen], committee.wavelet)
+    maps, probabilities = gradcam(network, images), predict(network, images)
+    for image, heat, probability, index in zip(images, maps, probabilities, chosen, strict=True):
+        name = Path(data.files[index]).name
+        figure = overlay(image, heat, float(probability), int(data.labels[index]), name)
+        figures.save_figure(figure, folder / f"{Path(name).stem}.png")

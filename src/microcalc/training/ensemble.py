@@ -1,0 +1,80 @@
+"""The committee's weights, learned by gradient on patients that no expert saw."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from microcalc.networks.committee import WeightedAverage
+from microcalc.training.splits import split_groups
+
+EPOCHS = 400
+PATIENCE = 60
+LEARNING_RATE = 0.05
+STOPPING_SHARE = 0.34
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Learned weights, and what they were at each epoch up to the stop.
+
+    Attributes:
+        weights: (experts,) in (0, 1), summing to 1, of the epoch with the least loss on the stopping share.
+        history: ``loss``, ``accuracy``, ``holdout_loss``, ``weights``, and ``external_accuracy`` where monitored.
+    """
+
+    weights: NDArray[np.float64]
+    history: dict[str, list[float] | list[list[float]]]
+
+
+def learn_weights(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    *,
+    seed: int,
+    external: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
+) -> Ensemble:
+    """Weigh the experts so that their average is right, by the cross-entropy that stands in for accuracy.
+
+    Two thirds of the patients train the weights; the others say when to stop.
+
+    Args:
+        probabilities: (n, experts) of patches that no expert saw.
+        labels: (n,) 0 or 1.
+        groups: (n,) patients.
+        external: the experts' probabilities and labels of the external set, followed for the learning curve alone.
+
+    >>> labels, groups = np.arange(80) % 2, np.arange(80) // 4
+    >>> good, useless = np.where(labels == 1, 0.9, 0.1), np.full(80, 0.5)
+    >>> ensemble = learn_weights(np.stack([good, useless], axis=1), labels, groups, seed=0)
+    >>> bool(ensemble.weights[0] > 0.9)
+    True
+    """
+    fitting, stopping = split_groups(labels, groups, STOPPING_SHARE, seed)
+    values = torch.from_numpy(probabilities).float().clamp(1e-6, 1 - 1e-6)
+    targets = torch.from_numpy(labels).float()
+    average = WeightedAverage(values.shape[1], torch.Generator().manual_seed(seed))
+    optimizer = torch.optim.Adam(average.parameters(), lr=LEARNING_RATE)
+    curves: dict[str, list[float]] = {"loss": [], "accuracy": [], "holdout_loss": [], "external_accuracy": []}
+    weights: list[list[float]] = []
+    for epoch in range(EPOCHS):
+        loss = functional.binary_cross_entropy(average(values[fitting]), targets[fitting])
+        with torch.no_grad():
+            combined = average(values)
+            weights.append(average.weights.tolist())
+            curves["loss"].append(loss.item())
+            curves["accuracy"].append(((combined[fitting] >= 0.5) == (targets[fitting] > 0.5)).float().mean().item())
+            curves["holdout_loss"].append(functional.binary_cross_entropy(combined[stopping], targets[stopping]).item())
+            if external is not None:
+                abroad = external[0] @ np.array(weights[-1]) >= 0.5
+                curves["external_accuracy"].append(float(np.mean(abroad == external[1])))
+        if epoch - int(np.argmin(curves["holdout_loss"])) >= PATIENCE:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    best = np.array(weights[int(np.argmin(curves["holdout_loss"]))], np.float64)
+    return Ensemble(best / best.sum(), {**curves, "weights": weights})

@@ -1,0 +1,147 @@
+"""The work of one fold, as pieces that run in any process: the search, then the training of its expert."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from microcalc.config import StudyConfig
+from microcalc.errors import RequestError
+from microcalc.files import read_json, write_json
+from microcalc.networks.hypermodel import build_network
+from microcalc.networks.weights import load_weights, save_weights
+from microcalc.training.loop import Epoch, train
+from microcalc.training.progress import ProgressFile
+from microcalc.training.search import Hyperparameters, SearchResult, search
+from microcalc.training.splits import Fold
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """All that one fold's work needs, so that it can be handed to another process.
+
+    Attributes:
+        number: of the fold, from 0.
+        images: (n, 60, 60) patches as the networks take them, all of the study's own data.
+        labels: (n,) 0 or 1.
+        fold: which of the patches serve for what.
+        config: of the study.
+        directory: of the fold, under ``search/``.
+        owner: process number of the study, without which no piece goes on.
+    """
+
+    number: int
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    fold: Fold
+    config: StudyConfig
+    directory: Path
+    owner: int
+
+    @property
+    def seed(self) -> int:
+        """Of this fold, derived from the study's."""
+        return int(np.random.SeedSequence([self.config.seed, self.number]).generate_state(1)[0] % 2**31)
+
+    def part(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The images and labels of some patches."""
+        return self.images[indices], self.labels[indices]
+
+
+def run_search(task: FoldTask) -> SearchResult:
+    """Search the hyperparameters of one fold and leave ``search.json``, which is taken as it is where it is there.
+
+    With ``fast_execution`` no trial runs: the hyperparameters are the saved ones.
+    """
+    record = task.directory / "search.json"
+    if record.exists():
+        return SearchResult(**read_json(record))
+    if task.config.fast_execution:
+        found = SearchResult(saved_hyperparameters(task.number), trials=[], best=None)
+    else:
+        progress = ProgressFile(task.directory / "search", task.owner)
+        task.directory.mkdir(parents=True, exist_ok=True)
+        training, holdout = task.part(task.fold.training), task.part(task.fold.holdout)
+        with _one_thread():
+            found = search(training, holdout, task.config, task.directory, seed=task.seed, tick=progress.tell)
+    write_json(record, vars(found))
+    return found
+
+
+def run_expert(task: FoldTask, found: SearchResult) -> None:
+    """Train the expert of one fold on the whole development set, from the best trial's weights on.
+
+    Leaves ``expert.safetensors``, then ``history.json``; where they are there already, nothing is trained.
+    """
+    record = task.directory / "history.json"
+    if record.exists():
+        return
+    progress = ProgressFile(task.directory / "expert", task.owner)
+    epochs = task.config.training.epochs
+
+    def on_epoch(epoch: Epoch) -> bool:
+        progress.tell(epoch.number + 1, f"epoch {epoch.number + 1} of {epochs}")
+        return False
+
+    start = time.monotonic()
+    with _one_thread():
+        network = build_expert(task, found.hyperparameters)
+        if found.best is not None:
+            load_weights(network, task.directory / "best.safetensors")
+        curves = train(
+            network,
+            *task.part(task.fold.development),
+            settings=task.config.training,
+            augmentation=task.config.augmentation,
+            epochs=epochs,
+            seed=task.seed,
+            on_epoch=on_epoch,
+        )
+        save_weights(network, task.directory / "expert.safetensors")
+    expert = {"loss": curves.loss, "accuracy": curves.accuracy, "seconds": time.monotonic() - start}
+    write_json(record, {**vars(found), "expert": expert})
+
+
+def load_expert(task: FoldTask) -> tuple[Any, Hyperparameters]:
+    """The trained network of a fold, and what it was built with."""
+    hyperparameters: Hyperparameters = read_json(task.directory / "history.json")["hyperparameters"]
+    network = build_expert(task, hyperparameters)
+    load_weights(network, task.directory / "expert.safetensors")
+    return network, hyperparameters
+
+
+def build_expert(task: FoldTask, hyperparameters: Hyperparameters) -> Any:
+    """The untrained network of a fold's expert."""
+    return build_network(**hyperparameters, input_scaling=task.config.training.input_scaling, seed=task.seed)
+
+
+def saved_hyperparameters(fold: int) -> Hyperparameters:
+    """What an earlier search on the INFN data chose for a fold; an own search is always to be preferred.
+
+    >>> sorted(saved_hyperparameters(0))
+    ['depth', 'dim', 'dropout']
+    """
+    text = resources.files("microcalc.training").joinpath("saved_hyperparameters.json").read_text(encoding="utf-8")
+    saved: list[Hyperparameters] = json.loads(text)
+    if fold >= len(saved):
+        raise RequestError(f"--fast-execution has hyperparameters for {len(saved)} folds; give --folds {len(saved)}")
+    return saved[fold]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread, so that a fold gives the same figures alone as beside others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,196 @@
+"""Bayesian search of hyperparameters on the hold-out of one fold, by KerasTuner."""
+
+import itertools
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import microcalc.networks.backend  # noqa: F401  chooses PyTorch before KerasTuner imports Keras
+
+# isort: split
+import keras_tuner
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from microcalc.config import StudyConfig
+from microcalc.files import read_json, write_json
+from microcalc.networks.hypermodel import build_network
+from microcalc.networks.weights import save_weights
+from microcalc.training.loop import Epoch, train
+
+RANDOM_TRIALS = 3
+MEDIAN_RULE_STARTS = 1 / 3
+OBJECTIVE = "holdout_loss"
+HYPERPARAMETERS = ("dim", "depth", "dropout")
+
+Patches = tuple[NDArray[np.float32], NDArray[np.int64]]
+Hyperparameters = dict[str, Any]
+Tick = Callable[[int, str], None]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The trials of one fold in the order they ran, and the best of them on the hold-out."""
+
+    hyperparameters: Hyperparameters
+    trials: list[dict[str, Any]]
+    best: int | None
+
+
+class _DistinctBayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
+    """KerasTuner's oracle, which may propose a combination again where the space is small: then an untried one runs."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        proposal: dict[str, Any] = super().populate_space(trial_id)
+        if proposal["values"] is not None and not self._duplicate(proposal["values"]):
+            return proposal
+        spaces = [[(space.name, value) for value in space.values] for space in self.hyperparameters.space]
+        untried = [values for pairs in itertools.product(*spaces) if not self._duplicate(values := dict(pairs))]
+        if not untried:
+            return {"status": "STOPPED", "values": None}
+        return {"status": "RUNNING", "values": untried[self._random_state.randint(len(untried))]}
+
+
+class _HoldoutTuner(keras_tuner.engine.base_tuner.BaseTuner):  # type: ignore[misc]
+    """Runs each trial of the oracle through ``run``; its error ends the search instead of marking the trial failed."""
+
+    def __init__(self, run: Callable[[int, Hyperparameters], float], **settings: Any) -> None:
+        super().__init__(**settings)
+        self.run = run
+
+    def run_trial(self, trial: Any) -> dict[str, float]:
+        try:
+            return {OBJECTIVE: self.run(int(trial.trial_id), dict(trial.hyperparameters.values))}
+        except Exception as error:
+            raise keras_tuner.errors.FatalError(str(error)) from error
+
+
+def cannot_win(curve: list[float], earlier: list[list[float]], epochs: int) -> bool:
+    """The median rule: the best hold-out loss so far is worse than the median of the earlier trials' at this epoch.
+
+    Golovin et al., "Google Vizier: a service for black-box optimization", KDD 2017, section 3.2.1; it acts from a
+    third of the epochs on, and once two earlier trials have come this far.
+
+    >>> cannot_win([0.7, 0.6, 0.5], earlier=[[0.6, 0.4, 0.2], [0.5, 0.4, 0.3]], epochs=9)
+    True
+    >>> cannot_win([0.7, 0.6, 0.2], earlier=[[0.6, 0.4, 0.2], [0.5, 0.4, 0.3]], epochs=9)
+    False
+    """
+    done = len(curve)
+    rivals = [min(other[:done]) for other in earlier if len(other) >= done]
+    if done < MEDIAN_RULE_STARTS * epochs or len(rivals) < 2:
+        return False
+    return min(curve) > statistics.median(rivals)
+
+
+def search(
+    training: Patches, holdout: Patches, config: StudyConfig, directory: Path, *, seed: int, tick: Tick
+) -> SearchResult:
+    """Explore ``config.search.trials`` combinations, each trained on one part and scored on the other.
+
+    Each finished trial leaves ``trial_N.json`` in the directory, and the best so far its weights. A search that runs
+    again over the same directory takes finished trials from there: the oracle, told the same results in the same
+    order, proposes the same combinations, so that the outcome equals that of a search never interrupted.
+
+    Args:
+        training: images (n, 60, 60) in [0, 1] and labels (n,).
+        holdout: the same for the patches that the choice is made on.
+        directory: of this fold.
+        tick: called after each epoch with the epochs done, of ``trials`` x ``epochs``, and what is running.
+
+    Returns:
+        The trials and the best of them; its weights are in ``best.safetensors``.
+    """
+    trials: list[dict[str, Any]] = []
+
+    def run(number: int, hyperparameters: Hyperparameters) -> float:
+        record = directory / f"trial_{number}.json"
+        saved = read_json(record) if record.exists() else None
+        if saved is None:
+            saved = _run_trial(training, holdout, config, directory, number, hyperparameters, trials, seed, tick)
+            write_json(record, saved)
+        trials.append(saved)
+        tick(len(trials) * config.search.epochs, f"trial {number + 1} of {config.search.trials} done")
+        return float(saved[OBJECTIVE])
+
+    space = keras_tuner.HyperParameters()
+    for name in HYPERPARAMETERS:
+        space.Choice(name, sorted(set(getattr(config.search, name))))
+    oracle = _DistinctBayesianOracle(
+        objective=keras_tuner.Objective(OBJECTIVE, "min"),
+        max_trials=config.search.trials,
+        num_initial_points=RANDOM_TRIALS,
+        hyperparameters=space,
+        seed=seed,
+    )
+    oracle.verbose = 0
+    tuner = _HoldoutTuner(run, oracle=oracle, directory=str(directory), project_name="keras_tuner", overwrite=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # of the Gaussian process, on the few first trials
+            tuner.search()
+    except keras_tuner.errors.FatalError as error:
+        raise error.__cause__ or error from None
+    best = min(range(len(trials)), key=lambda number: trials[number][OBJECTIVE])
+    return SearchResult({name: trials[best][name] for name in HYPERPARAMETERS}, trials, best)
+
+
+def _run_trial(
+    training: Patches,
+    holdout: Patches,
+    config: StudyConfig,
+    directory: Path,
+    number: int,
+    hyperparameters: Hyperparameters,
+    earlier: list[dict[str, Any]],
+    seed: int,
+    tick: Tick,
+) -> dict[str, Any]:
+    """Train one combination, leave its weights where it is the best so far, and return its record."""
+    epochs = config.search.epochs
+    rivals = [trial["curves"][OBJECTIVE] for trial in earlier]
+    curve: list[float] = []
+
+    def on_epoch(epoch: Epoch) -> bool:
+        assert epoch.holdout_loss is not None
+        curve.append(epoch.holdout_loss)
+        done = number * epochs + epoch.number + 1
+        tick(done, f"trial {number + 1} of {config.search.trials}, epoch {epoch.number + 1} of {epochs}")
+        return not config.search.patient and cannot_win(curve, rivals, epochs)
+
+    start = time.monotonic()
+    network = build_network(**hyperparameters, input_scaling=config.training.input_scaling, seed=seed)
+    curves = train(
+        network,
+        *training,
+        settings=config.training,
+        augmentation=config.augmentation,
+        epochs=epochs,
+        seed=seed,
+        holdout=holdout,
+        on_epoch=on_epoch,
+    )
+    best = curves.best_epoch
+    if all(curves.holdout_loss[best] < trial[OBJECTIVE] for trial in earlier):
+        save_weights(network, directory / "best.safetensors")
+    return {
+        "trial": number,
+        **hyperparameters,
+        OBJECTIVE: curves.holdout_loss[best],
+        "holdout_auc": curves.holdout_auc[best],
+        "holdout_accuracy": curves.holdout_accuracy[best],
+        "epochs": len(curve),
+        "stopped_early": len(curve) < epochs,
+        "seconds": time.monotonic() - start,
+        "curves": {
+            "loss": curves.loss,
+            "accuracy": curves.accuracy,
+            "holdout_loss": curves.holdout_loss,
+            "holdout_accuracy": curves.holdout_accuracy,
+        },
+    }
