@@ -1,0 +1,182 @@
+"""Augmentation: what each setting does to a batch, and that it does no more."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from microcalc.config import AugmentationSettings
+from microcalc.transforms.augment import augment
+
+NOTHING = AugmentationSettings(
+    rotation_degrees=0, shift_pixels=0, flips=False, largest_scale=1, contrast=0, brightness=0, noise=0
+)
+MANY = 2000
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def noise_images(number: int, height: int = 60, width: int = 60) -> torch.Tensor:
+    return torch.rand(number, 1, height, width, generator=seeded(99))
+
+
+def blobs(number: int, row: float, column: float, sigma: float = 3.0, size: int = 60) -> torch.Tensor:
+    """The same Gaussian blob in each patch, its centre in pixels from the patch's own centre."""
+    axis = torch.arange(size) - (size - 1) / 2
+    blob = torch.exp(-((axis[:, None] - row) ** 2 + (axis - column) ** 2) / (2 * sigma**2))
+    return blob.expand(number, 1, size, size).contiguous()
+
+
+def centres(images: torch.Tensor) -> np.ndarray:
+    """(n, 2): row and column of each patch's centre of brightness, in pixels from the patch's own centre."""
+    rows, columns = (torch.arange(size) - (size - 1) / 2 for size in images.shape[2:])
+    weight = images[:, 0] / images.sum((1, 2, 3))[:, None, None]
+    return torch.stack([(weight * rows[:, None]).sum((1, 2)), (weight * columns).sum((1, 2))], dim=1).numpy()
+
+
+def vary(images: torch.Tensor, seed: int = 0, **changes: float) -> torch.Tensor:
+    return augment(images, replace(NOTHING, **changes), seeded(seed))
+
+
+def test_settings_that_change_nothing_give_back_the_batch():
+    for shape in ((60, 60), (40, 72)):
+        images = noise_images(8, *shape)
+        torch.testing.assert_close(vary(images), images, atol=2e-5, rtol=0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    number=st.integers(1, 5),
+    height=st.integers(8, 70),
+    width=st.integers(8, 70),
+    options=st.builds(
+        AugmentationSettings,
+        rotation_degrees=st.floats(0, 180),
+        shift_pixels=st.floats(0, 10),
+        flips=st.booleans(),
+        largest_scale=st.floats(1, 2),
+        contrast=st.floats(0, 1),
+        brightness=st.floats(0, 1),
+        noise=st.floats(0, 0.5),
+    ),
+    seed=st.integers(0, 2**32),
+)
+def test_any_settings_keep_shape_type_range_and_the_batch_given(number, height, width, options, seed):
+    images = noise_images(number, height, width)
+    before = images.clone()
+    varied = augment(images, options, seeded(seed))
+    assert varied.shape == images.shape and varied.dtype == torch.float32
+    assert varied.min() >= 0 and varied.max() <= 1
+    assert torch.equal(images, before)
+    assert varied.data_ptr() != images.data_ptr()
+
+
+def test_equal_generators_give_equal_batches_and_a_used_one_moves_on():
+    images, options, generator = noise_images(6), AugmentationSettings(), seeded(3)
+    first, second = augment(images, options, generator), augment(images, options, generator)
+    assert torch.equal(first, augment(images, options, seeded(3)))
+    assert not torch.equal(first, second)
+
+
+def test_each_patch_is_varied_differently():
+    images = noise_images(1).expand(6, 1, 60, 60)
+    varied = augment(images, AugmentationSettings(), seeded())
+    assert all(not torch.equal(varied[0], other) for other in varied[1:])
+
+
+def test_flips_reach_all_four_mirror_images_equally_often():
+    image = noise_images(1)
+    mirrored = vary(image.expand(400, 1, 60, 60), flips=True)
+    for axes in ((), (2,), (3,), (2, 3)):
+        matches = ((mirrored - image.flip(axes)).abs().amax((1, 2, 3)) < 1e-4).sum()
+        assert 60 < matches < 140
+
+
+def test_rotation_turns_about_the_centre_uniformly_within_its_range():
+    found = centres(vary(blobs(MANY, 0.0, 10.0), rotation_degrees=50))
+    np.testing.assert_allclose(np.hypot(*found.T), 10, atol=0.05)
+    angles = np.degrees(np.arctan2(found[:, 0], found[:, 1]))
+    assert np.abs(angles).max() < 50.5
+    assert abs(angles.mean()) < 2
+    assert angles.std() == pytest.approx(50 / np.sqrt(3), rel=0.05)
+
+
+def test_rotation_of_an_oblong_patch_keeps_distances():
+    oblong = torch.nn.functional.pad(blobs(50, 0.0, 8.0, sigma=2.0, size=40), (10, 10))
+    found = centres(vary(oblong, rotation_degrees=180))
+    np.testing.assert_allclose(np.hypot(*found.T), 8, atol=0.05)
+    assert np.abs(found[:, 0]).max() > 7
+
+
+def test_shifts_are_in_pixels_uniform_and_independent():
+    found = centres(vary(blobs(MANY, 0.0, 0.0), shift_pixels=3))
+    assert np.abs(found).max() < 3.05
+    assert np.abs(found.mean(axis=0)).max() < 0.15
+    np.testing.assert_allclose(found.std(axis=0), 3 / np.sqrt(3), rtol=0.05)
+    assert abs(np.corrcoef(found.T)[0, 1]) < 0.08
+
+
+def test_scale_is_uniform_in_its_logarithm_up_to_the_largest():
+    image = blobs(MANY, 0.0, 0.0, sigma=4.0)
+    area = vary(image, largest_scale=1.25).sum((1, 2, 3)) / image[0].sum()
+    logarithm = (area.log() / 2).numpy()
+    assert np.abs(logarithm).max() < np.log(1.25) + 0.01
+    assert abs(logarithm.mean()) < 0.01
+    assert logarithm.std() == pytest.approx(np.log(1.25) / np.sqrt(3), rel=0.05)
+
+
+def test_what_comes_in_at_the_border_is_the_patch_reflected():
+    images = 0.4 + 0.2 * noise_images(200)
+    varied = vary(images, rotation_degrees=180, shift_pixels=10, largest_scale=1.5)
+    assert varied.min() >= 0.4 - 1e-5 and varied.max() <= 0.6 + 1e-5
+    ramp = (torch.arange(60) / 100).expand(1, 1, 60, 60)
+    shifted = vary(ramp.expand(50, 1, 60, 60), shift_pixels=5)
+    assert shifted.diff(dim=-1).min() < -0.009
+    assert shifted[..., 0].max() < 0.06 and shifted[..., -1].min() > 0.53
+
+
+def test_contrast_stretches_about_the_mean():
+    images = 0.4 + 0.2 * noise_images(MANY)
+    varied = vary(images, contrast=0.2)
+    torch.testing.assert_close(varied.mean((2, 3)), images.mean((2, 3)), atol=1e-4, rtol=0)
+    ratio = (varied.std((2, 3)) / images.std((2, 3))).numpy()
+    assert 0.795 < ratio.min() < 0.81 and 1.19 < ratio.max() < 1.205
+    assert ratio.mean() == pytest.approx(1, abs=0.01)
+
+
+def test_brightness_moves_the_mean_alone():
+    images = 0.4 + 0.2 * noise_images(MANY)
+    difference = vary(images, brightness=0.1) - images
+    assert difference.std((2, 3)).max() < 1e-4
+    offset = difference.mean((1, 2, 3)).numpy()
+    assert np.abs(offset).max() <= 0.1 + 1e-4
+    assert offset.std() == pytest.approx(0.1 / np.sqrt(3), rel=0.05)
+
+
+def test_noise_has_the_deviation_asked_for_in_every_pixel_by_itself():
+    difference = vary(torch.full((40, 1, 60, 60), 0.5), noise=0.02) - 0.5
+    assert difference.std().item() == pytest.approx(0.02, rel=0.02)
+    assert abs(difference.mean().item()) < 1e-3
+    neighbours = np.corrcoef(difference[..., :-1].flatten(), difference[..., 1:].flatten())
+    assert abs(neighbours[0, 1]) < 0.02
+
+
+def test_a_batch_of_60_costs_a_few_milliseconds_of_one_core():
+    images, options, generator = noise_images(60), AugmentationSettings(), seeded()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        costs = []
+        for _ in range(20):
+            start = time.process_time()
+            augment(images, options, generator)
+            costs.append(time.process_time() - start)
+    finally:
+        torch.set_num_threads(threads)
+    assert min(costs) < 0.006
