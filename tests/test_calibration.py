@@ -165,9 +165,11 @@ def test_the_threshold_is_the_largest_that_reaches_the_stated_sensitivity(pairs,
             assert assess(labels, probabilities, higher)["sensitivity"] < sensitivity
 
 
-def test_nineteen_of_twenty_positives_are_a_sensitivity_of_95_percent():
-    labels, probabilities = [0] + [1] * 20, [0.0, *np.linspace(0.05, 1.0, 20)]
-    assert choose_threshold(labels, probabilities, sensitivity=0.95) == pytest.approx(0.1)
+@pytest.mark.parametrize(("sensitivity", "missed"), [(0.95, 1), (0.55, 9), (1.0, 0), (0.951, 0)])
+def test_of_twenty_positives_no_more_are_missed_than_the_sensitivity_allows(sensitivity, missed):
+    positives = np.linspace(0.05, 1.0, 20)
+    chosen = choose_threshold([0] + [1] * 20, [0.0, *positives], sensitivity=sensitivity)
+    assert chosen == positives[missed]
 
 
 @pytest.mark.parametrize("sensitivity", [0.0, 1.01, -1.0, np.nan])

@@ -168,6 +168,10 @@ def test_errorless_predictions_have_an_interval_of_no_width():
     assert set(map(tuple, intervals.values())) == {(1.0, 1.0)}
 
 
+def test_equal_probabilities_win_half_of_every_pair_in_every_resample():
+    assert bootstrap_intervals([0, 0, 1, 1], [0.3] * 4, [0, 1, 2, 3], rounds=50)["auc_ci95"] == [0.5, 0.5]
+
+
 def test_a_class_held_by_one_patient_is_in_every_resample():
     intervals = bootstrap_intervals([0, 1, 1, 1], [0.2, 0.1, 0.8, 0.9], [0, 1, 2, 3], rounds=300)
     assert all(bounds is not None for bounds in intervals.values())

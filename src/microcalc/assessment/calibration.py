@@ -155,7 +155,7 @@ def choose_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike, sensit
         return _best_balanced_threshold(truth, scores)
     if not 0 < sensitivity <= 1:
         raise RequestError(f"the sensitivity aimed at must lie in (0, 1]: got {sensitivity}")
-    # 0.95 of 20 is 19 positives, though 0.95 * 20 is a little more in floating point.
+    # 0.55 of 20 is 11 positives, though 0.55 * 20 is a little more in floating point.
     needed = int(np.ceil(round(sensitivity * truth.sum(), 9)))
     return float(np.sort(scores[truth])[-needed])
 
