@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import ndimage
 
-from microcalc.data.phantom import PIXEL_UM, iter_phantom, make_phantom
-from microcalc.errors import RequestError
+from microcalc.data.dataset import Data
+from microcalc.data.phantom import PIXEL_UM, iter_phantom, make_phantom, write_phantom
+from microcalc.data.provenance import linked_groups
+from microcalc.errors import FailedError, RequestError
 
 TOUCHING = np.ones((3, 3))
 
@@ -140,6 +143,11 @@ def test_the_patches_of_a_patient_are_alike(phantom):
         assert between > within
 
 
+def test_no_two_patients_share_pixels():
+    images, _, patients, _ = make_phantom(patients=400, patches_per_patient=2, seed=1)
+    assert len(np.unique(linked_groups(images, patients))) == 400
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_brightness_and_contrast_do_not_give_the_label_away_but_a_detector_finds_it(seed, benchmark: ModuleType):
     images, labels, patients, _ = make_phantom(seed=seed)
@@ -191,3 +199,41 @@ def test_a_number_out_of_its_range_is_refused(wrong):
     with pytest.raises(RequestError, match="got") as refusal:
         make_phantom(**wrong)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_written_phantom_reads_back_as_it_was_made(tmp_path: Path):
+    images, labels, patients, masks = make_phantom(10, 3, seed=2)
+    folder = tmp_path / "new" / "phantom"
+    write_phantom(folder, images, labels, patients, masks)
+    data = Data.load(folder)
+    made = {f"{labels[row]}/{patient}_{row:05d}.png": row for row, patient in enumerate(patients)}
+    rows = [made[file] for file in data.files]
+    np.testing.assert_array_equal(data.images, images[rows])
+    np.testing.assert_array_equal(data.labels, labels[rows])
+    assert data.patients == tuple(patients[row] for row in rows)
+    written = {path.name: np.asarray(Image.open(path)) for path in (folder / "masks").iterdir()}
+    assert len(written) == labels.sum()
+    for file, row in made.items():
+        if labels[row]:
+            np.testing.assert_array_equal(written[Path(file).name], np.where(masks[row], 255, 0))
+    assert [path.name for path in folder.parent.iterdir()] == ["phantom"]
+
+
+def test_an_empty_folder_is_filled_and_a_full_one_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made = make_phantom(2, 1)
+    monkeypatch.chdir(tmp_path)
+    write_phantom(Path(), *made)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RequestError, match="something here already"):
+        write_phantom(tmp_path, *made)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_phantom_that_cannot_be_finished_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(FailedError, match="No space left on device"):
+        write_phantom(tmp_path / "phantom", *make_phantom(2, 1))
+    assert not list(tmp_path.iterdir())

@@ -1,16 +1,19 @@
 """The built-in phantom: film-like patches made by the package, for when no real archive is at hand."""
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
-from microcalc.errors import RequestError
+from microcalc.errors import FailedError, RequestError
 
 SIZE = 60
 PIXEL_UM = 85.0
@@ -25,6 +28,7 @@ Reals = NDArray[np.floating[Any]]
 _FIELD = 96  # the texture is periodic: it is made larger than the patch, and cropped
 _GRAIN_BLUR = (0.6, 0.5)  # pixels; as in the INFN patches, a little longer along the digitiser's travel
 _SYSTEM_BLUR = 0.6  # pixels; film, screen and digitiser blur the calcifications, never the dust
+_LEVELS = (0.07, 0.85)  # no patch is black or white all over, or patients would share its flat blocks
 _CANDIDATES = 60
 _REACH = np.arange(-4, 5)  # pixels from a calcification's centre that it may touch
 
@@ -102,6 +106,52 @@ def iter_phantom(
         yield _patient(random, _labels(patient, patches_per_patient), difficulty)
 
 
+def write_phantom(folder: Path, images: Pixels, labels: Labels, patients: Sequence[str], masks: Masks) -> None:
+    """Write what :func:`make_phantom` made as a dataset of files: all of it, or nothing.
+
+    Args:
+        folder: gets ``0/`` and ``1/`` of 8-bit PNG images, ``masks/`` with one of the same name for each image of
+            ``1/`` (0 or 255), and ``groups.csv`` (file, patient). Empty or missing.
+
+    Raises:
+        RequestError: there is something at ``folder`` already.
+        FailedError: no room, or no right to write there.
+
+    >>> folder = Path(tempfile.mkdtemp()) / "phantom"
+    >>> write_phantom(folder, *make_phantom(patients=2, patches_per_patient=1))
+    >>> sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+    ['0/phantom00000_00000.png', '1/phantom00001_00001.png', 'groups.csv', 'masks/phantom00001_00001.png']
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RequestError(f"{folder}: there is something here already; give an empty or a new folder")
+    try:
+        place = folder.absolute()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as beside:
+            whole = Path(beside) / "whole"
+            _write_files(whole, images, labels, patients, masks)
+            if place.exists():
+                place.rmdir()
+            whole.rename(place)
+    except OSError as error:
+        raise FailedError(
+            f"{folder}: cannot be written ({error.strerror or error}); make room or go elsewhere"
+        ) from error
+
+
+def _write_files(folder: Path, images: Pixels, labels: Labels, patients: Sequence[str], masks: Masks) -> None:
+    for name in ("0", "1", "masks"):
+        (folder / name).mkdir(parents=True)
+    rows = ["file,patient"]
+    for row, patient in enumerate(patients):
+        name = f"{patient}_{row:05d}.png"
+        Image.fromarray(np.rint(images[row] * 255).astype(np.uint8)).save(folder / str(labels[row]) / name)
+        if labels[row]:
+            Image.fromarray(masks[row].astype(np.uint8) * 255).save(folder / "masks" / name)
+        rows.append(f"{labels[row]}/{name},{patient}")
+    (folder / "groups.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
 def _labels(patient: int, patches: int) -> Labels:
     """Even patients are normal, odd ones have clusters; every tenth has both."""
     if patient % 10 == 7:
@@ -119,7 +169,7 @@ def _patient(random: np.random.Generator, labels: Labels, difficulty: float) -> 
         grain=(0.010 + 0.006 * brightness) * random.lognormal(0.0, 0.15),
         dust=random.gamma(1.5, 0.6),
     )
-    level = tissue.brightness + random.normal(0.0, 0.03, (patches, 1, 1))
+    level = np.clip(tissue.brightness + random.normal(0.0, 0.03, (patches, 1, 1)), *_LEVELS)
     images = level + _texture(random, patches, tissue) + _strands(random, patches, tissue)
     calcifications, masks = np.zeros(images.shape, np.float32), np.zeros(images.shape, np.bool_)
     calcifications[labels == 1], masks[labels == 1] = _clusters(random, int(labels.sum()))
