@@ -122,29 +122,36 @@ def download_infn(progress: Progress | None = None, *, url: str = INFN_URL, pati
     return target
 
 
-class _Received(io.BytesIO):
-    """What has arrived so far; also the progress bar that pooch fills, which alone tells the size in all."""
+class _Bar:
+    """The progress bar that pooch fills: it learns the size in all, and stops an answer without end."""
 
     total = 0
 
+    def __init__(self, received: io.BytesIO) -> None:
+        self.received = received
+
     def update(self, count: int) -> None:
-        if self.tell() > MOST_TAR_BYTES:
+        if self.received.tell() > MOST_TAR_BYTES:
             raise OSError("the answer is far larger than the archive")
 
     def reset(self) -> None:
-        pass
+        """Pooch calls this before it fills the bar."""
+
+    def close(self) -> None:
+        """Pooch calls this at the end."""
 
 
 def _download(url: str, patience: float, progress: Progress) -> bytes:
     """Download in a thread that is left behind when it falls silent: no time limit of a socket covers name look-up."""
     import pooch
 
-    received = _Received()
+    received = io.BytesIO()
+    bar = _Bar(received)
     done: concurrent.futures.Future[None] = concurrent.futures.Future()
 
     def work() -> None:
         try:
-            pooch.HTTPDownloader(progressbar=received, timeout=patience)(url, received, None)
+            pooch.HTTPDownloader(progressbar=bar, timeout=patience)(url, received, None)
             done.set_result(None)
         except Exception as error:
             done.set_exception(error)
@@ -155,7 +162,7 @@ def _download(url: str, patience: float, progress: Progress) -> bytes:
         concurrent.futures.wait([done], timeout=0.1)
         if received.tell() > count:
             heard, count = time.monotonic(), received.tell()
-            progress(count, received.total)
+            progress(count, bar.total)
         if time.monotonic() - heard > patience:
             raise DataError(f"{url}: no answer within {patience:g} seconds; {_BY_HAND}")
     error = done.exception()

@@ -1,0 +1,486 @@
+"""Data: any folder of patches becomes a dataset or one clear line; what a study holds is checked when it is made."""
+
+import stat
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
+
+from microcalc.data import Data, archives, dataset, sources
+from microcalc.data.folder import read_groups
+from microcalc.data.phantom import make_phantom
+from microcalc.errors import DataError, ImageError, RequestError
+from microcalc.transforms.wavelet import wavelet_filter
+
+
+@pytest.fixture(autouse=True)
+def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No MICROCALC_DATA, an empty cache, and no way out."""
+
+    def offline() -> Path:
+        raise DataError("no answer; download it in a browser, then give --archive FILE")
+
+    monkeypatch.delenv("MICROCALC_DATA", raising=False)
+    monkeypatch.setattr(sources, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(dataset, "download_infn", offline)
+
+
+def noise(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, 60, 60), dtype=np.uint8)
+
+
+def some_data(n: int = 12) -> Data:
+    labels = np.arange(n, dtype=np.int64) % 2
+    names = tuple(f"{label}/{row}.png" for row, label in enumerate(labels))
+    return Data("mine", noise(n) / np.float32(255), labels, np.arange(n, dtype=np.int64), names, names)
+
+
+def write(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".dcm":
+        write_dicom(path, pixels)
+    else:
+        Image.fromarray(pixels).save(path)
+
+
+def write_dicom(path: Path, pixels: np.ndarray) -> None:
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = DigitalMammographyXRayImageStorageForPresentation
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    image = FileDataset(str(path), {}, file_meta=meta, preamble=bytes(128))
+    image.SOPClassUID, image.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    image.Rows, image.Columns = pixels.shape
+    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 8, 8, 7, 0
+    image.PixelData = pixels.tobytes()
+    image.PatientName, image.PatientID = "Doe^Jane", "identifier"
+    pydicom.dcmwrite(path, image)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A dataset of two normal patches and two with clusters, in four formats."""
+    root = tmp_path / "clinic"
+    for name, pixels in zip(("0/a.png", "0/b.pgm", "1/a.tif", "1/c.dcm"), noise(4), strict=True):
+        write(root / name, pixels)
+    return root
+
+
+def zipped(folder: Path, prefix: str = "") -> Path:
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, prefix + file.relative_to(folder).as_posix())
+    return path
+
+
+# A folder or a ZIP archive of anyone
+
+
+def test_a_folder_with_0_and_1_is_a_dataset_whatever_the_format(folder: Path) -> None:
+    data = Data.load(folder)
+    assert data.name == "clinic"
+    assert data.files == ("0/a.png", "0/b.pgm", "1/a.tif", "1/c.dcm")
+    assert data.labels.tolist() == [0, 0, 1, 1]
+    assert np.array_equal(np.rint(data.images * 255), noise(4))
+    assert data.patients == data.files
+    assert data.groups.tolist() == [0, 1, 2, 3]
+    assert data.official_test is None
+    assert data.masks is None
+
+
+@pytest.mark.parametrize("prefix", ["", "clinic/", "any name/"])
+def test_a_zip_of_the_folder_is_the_same_dataset(folder: Path, prefix: str) -> None:
+    data = Data.load(str(zipped(folder, prefix)))
+    assert data.name == "clinic"
+    assert data.fingerprint == Data.load(folder).fingerprint
+
+
+def test_other_files_beside_the_images_do_no_harm(folder: Path) -> None:
+    (folder / "README.txt").write_text("hello")
+    (folder / "0" / "Thumbs.db").write_bytes(b"thumbs")
+    (folder / "0" / "._a.png").write_bytes(b"left by a Mac")
+    assert len(Data.load(folder)) == 4
+
+
+def test_a_folder_of_a_built_in_name_is_not_taken_for_the_built_in_set(folder: Path) -> None:
+    assert Data.load(folder.rename(folder.with_name("phantom"))).name == "folder phantom"
+
+
+def test_patients_of_a_folder_are_linked_by_their_pixels(folder: Path) -> None:
+    write(folder / "1" / "copy of a.png", noise(4)[0])
+    assert Data.load(folder).groups.tolist() == [0, 1, 2, 3, 0]
+
+
+def test_files_named_as_the_external_set_keep_its_patients(tmp_path: Path) -> None:
+    for name, pixels in zip(("0/D1_A_1_1.LEFT_CC.png", "1/D1_A_1_1.LEFT_MLO (2).png"), noise(2), strict=True):
+        write(tmp_path / name, pixels)
+    assert Data.load(tmp_path).groups.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda path: None, "no such dataset; give infn, phantom, external, or a folder"),
+        (lambda path: path.mkdir(), "no image in 0/; a dataset holds 0/"),
+        (lambda path: write(path / "0" / "a.png", noise(1)[0]), "no image in 1/"),
+        (lambda path: path.write_bytes(b"some file"), "not a folder or ZIP .* --archive"),
+    ],
+    ids=["nothing", "empty", "one class", "a file"],
+)
+def test_what_is_no_dataset_is_refused_by_name(make: Callable[[Path], None], complaint: str, tmp_path: Path) -> None:
+    make(tmp_path / "set")
+    with pytest.raises(DataError, match=rf"set: {complaint}"):
+        Data.load(tmp_path / "set")
+
+
+def test_an_image_of_another_size_is_refused_by_name_and_size(folder: Path) -> None:
+    write(folder / "1" / "large.png", np.zeros((100, 90), np.uint8))
+    with pytest.raises(DataError, match=r"1/large\.png: 90 x 100 pixels, not 60 x 60; .*--resize"):
+        Data.load(folder)
+
+
+def test_resize_resamples_what_has_another_size_and_nothing_else(folder: Path) -> None:
+    ramp = np.tile(np.arange(120, dtype=np.uint8)[:, None] * 2, (1, 120))
+    write(folder / "1" / "ramp.png", ramp)
+    write(folder / "1" / "white.png", np.full((30, 45), 255, np.uint8))
+    write(folder / "1" / "sharp.png", np.kron(np.eye(9, dtype=np.uint8), np.full((9, 9), 255, np.uint8)))
+    data = Data.load(folder, resize=True)
+    resized = dict(zip(data.files, data.images, strict=True))
+    assert np.array_equal(data.images[:4], Data.load(folder_without(folder, "ramp.png", "sharp.png", "white.png")).images)
+    expected = (ramp.reshape(60, 2, 60, 2).mean(axis=(1, 3)) / 255).astype(np.float32)
+    assert np.abs(resized["1/ramp.png"] - expected)[3:-3].max() < 0.003
+    assert (resized["1/white.png"] == 1).all()
+    assert (resized["1/sharp.png"].min(), resized["1/sharp.png"].max()) == (0, 1)
+
+
+def folder_without(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / "1" / name).unlink()
+    return folder
+
+
+@pytest.mark.parametrize("zip_it", [False, True], ids=["folder", "zip"])
+def test_an_unreadable_image_is_named_where_the_user_knows_it(folder: Path, zip_it: bool) -> None:
+    (folder / "1" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    source = zipped(folder) if zip_it else folder
+    with pytest.raises(ImageError) as error:
+        Data.load(source)
+    assert str(error.value).startswith(f"{source}/1/torn.png: ")
+
+
+def member(name: str, mode: int = 0) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.external_attr = mode << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    ("evil", "complaint"),
+    [
+        (member("../escaped.png"), "outside"),
+        (member("0/../../escaped.png"), "outside"),
+        (member("/escaped.png"), "outside"),
+        (member("..\\escaped.png"), "outside"),
+        (member("0/x.png", stat.S_IFLNK | 0o777), "link or a device"),
+        (member("0/x.png", stat.S_IFIFO | 0o666), "link or a device"),
+        (member("0/x.png", stat.S_IFCHR | 0o666), "link or a device"),
+    ],
+)
+def test_a_zip_with_one_evil_member_is_refused_whole(evil: zipfile.ZipInfo, complaint: str, folder: Path) -> None:
+    path = zipped(folder)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(evil, b"/etc/passwd")
+    with pytest.raises(DataError, match=rf"clinic\.zip: .*{complaint}"):
+        Data.load(path)
+    assert not list(folder.parent.rglob("escaped.png"))
+
+
+def test_a_zip_of_absurd_size_is_refused_before_it_is_unpacked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MOST_ZIP_BYTES", 1000)
+    with pytest.raises(DataError, match="unpack it and give the folder"):
+        Data.load(zipped(folder))
+
+
+def test_an_encrypted_zip_says_so(folder: Path) -> None:
+    path = zipped(folder)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="is encrypted; unpack it"):
+        Data.load(path)
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_zip_with_any_bytes_changed_is_read_or_refused(folder: Path, data: st.DataObject) -> None:
+    content = bytearray(zipped(folder).read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = folder.with_name("fuzzed.zip")
+    path.write_bytes(content)
+    try:
+        Data.load(path)
+    except RequestError as error:
+        assert "\n" not in str(error)
+
+
+def test_nothing_unpacked_is_left_behind(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    Data.load(zipped(folder))
+    (folder / "0" / "torn.png").write_bytes(b"torn")
+    with pytest.raises(ImageError):
+        Data.load(zipped(folder))
+    assert not list(temporary.iterdir())
+
+
+# groups.csv
+
+
+def test_groups_csv_tells_the_patients(folder: Path) -> None:
+    (folder / "groups.csv").write_text(
+        '\ufefffile,patient,note\r\n0/a.png,anna,x\r\nb.pgm,"bea, 2nd",\r\n1\\a.tif,anna,\r\n./1/c.dcm,carla,\r\n',
+        encoding="utf-8",
+    )
+    data = Data.load(folder)
+    assert data.patients == ("anna", "bea, 2nd", "anna", "carla")
+    assert data.groups.tolist() == [0, 1, 0, 2]
+    assert Data.load(zipped(folder)).patients == data.patients
+
+
+ROWS = b"0/a.png,anna\nb.pgm,bea\n1/a.tif,anna\nc.dcm,carla\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "no column file and patient; its first line is file,patient"),
+        (b"file;patient\n", "no column file and patient"),
+        (b"file,person\n" + ROWS, "no column patient"),
+        (b"file,patient\n" + ROWS + b"0/z.png,anna\n", r"line 6: '0/z\.png' is not in the dataset"),
+        (b"file,patient\n" + ROWS.replace(b"1/a.tif", b"a.png"), r"line 4: 'a\.png' is named a second time"),
+        (b"file,patient\n" + ROWS.replace(b",bea", b","), r"line 3: no patient for 'b\.pgm'"),
+        (b"file,patient\n" + ROWS.replace(b",bea", b""), r"line 3: no patient for 'b\.pgm'"),
+        (b"file,patient\n" + ROWS.replace(b"b.pgm,bea\n", b""), r"no row for 0/b\.pgm"),
+        (b"file,patient\n" + ROWS.replace(b"bea", b"b\xe9a"), "cannot be read as CSV in UTF-8"),
+        ("file,patient\n".encode("utf-16"), "cannot be read as CSV in UTF-8"),
+        (b"file,patient\n" + b"x" * 200_000, "cannot be read as CSV in UTF-8"),
+    ],
+)
+def test_a_groups_csv_that_does_not_fit_is_refused_with_its_line(content: bytes, complaint: str, folder: Path) -> None:
+    (folder / "groups.csv").write_bytes(content)
+    with pytest.raises(DataError, match=rf"groups\.csv: {complaint}"):
+        Data.load(folder)
+
+
+def test_a_bare_name_that_two_files_have_is_ambiguous(folder: Path) -> None:
+    (folder / "1" / "a.tif").rename(folder / "1" / "a.png")
+    (folder / "groups.csv").write_bytes(b"file,patient\na.png,anna\n")
+    with pytest.raises(DataError, match=r"'a\.png' is both 0/a\.png and 1/a\.png; give the path as in '0/a\.png'"):
+        Data.load(folder)
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.lists(st.sampled_from([*ROWS.decode().split("\n"), "file,patient", '"', ",", "\0"]), max_size=8).map(
+            lambda lines: "\n".join(["file,patient", *lines]).encode()
+        ),
+    )
+)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_groups_csv_is_read_or_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "groups.csv"
+    path.write_bytes(content)
+    files = ["0/a.png", "0/b.pgm", "1/a.tif", "1/c.dcm"]
+    try:
+        patients = read_groups(path, files)
+    except DataError as error:
+        assert "\n" not in str(error)
+    else:
+        assert len(patients) == 4
+        assert all(patients)
+
+
+# The built-in names
+
+
+def test_the_phantom_is_a_dataset_with_masks_the_same_for_the_same_seed() -> None:
+    data = Data.load("phantom", seed=3)
+    images, labels, patients, masks = make_phantom(seed=3)
+    assert data.name == "phantom"
+    assert data.masks is not None
+    assert np.array_equal(data.images, images)
+    assert np.array_equal(data.labels, labels)
+    assert np.array_equal(data.masks, masks)
+    assert data.patients == patients
+    assert len(set(data.groups.tolist())) == len(set(patients))
+    assert len(set(data.files)) == len(data)
+
+
+def test_auto_is_the_phantom_where_the_infn_data_is_nowhere() -> None:
+    assert Data.load("auto").name == "phantom"
+
+
+def test_infn_never_falls_back() -> None:
+    with pytest.raises(DataError, match="download it in a browser, then give --archive FILE"):
+        Data.load("infn")
+
+
+def test_auto_does_not_hide_an_archive_that_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "DL_class_data.tar.gz").write_bytes(b"rot")
+    monkeypatch.setenv("MICROCALC_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=r"DL_class_data\.tar\.gz: not a readable tar archive"):
+        Data.load("auto")
+
+
+def test_an_archive_for_another_source_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--archive is for --data infn or auto: got --data phantom"):
+        Data.load("phantom", archive=tmp_path)
+
+
+def test_the_external_set_says_where_it_is_looked_for() -> None:
+    with pytest.raises(DataError, match="set MICROCALC_DATA to the folder that holds external_patches"):
+        Data.load("external")
+
+
+@pytest.mark.parametrize("source", ["infn", "auto"])
+def test_the_real_archive_becomes_the_set_that_design_describes(
+    source: str, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MICROCALC_DATA", str(shared_data))
+    data = Data.load(source)
+    assert (data.name, len(data), int(data.labels.sum())) == ("infn", 797, 383)
+    assert (len(set(data.patients)), len(set(data.groups.tolist())), data.identical_pairs) == (103, 97, 14)
+    assert data.images.dtype == np.float32
+    assert data.official_test is not None
+    assert int(data.official_test.sum()) == 241
+    assert data.official_test.tolist() == [file.startswith("Test/") for file in data.files]
+
+
+def test_the_real_external_set_has_both_classes_and_keeps_its_patients_whole(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MICROCALC_DATA", str(shared_data))
+    data = Data.load("external")
+    assert (data.name, np.bincount(data.labels).tolist()) == ("external", [38, 38])
+    assert len(set(data.groups.tolist())) == len(set(data.patients)) == 57
+    of_one = data.select(np.array(data.patients) == "D1_C_0249_1")
+    assert set(of_one.labels.tolist()) == {0, 1}
+    assert len(set(of_one.groups.tolist())) == 1
+    assert Data.load(shared_data / "external_patches.zip").fingerprint == data.fingerprint
+
+
+# What Data is
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"images": np.zeros((12, 60, 60))}, r"images must be float32 of shape \(12, 60, 60\): got float64"),
+        ({"images": np.zeros((12, 50, 60), np.float32)}, r"got float32 of shape \(12, 50, 60\)"),
+        ({"images": np.full((12, 60, 60), 255, np.float32)}, r"must lie in \[0, 1\]"),
+        ({"images": np.full((12, 60, 60), np.nan, np.float32)}, r"must lie in \[0, 1\] and hold no NaN"),
+        ({"labels": np.arange(12)}, "labels must be 0 or 1"),
+        ({"labels": np.zeros(12, np.int32)}, r"labels must be int64 of shape \(12,\): got int32"),
+        ({"labels": np.zeros(11, np.int64)}, r"labels must be int64 of shape \(12,\)"),
+        ({"groups": np.zeros((12, 1), np.int64)}, "groups must be int64"),
+        ({"files": ("a",)}, "files must be 12, one for each image: got 1"),
+        ({"patients": ("a",)}, "patients must be 12"),
+        ({"official_test": np.zeros(12, np.int64)}, "official_test must be bool"),
+        ({"masks": np.zeros((12, 60), np.bool_)}, r"masks must be bool of shape \(12, 60, 60\)"),
+    ],
+)
+def test_data_that_does_not_fit_together_cannot_be_made(change: dict[str, object], complaint: str) -> None:
+    with pytest.raises(DataError, match=complaint):
+        replace(some_data(), **change)
+
+
+@pytest.mark.parametrize("chosen", [[4, 2], np.array([4, 2])])
+def test_select_takes_indices_in_their_order(chosen: object) -> None:
+    data = replace(some_data(), official_test=np.arange(12) == 4, masks=np.ones((12, 60, 60), np.bool_))
+    chosen_data = data.select(chosen)
+    assert chosen_data.files == ("0/4.png", "0/2.png")
+    assert chosen_data.patients == ("0/4.png", "0/2.png")
+    assert chosen_data.groups.tolist() == [4, 2]
+    assert np.array_equal(chosen_data.images, data.images[[4, 2]])
+    assert chosen_data.official_test is not None
+    assert chosen_data.official_test.tolist() == [True, False]
+    assert chosen_data.masks is not None
+    assert chosen_data.masks.shape == (2, 60, 60)
+
+
+def test_select_takes_a_mask() -> None:
+    data = some_data()
+    assert data.select(data.labels == 1).groups.tolist() == [1, 3, 5, 7, 9, 11]
+    assert len(data.select([])) == len(data.select(np.zeros(12, np.bool_))) == 0
+
+
+def test_random_images_are_drawn_without_repetition_and_repeat_with_the_seed() -> None:
+    data = some_data()
+    images, labels = data.get_random_images(12, seed=1)
+    assert len(np.unique(images, axis=0)) == 12
+    assert sorted(labels.tolist()) == sorted(data.labels.tolist())
+    again, _ = data.get_random_images(12, seed=1)
+    other, _ = data.get_random_images(12, seed=2)
+    assert np.array_equal(images, again)
+    assert not np.array_equal(images, other)
+
+
+def test_random_images_come_from_the_classes_asked_for_with_their_labels() -> None:
+    data = some_data()
+    images, labels = data.get_random_images(6, classes=[1])
+    assert labels.tolist() == [1] * 6
+    assert {image.tobytes() for image in images} == {image.tobytes() for image in data.images[data.labels == 1]}
+
+
+def test_more_random_images_than_there_are_is_an_error() -> None:
+    with pytest.raises(DataError, match=r"7 random images asked for, but mine has 6 of classes \[1\]"):
+        some_data().get_random_images(7, classes=[1])
+    with pytest.raises(DataError, match=r"classes are 0 \(normal\) and 1 \(cluster\): got \[2\]"):
+        some_data().get_random_images(1, classes=[2])
+    with pytest.raises(DataError, match="-1 random images"):
+        some_data().get_random_images(-1)
+
+
+def test_identical_pairs_counts_only_those_of_different_patients() -> None:
+    data = some_data()
+    images = data.images.copy()
+    images[1] = images[2] = images[0]
+    patients = ("anna", "anna", *data.patients[2:])
+    assert replace(data, images=images, patients=patients).identical_pairs == 2
+
+
+def test_the_fingerprint_changes_with_every_part_that_a_study_depends_on() -> None:
+    data = some_data()
+    images = data.images.copy()
+    images[11, 59, 59] = 1 - images[11, 59, 59]
+    changed = [
+        replace(data, images=images),
+        replace(data, labels=1 - data.labels),
+        replace(data, groups=data.groups[::-1].copy()),
+        replace(data, files=tuple(reversed(data.files))),
+        data.select(range(11)),
+    ]
+    assert len({data.fingerprint, *(other.fingerprint for other in changed)}) == 6
+    assert replace(data, name="other").fingerprint == data.fingerprint == some_data().fingerprint
+
+
+def test_wavelet_filters_the_images_and_leaves_the_rest() -> None:
+    data = some_data()
+    filtered = data.wavelet("haar", threshold=1.0)
+    assert np.array_equal(filtered.images, wavelet_filter(data.images, "haar", 1.0))
+    assert (filtered.files, filtered.name) == (data.files, data.name)
+    assert np.array_equal(filtered.groups, data.groups)
