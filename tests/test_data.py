@@ -157,7 +157,9 @@ def test_resize_resamples_what_has_another_size_and_nothing_else(folder: Path) -
     write(folder / "1" / "sharp.png", np.kron(np.eye(9, dtype=np.uint8), np.full((9, 9), 255, np.uint8)))
     data = Data.load(folder, resize=True)
     resized = dict(zip(data.files, data.images, strict=True))
-    assert np.array_equal(data.images[:4], Data.load(folder_without(folder, "ramp.png", "sharp.png", "white.png")).images)
+    assert np.array_equal(
+        data.images[:4], Data.load(folder_without(folder, "ramp.png", "sharp.png", "white.png")).images
+    )
     expected = (ramp.reshape(60, 2, 60, 2).mean(axis=(1, 3)) / 255).astype(np.float32)
     assert np.abs(resized["1/ramp.png"] - expected)[3:-3].max() < 0.003
     assert (resized["1/white.png"] == 1).all()
