@@ -1,0 +1,191 @@
+"""The report of a study: one HTML page that needs nothing but itself, made from the run directory alone."""
+
+import base64
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from PIL import Image, UnidentifiedImageError
+
+from microcalc.assessment.audit import findings
+from microcalc.errors import RequestError
+from microcalc.files import read_json, write_atomically
+
+CSS_PIXELS_A_DOT = 0.6
+WORST_SHOWN = 10
+MISSING = "\N{EN DASH}"
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One PNG, embedded: its data URI and the size, in CSS pixels, at which all figures have letters of one size."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def write_report(directory: Path) -> Path:
+    """Write ``report.html`` from what a run directory holds, and give its path.
+
+    Only ``metrics.json`` has to be there; a section whose files are missing is left out. Besides what a study always
+    leaves, ``audit.json`` and ``naive.json`` (the ``metrics.json`` of the same study by the naive protocol) have
+    sections of their own.
+
+    Raises:
+        RequestError: ``metrics.json`` is missing, or a file is not what its name says.
+        FailedError: the report cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as run:
+    ...     write_report(Path(run))
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.RequestError: ...metrics.json: cannot be read as JSON ...
+    """
+    report = directory / "report.html"
+    write_atomically(report, _render(_read_run(directory)))
+    return report
+
+
+def _read_run(directory: Path) -> dict[str, Any]:
+    metrics = read_json(directory / "metrics.json")
+    predictions = _read_table(directory / "predictions.csv")
+    config = _read_optional(directory / "config.json") or {}
+    naive = _read_optional(directory / "naive.json")
+    audit = _read_optional(directory / "audit.json")
+    histories = sorted((directory / "search").glob("fold_*/history.json"), key=_fold_number)
+    return {
+        "metrics": metrics,
+        "config": config,
+        "settings": config.get("settings", config),
+        "environment": _read_optional(directory / "environment.json"),
+        "audit": audit,
+        "findings": findings(audit) if audit else [],
+        "optimism": _compare(naive, metrics) if naive else [],
+        "headline": _headline(metrics),
+        "roles": _count_roles(predictions),
+        "worst": _worst(predictions),
+        "searches": [read_json(path) for path in histories],
+        "figures": {path.stem: _embed(path) for path in (directory / "figures").glob("*.png")},
+        "gradcam": {path.stem: _embed(path) for path in sorted((directory / "gradcam").glob("*.png"))},
+    }
+
+
+def _render(context: dict[str, Any]) -> str:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": _number, "percent": _percent, "interval": _interval, "duration": _duration}
+    template = resources.files("microcalc.report").joinpath("template.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(template).render(context)
+
+
+def _read_optional(path: Path) -> Any:
+    return read_json(path) if path.exists() else None
+
+
+def _read_table(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    try:
+        return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path}: cannot be read as a table ({error}); run the study again with --resume") from error
+
+
+def _fold_number(path: Path) -> int:
+    return int(path.parent.name.removeprefix("fold_"))
+
+
+def _embed(path: Path) -> Picture:
+    content = path.read_bytes()
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            width, height = image.size
+    except UnidentifiedImageError as error:
+        raise RequestError(f"{path}: is not a PNG picture; run the study again with --resume") from error
+    uri = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    return Picture(uri, round(CSS_PIXELS_A_DOT * width), round(CSS_PIXELS_A_DOT * height))
+
+
+def _headline(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """The figures at the top: what they are, their value and interval."""
+    parts = (
+        ("cross_validation", "Cross-validation", (("auc", "AUC"), ("accuracy", "accuracy"))),
+        ("nested", "Nested cross-validation", (("auc", "AUC"), ("accuracy", "accuracy"))),
+        ("test", "Test set", (("auc", "AUC"), ("accuracy", "accuracy"))),
+        ("external", "External set", (("auc", "AUC"), ("balanced_accuracy", "balanced accuracy"))),
+    )
+    return [
+        {
+            "part": title,
+            "name": name,
+            "value": metrics[part].get(key),
+            "interval": metrics[part].get(f"{key}_ci95"),
+        }
+        for part, title, keys in parts
+        if metrics.get(part)
+        for key, name in keys
+    ]
+
+
+def _compare(naive: dict[str, Any], honest: dict[str, Any]) -> list[tuple[str, float, float]]:
+    """Each headline figure as the naive protocol gives it, and as this study does."""
+    honestly = {(row["part"], row["name"]): row["value"] for row in _headline(honest)}
+    pairs = {key: (row["value"], honestly.get(key)) for row in _headline(naive) if (key := (row["part"], row["name"]))}
+    return [
+        (f"{part}: {name}", claimed, true)
+        for (part, name), (claimed, true) in pairs.items()
+        if claimed is not None and true is not None
+    ]
+
+
+def _count_roles(predictions: Sequence[Row]) -> list[dict[str, Any]]:
+    """How many patches and patients served for what."""
+    return [
+        {
+            "role": role,
+            "patches": len(rows),
+            "clusters": sum(row["label"] == "1" for row in rows),
+            "patients": len({row["patient"] for row in rows}),
+        }
+        for role in ("development", "committee", "test", "external")
+        if (rows := [row for row in predictions if row["role"] == role])
+    ]
+
+
+def _worst(predictions: Sequence[Row]) -> list[dict[str, Any]]:
+    """The cross-validated patches called wrongly at 0.5, those farthest from their label first."""
+    judged: list[dict[str, Any]] = [
+        {**row, "probability": float(row["out_of_fold"])}
+        for row in predictions
+        if row["role"] == "development" and row["out_of_fold"]
+    ]
+    wrong = [row for row in judged if (row["probability"] >= 0.5) != (row["label"] == "1")]
+    return sorted(wrong, key=lambda row: -abs(row["probability"] - 0.5))[:WORST_SHOWN]
+
+
+def _number(value: float | None, places: int = 3) -> str:
+    return MISSING if value is None else f"{value:.{places}f}"
+
+
+def _percent(value: float | None) -> str:
+    return MISSING if value is None else f"{100 * value:.1f} %"
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return "" if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return MISSING
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
