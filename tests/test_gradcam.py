@@ -24,10 +24,13 @@ LAYERS = ("convolution_1", "pool_1", "convolution_2", "pool_2", "convolution_3",
 
 @pytest.fixture(scope="module")
 def network() -> Any:
-    """An untrained network whose biases and batch-normalisation statistics are not the plain ones of a fresh start."""
-    network = build_network(dim=2, depth=2, dropout=0.1, seed=1)
-    random = np.random.default_rng(0)
-    network.set_weights([w + random.uniform(0, 0.3, w.shape) * (w.ndim == 1) for w in network.get_weights()])
+    """A network of random weights, all of them: a fresh start has biases of 0 and plain batch normalisation."""
+    network = build_network(dim=2, depth=2, dropout=0.1)
+    random = np.random.default_rng(2)
+    shapes = [value.shape for value in network.get_weights()]
+    network.set_weights(
+        [random.normal(0, np.prod(s[:-1]) ** -0.5, s) if len(s) > 1 else random.uniform(0.2, 1, s) for s in shapes]
+    )
     return network
 
 
