@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import AdamW
@@ -138,8 +138,8 @@ def _epochs(
     device: torch.device,
 ) -> Iterator[tuple[float, float]]:
     """Train for an epoch at a time and give its loss and accuracy."""
-    patches = torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(device).unsqueeze(1)
-    targets = torch.from_numpy(np.asarray(labels, np.float32)).to(device)
+    patches = torch.tensor(images, dtype=torch.float32, device=device).unsqueeze(1)
+    targets = torch.tensor(labels, dtype=torch.float32, device=device)
     generator = torch.Generator(device).manual_seed(seed)
     batches = math.ceil(len(patches) / settings.batch_size)
     optimizer, schedule = _optimizer(network, settings, epochs * batches)
@@ -177,10 +177,10 @@ def _optimizer(network: Any, settings: TrainingSettings, steps: int) -> tuple[Ad
 def _judge(network: Any, images: Images, labels: Labels) -> tuple[float, float, float]:
     """Loss, accuracy and AUC on the hold-out."""
     probabilities = predict(network, images).astype(np.float64)
-    loss = functional.binary_cross_entropy(torch.from_numpy(probabilities), torch.from_numpy(labels.astype(np.float64)))
+    loss = log_loss(labels, probabilities, labels=[0, 1])
     accuracy = ((probabilities > 0.5) == (labels == 1)).mean()
     auc = roc_auc_score(labels, probabilities) if len(np.unique(labels)) == 2 else 0.5
-    return loss.item(), float(accuracy), float(auc)
+    return float(loss), float(accuracy), float(auc)
 
 
 def _curves(epochs: list[Epoch]) -> Curves:
@@ -247,9 +247,8 @@ def predict(
     with torch.inference_mode(), keras.device(_keras_name(where)):
         forward = logits(network.to(where), training=False)
         for start in range(0, len(images), batch_size):
-            part = np.ascontiguousarray(images[start : start + batch_size], np.float32)
-            batch = torch.from_numpy(part).to(where).unsqueeze(-1)
-            probabilities[start : start + batch_size] = forward(batch)[:, 0].sigmoid().cpu().numpy()
+            batch = torch.tensor(images[start : start + batch_size], dtype=torch.float32, device=where)
+            probabilities[start : start + batch_size] = forward(batch.unsqueeze(-1))[:, 0].sigmoid().cpu().numpy()
     return probabilities
 
 

@@ -1,0 +1,199 @@
+"""The network computes what the same network of stock Keras layers computes."""
+
+import types
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from microcalc.errors import RequestError
+from microcalc.networks import backend
+from microcalc.networks.backend import keras
+from microcalc.networks.hypermodel import build_network, logits
+from microcalc.networks.layers import Dropout, InputScaling, _convolve_strips, _RectifyNormalizePool
+from microcalc.training.loop import predict
+
+PATCHES = np.random.default_rng(0).random((6, 60, 60), np.float32)
+
+
+def stock_network(dim: int, depth: int) -> "keras.Model":
+    """The network as the issue words it, of stock layers alone, before its sigmoid and without dropout."""
+    layers = [keras.Input((60, 60, 1))]
+    for filters in (dim, 2 * dim, 4 * dim):
+        layers += [
+            keras.layers.Conv2D(filters, 3, padding="same", activation="relu"),
+            keras.layers.BatchNormalization(momentum=0.9),
+            keras.layers.MaxPooling2D(),
+        ]
+    layers += [keras.layers.Flatten()]
+    layers += [keras.layers.Dense(256 // i, "relu") for i in range(1, depth + 1)]
+    return keras.Sequential([*layers, keras.layers.Dense(1)])
+
+
+def twins(dim: int = 4, depth: int = 2) -> "tuple[keras.Model, keras.Model]":
+    """Our network and the stock one with the same weights, drawn so that half of the gammas are negative."""
+    ours, stock = build_network(dim, depth, 0.0, input_scaling="unit"), stock_network(dim, depth)
+    rng = np.random.default_rng(1)
+    for weight in ours.weights:
+        if weight.name in ("gamma", "beta", "bias", "moving_mean"):
+            weight.assign(rng.normal(0, 0.5, weight.shape))
+        if weight.name == "moving_variance":
+            weight.assign(rng.uniform(0.5, 2, weight.shape))
+    stock.set_weights(ours.get_weights())
+    return ours, stock
+
+
+def test_predictions_equal_those_of_stock_layers():
+    ours, stock = twins()
+    expected = torch.sigmoid(stock(torch.from_numpy(PATCHES).unsqueeze(-1), training=False))[:, 0]
+    np.testing.assert_allclose(predict(ours, PATCHES), expected.detach().numpy(), atol=1e-5)
+
+
+def test_calling_the_model_gives_what_predict_gives():
+    network = build_network(3, 2, 0.1)
+    called = network(torch.from_numpy(PATCHES).unsqueeze(-1))[:, 0].detach().numpy()
+    np.testing.assert_allclose(predict(network, PATCHES), called, atol=1e-6)
+
+
+def test_gradients_and_moving_statistics_equal_those_of_stock_layers():
+    ours, stock = twins()
+    ours.get_layer("dropout_flat").rate = 0
+    images, labels = torch.from_numpy(PATCHES).unsqueeze(-1), torch.tensor([0.0, 1, 0, 1, 1, 0])
+    for network, output in ((ours, logits(ours, training=True)(images)), (stock, stock(images, training=True))):
+        loss = functional.binary_cross_entropy_with_logits(output[:, 0], labels)
+        loss.backward()
+        network.loss_found = loss.item()
+    assert ours.loss_found == pytest.approx(stock.loss_found, rel=1e-5)
+    for mine, theirs in zip(ours.trainable_weights, stock.trainable_weights, strict=True):
+        largest = theirs.value.grad.abs().max().item()
+        torch.testing.assert_close(mine.value.grad, theirs.value.grad, rtol=1e-3, atol=1e-4 * largest + 1e-7)
+    for mine, theirs in zip(ours.non_trainable_weights, stock.non_trainable_weights, strict=True):
+        torch.testing.assert_close(mine.value, theirs.value, rtol=1e-4, atol=1e-5)
+
+
+def stock_block(images: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
+    """ReLU, batch normalisation and pooling by PyTorch's own functions."""
+    rectified = functional.relu(images.movedim(-1, 1))
+    normalized = functional.batch_norm(rectified, None, None, gamma, beta, training=True, eps=1e-3)
+    return functional.max_pool2d(normalized, 2).movedim(1, -1)
+
+
+def block_arguments(*shape: int, dtype: torch.dtype = torch.float64) -> "tuple[torch.Tensor, ...]":
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(*shape, dtype=dtype, generator=generator)
+    gamma, beta = torch.randn(2, shape[-1], dtype=dtype, generator=generator).unbind()
+    return images.requires_grad_(), gamma.requires_grad_(), beta.requires_grad_()
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 8, 4), (2, 5, 7, 3), (1, 2, 2, 2)])
+def test_the_fused_block_has_the_derivatives_of_its_own_output(shape):
+    arguments = block_arguments(*shape)
+    assert torch.autograd.gradcheck(lambda *given: _RectifyNormalizePool.apply(*given, 1e-3)[0], arguments)
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 8, 4), (2, 5, 7, 3), (40, 60, 60, 5)])
+def test_the_fused_block_equals_pytorch_functions(shape):
+    arguments = block_arguments(*shape)
+    ours, expected = _RectifyNormalizePool.apply(*arguments, 1e-3)[0], stock_block(*arguments)
+    torch.testing.assert_close(ours, expected)
+    incoming = torch.randn(ours.shape, dtype=ours.dtype, generator=torch.Generator().manual_seed(1))
+    for mine, theirs in zip(
+        torch.autograd.grad(ours, arguments, incoming), torch.autograd.grad(expected, arguments, incoming), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_in_bfloat16_the_fused_block_stays_close_to_float64():
+    images, gamma, beta = block_arguments(8, 30, 30, 6)
+    coarse = images.detach().bfloat16().requires_grad_()
+    singles = gamma.detach().float().requires_grad_(), beta.detach().float().requires_grad_()
+    exact = coarse.detach().double().requires_grad_(), gamma, beta
+    ours, expected = _RectifyNormalizePool.apply(coarse, *singles, 1e-3)[0], stock_block(*exact)
+    torch.testing.assert_close(ours.double(), expected, rtol=2e-2, atol=2e-2)
+    incoming = torch.randn(ours.shape, generator=torch.Generator().manual_seed(1)).bfloat16()
+    mine = torch.autograd.grad(ours, (coarse, *singles), incoming)
+    theirs = torch.autograd.grad(expected, exact, incoming.double())
+    for gradient, truth in zip(mine[1:], theirs[1:], strict=True):
+        torch.testing.assert_close(gradient.double(), truth, rtol=2e-2, atol=2e-2 * truth.abs().max().item())
+    # where values of a window are equal in bfloat16, either may have been taken: compare windows
+    windows, true_windows = (
+        functional.avg_pool2d(gradient.double().movedim(-1, 1), 2) for gradient in (mine[0], theirs[0])
+    )
+    torch.testing.assert_close(windows, true_windows, rtol=2e-2, atol=2e-2 * true_windows.abs().max().item())
+
+
+@pytest.mark.parametrize("gamma", [1.0, -1.0])
+def test_of_equal_pixels_the_first_alone_gets_the_gradient(gamma):
+    images = torch.ones(1, 2, 4, 1, dtype=torch.float64)
+    images[0, :, 2:] = 2
+    images.requires_grad_()
+    normalized = _RectifyNormalizePool.apply(images, torch.tensor([gamma]).double(), torch.zeros(1).double(), 1e-3)[0]
+    (gradient,) = torch.autograd.grad(normalized, images, torch.tensor([[[[1.0], [1.0]]]]).double())
+    others = gradient[0, :, :, 0].reshape(-1)[[1, 4, 5]]
+    assert torch.unique(others).numel() == 1
+    assert gradient[0, 0, 0, 0] != others[0]
+
+
+def test_the_strip_convolution_equals_pytorch_convolution():
+    images, kernel = block_arguments(2, 7, 20, 1)[0], block_arguments(3, 3, 5, 1)[0][..., 0]
+    bias = torch.arange(5.0).double()
+    ours = _convolve_strips(images[..., 0], kernel, bias)
+    expected = functional.conv2d(images.movedim(-1, 1), kernel.movedim(-1, 0).unsqueeze(1), bias, padding=1)
+    torch.testing.assert_close(ours, expected.movedim(1, -1))
+
+
+def test_dropout_drops_its_share_keeps_the_mean_and_follows_the_seed():
+    layer, values = Dropout(0.25), torch.ones(101, 999)
+    torch.manual_seed(0)
+    first = layer(values, training=True)
+    second = layer(values, training=True)
+    torch.manual_seed(0)
+    assert torch.equal(layer(values, training=True), first)
+    assert not torch.equal(first, second)
+    assert (first == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert first.mean().item() == pytest.approx(1, abs=0.01)
+    assert torch.equal(layer(values, training=False), values)
+
+
+def test_the_architecture_follows_the_hyperparameters():
+    network = build_network(dim=5, depth=3, dropout=0.1)
+    shapes = [tuple(weight.shape) for weight in network.trainable_weights if weight.name == "kernel"]
+    assert shapes == [(3, 3, 1, 5), (3, 3, 5, 10), (3, 3, 10, 20), (980, 256), (256, 128), (128, 85), (85, 1)]
+    assert [layer.rate for layer in network.layers if isinstance(layer, Dropout)] == [0.1, 0.1, 0.1, 0.2]
+
+
+def test_the_start_follows_the_seed_whatever_was_drawn_before():
+    first = build_network(2, 1, 0.0, seed=2**31 - 1).get_weights()
+    torch.rand(5)
+    again, other = (
+        build_network(2, 1, 0.0, seed=2**31 - 1).get_weights(),
+        build_network(2, 1, 0.0, seed=1).get_weights(),
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_a_centred_network_does_not_see_brightness():
+    network = build_network(4, 1, 0.0, input_scaling="centred")
+    np.testing.assert_allclose(predict(network, PATCHES), predict(network, PATCHES + 0.3), atol=1e-5)
+
+
+def test_an_unknown_input_scaling_is_refused():
+    with pytest.raises(RequestError, match="must be one of unit, centred: got loud"):
+        InputScaling("loud")
+
+
+def test_a_network_comes_back_from_its_configuration_and_weights(tmp_path):
+    network = build_network(3, 2, 0.05)
+    network.save_weights(tmp_path / "expert.weights.h5")
+    again = keras.Model.from_config(network.get_config())
+    again.load_weights(tmp_path / "expert.weights.h5")
+    assert np.array_equal(predict(again, PATCHES), predict(network, PATCHES))
+
+
+def test_keras_on_another_backend_is_refused(monkeypatch):
+    other = types.SimpleNamespace(config=types.SimpleNamespace(backend=lambda: "tensorflow"))
+    monkeypatch.setitem(backend.sys.modules, "keras", other)
+    with pytest.raises(RequestError, match=r"tensorflow backend.*KERAS_BACKEND=torch"):
+        backend._refuse_another_backend()
