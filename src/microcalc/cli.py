@@ -17,6 +17,7 @@ from tyro.conf import Positional, arg, subcommand
 from microcalc.config import (
     AugmentationSettings,
     InputScaling,
+    Protocol,
     SearchSettings,
     StudyConfig,
     TrainingSettings,
@@ -57,6 +58,12 @@ class Run(Common):
     """Patches from elsewhere: a folder or ZIP with 0/ and 1/, none, or auto for those that come with INFN."""
     resize: bool = False
     """Bring images of another size to 60 x 60 instead of refusing them."""
+    test: str = "none"
+    """Patches set aside before the study: official (INFN's own Test folder), a fraction of the patients, or none."""
+    nested: bool = False
+    """Repeat the study inside an outer cross-validation too, so that the committee has cross-validated figures."""
+    protocol: Protocol = "honest"
+    """naive repeats the study the earlier, leaking way too, to show side by side how optimistic that is."""
     augment: bool = True
     """Vary the training patches on the fly."""
     wavelet: WaveletName = "none"
@@ -152,8 +159,10 @@ class Audit(Common):
     """INFN archive to use instead of looking for it."""
     resize: bool = False
     """Bring images of another size to 60 x 60 instead of refusing them."""
+    against: str | None = None
+    """Another dataset, to tell how far its grey levels lie from these."""
     out: Path = Path("audit.json")
-    """Where the figures go."""
+    """A file for the figures."""
 
 
 @dataclass(frozen=True)
@@ -200,28 +209,28 @@ def _one_line(error: BaseException, command: Any) -> str:
 def run(command: Run, console: Console) -> None:
     """Load the data, run the study, and say what it found and where it is."""
     from microcalc.data import Data
-    from microcalc.model import Model
+    from microcalc.model import Model, run_naively, run_nested, set_test_aside
 
     config = command.config()
     data = Data.load(command.data, archive=command.archive, resize=command.resize, seed=command.seed)
     if command.data == "auto" and data.name == "phantom":
         console.print(f"[bold red]{PHANTOM_NOTICE}[/]; `microcalc fetch infn` gets the archive")
-    console.print(f"data: {describe(data)}")
     external = load_external(command, data)
-    if external is not None:
-        console.print(f"external set: {describe(external)}")
-    with shown_progress(console, config) as on_progress:
-        model = Model(
-            data,
-            external,
-            config=config,
-            out=command.out,
-            jobs=command.jobs,
-            resume=command.resume,
-            on_progress=on_progress,
-        )
+    data, test = set_test_aside(data, command.test, command.seed)
+    for title, part in {"data": data, "test set": test, "external set": external}.items():
+        if part is not None:
+            console.print(f"{title}: {describe(part)}")
+    model = Model(data, external, test=test, config=config, out=command.out, jobs=command.jobs, resume=command.resume)
+    with shown_progress(console, config) as model.on_progress:
         metrics = model.train()
+    if command.nested:
+        with shown_progress(console, config) as model.on_progress:
+            metrics = run_nested(model)
     print_metrics(metrics, console)
+    if command.protocol == "naive":
+        with shown_progress(console, config) as model.on_progress:
+            naive = run_naively(model)
+        print_metrics(naive, console)
     console.print(f"report: {command.out / 'report.html'}")
 
 
@@ -247,9 +256,9 @@ def describe(data: "Data") -> str:
 def print_metrics(metrics: dict[str, Any], console: Console) -> None:
     """The headline figures, with their 95 % intervals over patients."""
     table = Table("", "patches", "AUC (95 % interval)", "accuracy", "sensitivity", "specificity")
-    parts = {"cross-validation": "cross_validation", "test set": "test", "external set": "external"}
-    for title, name in parts.items():
-        figures = metrics[name]
+    parts = {"experts, cross-validated": "cross_validation", "committee, nested": "nested"}
+    for title, name in {**parts, "committee, test set": "test", "committee, external set": "external"}.items():
+        figures = metrics.get(name)
         if figures is not None:
             low, high = figures["auc_ci95"] or (float("nan"),) * 2
             rates = [f"{figures[rate]:.3f}" if figures[rate] is not None else "-" for rate in RATES]
@@ -317,7 +326,10 @@ def fetch(command: Fetch, console: Console) -> None:
     """Fetch and check the archive."""
     from microcalc.data.sources import fetch_infn
 
-    console.print(f"{command.dataset}: all patches checked, {fetch_infn(command.archive)}")
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(command.dataset, total=None)
+        path = fetch_infn(command.archive, lambda done, total: bar.update(task, completed=done, total=total or None))
+    console.print(f"{command.dataset}: all patches checked, {path}")
 
 
 def phantom(command: Phantom, console: Console) -> None:
@@ -331,15 +343,38 @@ def phantom(command: Phantom, console: Console) -> None:
 def audit(command: Audit, console: Console) -> None:
     """Audit a dataset, print what it means, and keep the figures."""
     from microcalc.assessment.audit import audit as audit_data
-    from microcalc.assessment.audit import findings
+    from microcalc.assessment.audit import drift_findings, findings, intensity_drift
     from microcalc.data import Data
     from microcalc.files import write_json
 
-    figures = audit_data(Data.load(command.data, archive=command.archive, resize=command.resize))
+    data = Data.load(command.data, archive=command.archive, resize=command.resize)
+    figures = audit_data(data)
+    sentences = findings(figures)
+    if command.against is not None:
+        figures["drift"] = intensity_drift(data, Data.load(command.against, resize=command.resize))
+        sentences += drift_findings(figures["drift"])
+    console.print(audit_table(figures))
+    for sentence in sentences:
+        console.print(f"- {escape(sentence)}")
     write_json(command.out, figures)
-    for finding in findings(figures):
-        console.print(f"- {finding}")
     console.print(f"figures: {command.out}")
+
+
+def audit_table(figures: dict[str, Any]) -> Table:
+    """The figures of an audit, one a row, by their path in ``audit.json``."""
+    table = Table("figure", "value")
+
+    def add(name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                add(f"{name} {key}".strip().replace("_", " "), inner)
+        elif isinstance(value, list) and len(value) > 4:
+            table.add_row(name, f"{len(value)} entries")
+        else:
+            table.add_row(name, escape(f"{value:.3f}" if isinstance(value, float) else str(value)))
+
+    add("", figures)
+    return table
 
 
 def compare(command: Compare, console: Console) -> None:

@@ -7,6 +7,7 @@ from microcalc.errors import RequestError
 
 WaveletName = Literal["none", "sym3", "haar"]
 WaveletBackend = Literal["pywavelets", "matlab"]
+Protocol = Literal["honest", "naive"]
 InputScaling = Literal["unit", "centred"]
 
 
@@ -92,6 +93,7 @@ class StudyConfig:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     augmentation: AugmentationSettings | None = field(default_factory=AugmentationSettings)
     wavelet: WaveletSettings = field(default_factory=WaveletSettings)
+    protocol: Protocol = "honest"
     folds: int = 5
     validation_fraction: float = 0.25
     committee_fraction: float = 0.15

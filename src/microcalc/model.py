@@ -14,23 +14,30 @@ from numpy.typing import NDArray
 
 from microcalc import __version__
 from microcalc.assessment.calibration import choose_threshold, fit_calibration
-from microcalc.assessment.study import Predicted, judge_cross_validation, judge_elsewhere, judge_folds
+from microcalc.assessment.study import Predicted, judge_cross_validation, judge_elsewhere, judge_folds, judge_nested
 from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.errors import DataError, RequestError
 from microcalc.files import read_json, write_json
-from microcalc.networks.committee import Calibration, Committee, ExpertShape, filtered
+from microcalc.networks.calibration import Calibration
+from microcalc.networks.committee import Committee, ExpertShape, filtered
+from microcalc.report.html import write_report
 from microcalc.report.study import write_study
 from microcalc.runs import describe_environment, open_run
 from microcalc.training.ensemble import learn_weights
 from microcalc.training.experts import FoldTask, load_expert, run_search
+from microcalc.training.naive import augment_before_split, split_naively
 from microcalc.training.parallel import OnProgress, PeakMemory, run_folds
 from microcalc.training.search import SearchResult
-from microcalc.training.splits import check_unseen, split_study
+from microcalc.training.splits import StudySplit, check_split, grouped_folds, split_groups, split_study
 
 FAST_EXECUTION_WARNING = (
     "The search was skipped and hyperparameters saved in the package were taken: they were chosen on such data, "
     "so these figures are optimistic."
+)
+NAIVE_WARNING = (
+    "Naive protocol: patients and augmented copies stand on both sides of every split, the committee is weighed on "
+    "patches it was trained on, and only positives are tested abroad. Do not report these figures."
 )
 
 
@@ -92,17 +99,24 @@ class Model:
         self.out = Path(out)
         self.jobs = jobs or joblib.cpu_count()
         self.on_progress = on_progress
-        self.split = split_study(
-            data.labels,
-            data.groups,
-            folds=config.folds,
-            validation_fraction=config.validation_fraction,
-            committee_fraction=config.committee_fraction,
-            seed=config.seed,
-        )
+        self.split = self._plan()
         self._resume = resume
         self._held = False
         self._committee: Committee | None = None
+
+    def _plan(self) -> StudySplit:
+        labels, config = self.data.labels, self.config
+        folds, share, seed = config.folds, config.validation_fraction, config.seed
+        if config.protocol == "naive":
+            return split_naively(labels, folds=folds, validation_fraction=share, seed=seed)
+        return split_study(
+            labels,
+            self.data.groups,
+            folds=folds,
+            validation_fraction=share,
+            committee_fraction=config.committee_fraction,
+            seed=seed,
+        )
 
     def train(self) -> dict[str, Any]:
         """Run the whole study and leave its report in the run directory.
@@ -141,8 +155,7 @@ class Model:
             experts = {name: equals.expert_probabilities(data.images) for name, data in self._datasets().items()}
             chosen = self.split.committee
             labels, groups = self.data.labels[chosen], self.data.groups[chosen]
-            for fold in self.split.folds:
-                check_unseen(chosen, fold.development, self.data.groups, "the committee's weights")
+            check_split(self.split, self.data.groups)
             monitored = (experts["external"], self.external.labels) if self.external is not None else None
             ensemble = learn_weights(experts["own"][chosen], labels, groups, seed=self.config.seed, external=monitored)
             raw = experts["own"][chosen] @ ensemble.weights
@@ -221,9 +234,9 @@ class Model:
             "schema": 1,
             "dataset": describe_data(self.data),
             "protocol": {
-                "name": "honest",
+                "name": config.protocol,
                 "folds": config.folds,
-                "grouped": True,
+                "grouped": self.split.grouped,
                 "validation_fraction": config.validation_fraction,
                 "searching_fraction": config.search.searching_fraction,
                 "trials_per_fold": 0 if config.fast_execution else config.search.trials,
@@ -247,7 +260,8 @@ class Model:
                 "experts_s": sum(history["expert"]["seconds"] for history in histories),
                 "ensemble_s": read_json(self.out / "committee" / "history.json")["seconds"],
             },
-            "warnings": [FAST_EXECUTION_WARNING] if config.fast_execution else [],
+            "warnings": [FAST_EXECUTION_WARNING] * config.fast_execution
+            + [NAIVE_WARNING] * (config.protocol == "naive"),
         }
 
     @contextmanager
@@ -268,6 +282,93 @@ class Model:
                 yield
             finally:
                 self._held = False
+
+
+def set_test_aside(data: Data, request: str, seed: int) -> tuple[Data, Data | None]:
+    """Part a test set from the data before any study.
+
+    Args:
+        data: all patches.
+        request: "none"; "official" for the INFN archive's own Test folder, whose patients leave the rest; or a
+            fraction in (0, 1), for about that share of the patches, by whole patients at random.
+        seed: of the random share.
+
+    Returns:
+        The rest, and the test set or None.
+
+    Raises:
+        RequestError: the request is none of these, or the data have no official test.
+
+    >>> rest, test = set_test_aside(Data.load("phantom"), "0.2", seed=0)
+    >>> len(rest), len(test), set(rest.groups) & set(test.groups)
+    (384, 96, set())
+    """
+    if request == "none":
+        return data, None
+    if request == "official":
+        if data.official_test is None:
+            raise RequestError(f"--test official is for the INFN archive: {data.name} has no Test folder of its own")
+        test = data.select(data.official_test)
+        return data.select(~np.isin(data.groups, test.groups)), test
+    try:
+        fraction = float(request)
+    except ValueError:
+        fraction = 0.0
+    if not 0 < fraction <= 0.5:
+        raise RequestError(f"--test takes none, official, or a fraction up to 0.5: got {request}")
+    rest, chosen = split_groups(data.labels, data.groups, fraction, seed)
+    return data.select(rest), data.select(chosen)
+
+
+def run_naively(model: Model) -> dict[str, Any]:
+    """Repeat a finished study the earlier way, in ``naive/``, and put both side by side in its report.
+
+    Returns:
+        What ``naive/metrics.json`` holds.
+    """
+    config = model.config
+    data, external = model.data, model.external
+    if config.augmentation is not None:
+        data = augment_before_split(data, config.augmentation, config.seed)
+    naive = Model(
+        data,
+        external.select(external.labels == 1) if external is not None else None,
+        config=dataclasses.replace(config, protocol="naive", augmentation=None),
+        out=model.out / "naive",
+        jobs=model.jobs,
+        resume=True,
+        on_progress=model.on_progress,
+    )
+    metrics = naive.train()
+    write_json(model.out / "naive.json", metrics)
+    write_report(model.out)
+    return metrics
+
+
+def run_nested(model: Model) -> dict[str, Any]:
+    """Repeat a finished study, committee included, in an outer grouped cross-validation, in ``nested/``.
+
+    Each outer fold is judged once, by the committee of a study that never saw its patients. The figures join the
+    study's ``metrics.json`` and report as ``nested``.
+
+    Returns:
+        What ``metrics.json`` holds then.
+    """
+    data, config = model.data, model.config
+    probabilities, decisions = np.empty(len(data)), np.empty(len(data))
+    for number, (rest, part) in enumerate(grouped_folds(data.labels, data.groups, config.folds, config.seed)):
+        out = model.out / "nested" / f"fold_{number}"
+        inner = Model(
+            data.select(rest), config=config, out=out, jobs=model.jobs, resume=True, on_progress=model.on_progress
+        )
+        inner.train()
+        probabilities[part] = inner.committee.predict_proba(data.images[part])
+        decisions[part] = probabilities[part] >= inner.committee.threshold
+    metrics: dict[str, Any] = read_json(model.out / "metrics.json")
+    metrics["nested"] = judge_nested(data, probabilities, decisions, config.seed)
+    write_json(model.out / "metrics.json", metrics)
+    write_report(model.out)
+    return metrics
 
 
 def describe_data(data: Data) -> dict[str, Any]:

@@ -5,39 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from microcalc.assessment.metrics import Floats, checked
 from microcalc.errors import RequestError
-
-SMALLEST_PROBABILITY = 1e-7
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """A line through the logits: calibrated = expit(slope * logit(probability) + intercept), slope above 0.
-
-    >>> Calibration(slope=1.0, intercept=0.0).apply([0.25, 0.75])
-    array([0.25, 0.75])
-    """
-
-    slope: float
-    intercept: float
-
-    def __post_init__(self) -> None:
-        if not (self.slope > 0 and np.isfinite([self.slope, self.intercept]).all()):
-            raise RequestError(
-                f"a calibration needs a slope above 0 and a finite intercept: got {self.slope} and {self.intercept}"
-            )
-
-    def apply(self, probabilities: npt.ArrayLike) -> Floats:
-        """Calibrated probabilities, of the same shape, in the same order (ties only nearer than 1e-7 to 0 and 1).
-
-        >>> Calibration(slope=0.5, intercept=0.0).apply([0.1, 0.5, 0.9]).round(2)
-        array([0.25, 0.5 , 0.75])
-        """
-        calibrated: Floats = expit(self.slope * _logits(probabilities) + self.intercept)
-        return calibrated
+from microcalc.networks.calibration import Calibration, logits_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +43,7 @@ def fit_calibration(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> Cali
     if not positives or not negatives:
         raise RequestError("a calibration needs patches of both classes: got one class only")
     targets = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    logits = _logits(scores)
+    logits = logits_of(scores)
 
     def objective(parameters: Floats) -> tuple[float, Floats]:
         log_slope, intercept = parameters
@@ -171,9 +143,3 @@ def _best_balanced_threshold(truth: npt.NDArray[np.bool_], scores: Floats) -> fl
     best = int(np.argmax(np.where(balanced >= balanced.max() - 1e-12, gaps, -1.0)))
     lower, upper = edges[max(best - 1, 0)], edges[best]
     return float(max((lower + upper) / 2, np.nextafter(lower, upper)))
-
-
-def _logits(probabilities: npt.ArrayLike) -> Floats:
-    values = np.asarray(probabilities, dtype=np.float64)
-    logits: Floats = logit(np.clip(values, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY))
-    return logits

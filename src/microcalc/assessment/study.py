@@ -10,7 +10,7 @@ from microcalc.assessment.calibration import brier_score, expected_calibration_e
 from microcalc.assessment.intervals import bootstrap_intervals
 from microcalc.assessment.metrics import assess
 from microcalc.data import Data
-from microcalc.training.splits import StudySplit, check_split, check_unseen
+from microcalc.training.splits import StudySplit, check_split
 
 Floats = NDArray[np.float64]
 
@@ -31,11 +31,14 @@ class Predicted:
 
 
 def out_of_fold(own: Predicted, split: StudySplit) -> Floats:
-    """(n,) for each patch of a test fold the probability by that fold's expert; NaN for the committee's patients."""
+    """(n,) for each patch of a test fold the probability by that fold's expert; NaN for the committee's patients.
+
+    Raises:
+        LeakError: a patient is on two sides of the split.
+    """
     check_split(split, own.data.groups)
     probabilities = np.full(len(own.data.labels), np.nan)
     for number, fold in enumerate(split.folds):
-        check_unseen(fold.test, fold.development, own.data.groups, f"the figures of fold {number}")
         probabilities[fold.test] = own.experts[fold.test, number]
     return probabilities
 
@@ -76,4 +79,27 @@ def judge_elsewhere(predicted: Predicted, threshold: float, seed: int) -> dict[s
         "threshold": threshold,
         "brier_score": brier_score(labels, probabilities),
         "expected_calibration_error": expected_calibration_error(labels, probabilities),
+    }
+
+
+def judge_nested(data: Data, probabilities: Floats, decisions: Floats, seed: int) -> dict[str, Any]:
+    """``metrics.json["nested"]``: committees on outer folds that they never saw, each at its own threshold.
+
+    Args:
+        data: n patches.
+        probabilities: (n,) by the committee of the patch's outer fold.
+        decisions: (n,) 0 or 1, by the same committee at its threshold.
+    """
+    ranked = {
+        **assess(data.labels, probabilities),
+        **bootstrap_intervals(data.labels, probabilities, data.groups, seed=seed),
+    }
+    decided = {**assess(data.labels, decisions), **bootstrap_intervals(data.labels, decisions, data.groups, seed=seed)}
+    return {
+        **decided,
+        "auc": ranked["auc"],
+        "auc_ci95": ranked["auc_ci95"],
+        "patients": len(np.unique(data.groups)),
+        "brier_score": brier_score(data.labels, probabilities),
+        "expected_calibration_error": expected_calibration_error(data.labels, probabilities),
     }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from microcalc.config import WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.files import read_json, write_json
+from microcalc.networks.calibration import Calibration
 from microcalc.networks.hypermodel import build_network
 from microcalc.networks.weights import load_weights, save_weights
 from microcalc.training.loop import predict
@@ -48,24 +49,6 @@ class WeightedAverage(torch.nn.Module):
     def forward(self, probabilities: torch.Tensor) -> torch.Tensor:
         """(n, experts) probabilities to (n,) weighted averages."""
         return probabilities @ self.weights
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """A monotone map from the committee's raw average to a probability: logistic in its logit (Platt, 1999).
-
-    >>> Calibration(slope=1.0, intercept=0.0).apply(np.array([0.2, 0.9]))
-    array([0.2, 0.9])
-    """
-
-    slope: float
-    intercept: float
-
-    def apply(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(n,) raw averages in [0, 1] to (n,) calibrated probabilities."""
-        clipped = np.clip(np.asarray(probabilities, np.float64), 1e-7, 1 - 1e-7)
-        logits = np.log(clipped / (1 - clipped))
-        return np.asarray(1 / (1 + np.exp(-(self.slope * logits + self.intercept))))
 
 
 @dataclass(frozen=True)
@@ -157,7 +140,6 @@ class Committee:
                 and 1 <= len(shapes) == len(weights) <= 100
                 and (weights >= 0).all()
                 and abs(weights.sum() - 1) < 1e-6
-                and calibration.slope > 0
                 and wavelet.name in ("none", "sym3", "haar")
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from microcalc.assessment.audit import audit, intensity_drift
 from microcalc.assessment.study import Predicted, out_of_fold
 from microcalc.config import StudyConfig
 from microcalc.data import Data
@@ -45,6 +46,7 @@ def write_study(
         metrics: what ``metrics.json`` shall hold.
     """
     own = predicted["own"]
+    write_json(directory / "audit.json", audit_study(predicted))
     write_atomically(directory / "predictions.csv", to_csv(prediction_rows(predicted, split)))
     write_atomically(directory / "folds.csv", to_csv(fold_rows(metrics)))
     draw_data(directory / "figures", own.data, config)
@@ -55,6 +57,14 @@ def write_study(
     write_report(directory)
 
 
+def audit_study(predicted: Mapping[str, Predicted]) -> dict[str, Any]:
+    """What must be known of the study's own data, and how far the grey levels of the external set lie from them."""
+    figures = audit(predicted["own"].data)
+    if "external" in predicted:
+        figures["drift"] = intensity_drift(predicted["own"].data, predicted["external"].data)
+    return figures
+
+
 def prediction_rows(predicted: Mapping[str, Predicted], split: StudySplit) -> Table:
     """The rows of ``predictions.csv``: ``out_of_fold`` is the probability by parts that never saw the patch."""
     own = predicted["own"]
@@ -63,18 +73,25 @@ def prediction_rows(predicted: Mapping[str, Predicted], split: StudySplit) -> Ta
         fold_of[fold.test] = number
     rows = []
     for name, part in predicted.items():
+        patients = patients_of_groups(part.data)
         honest = out_of_fold(own, split) if name == "own" else part.committee
         for i, file in enumerate(part.data.files):
             number = int(fold_of[i]) if name == "own" else -1
             role = ("development" if number >= 0 else "committee") if name == "own" else name
             rows.append(
-                {"file": file, "patient": part.data.patients[i], "label": int(part.data.labels[i]), "role": role}
+                {"file": file, "patient": patients[i], "label": int(part.data.labels[i]), "role": role}
                 | {"fold": number if number >= 0 else ""}
                 | {f"expert_{k}": f"{value:.7g}" for k, value in enumerate(part.experts[i])}
                 | {"committee": f"{part.committee[i]:.7g}"}
                 | {"out_of_fold": "" if np.isnan(honest[i]) else f"{honest[i]:.7g}"}
             )
     return rows
+
+
+def patients_of_groups(data: Data) -> list[str]:
+    """One patient a patch, where several names turned out to be one person the first of them."""
+    first = {group: data.patients[i] for i, group in reversed(list(enumerate(data.groups.tolist())))}
+    return [first[group] for group in data.groups.tolist()]
 
 
 def fold_rows(metrics: dict[str, Any]) -> Table:

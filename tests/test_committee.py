@@ -1,0 +1,111 @@
+"""The committee: weights, saving and loading without anything that could run."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microcalc.config import WaveletSettings
+from microcalc.errors import RequestError
+from microcalc.networks.calibration import Calibration
+from microcalc.networks.committee import Committee, ExpertShape
+from microcalc.networks.hypermodel import build_network
+from microcalc.training.ensemble import learn_weights
+
+SHAPES = (ExpertShape(2, 1, 0.0, "centred"), ExpertShape(3, 2, 0.1, "unit"))
+IMAGES = np.random.default_rng(0).random((5, 60, 60), dtype=np.float32)
+
+
+@pytest.fixture
+def committee() -> Committee:
+    networks = tuple(build_network(**vars(shape), seed=number) for number, shape in enumerate(SHAPES))
+    wavelet = WaveletSettings("sym3", 1.5)
+    return Committee(networks, SHAPES, np.array([0.25, 0.75]), Calibration(1.5, -0.2), 0.4, wavelet)
+
+
+def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Path) -> None:
+    committee.save(tmp_path)
+    loaded = Committee.load(tmp_path)
+    assert np.array_equal(loaded.predict_proba(IMAGES), committee.predict_proba(IMAGES))
+    assert (loaded.threshold, loaded.most_reliable, loaded.wavelet) == (0.4, 1, committee.wavelet)
+
+
+def test_the_committee_is_the_calibrated_weighted_average(committee: Committee) -> None:
+    experts = committee.expert_probabilities(IMAGES)
+    assert experts.shape == (5, 2)
+    expected = committee.calibration.apply(0.25 * experts[:, 0] + 0.75 * experts[:, 1])
+    assert np.allclose(committee.predict_proba(IMAGES), expected)
+
+
+CHANGES = {
+    "weights that do not sum to 1": {"weights": [0.9, 0.9]},
+    "a missing weight": {"weights": [1.0]},
+    "a negative weight": {"weights": [-0.5, 1.5]},
+    "text for a number": {"threshold": "0.5"},
+    "a calibration that turns round": {"calibration": {"slope": -1.0, "intercept": 0.0}},
+    "an unknown filter": {"wavelet": {"name": "os.system", "threshold": 1.5}},
+    "an expert too large to build": {"experts": [{"dim": 10**9, "depth": 1, "dropout": 0.0, "input_scaling": "unit"}]},
+    "a layer of someone else": {"experts": [{"class_name": "Lambda", "config": {}}] * 2},
+    "another format": {"format": 2},
+    "no experts": {"experts": []},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_crafted_description_is_refused(change, committee: Committee, tmp_path: Path) -> None:
+    committee.save(tmp_path)
+    path = tmp_path / "committee.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RequestError):
+        Committee.load(tmp_path)
+
+
+class Harm:
+    def __reduce__(self):
+        return os.system, ("touch harmed",)
+
+
+def test_crafted_weights_cannot_run(committee: Committee, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    committee.save(tmp_path)
+    (tmp_path / "expert_0.safetensors").write_bytes(pickle.dumps(Harm()))
+    with pytest.raises(RequestError, match=r"expert_0\.safetensors: is not a file of weights"):
+        Committee.load(tmp_path)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_weights_of_another_network_are_refused(committee: Committee, tmp_path: Path) -> None:
+    committee.save(tmp_path)
+    (tmp_path / "expert_0.safetensors").write_bytes((tmp_path / "expert_1.safetensors").read_bytes())
+    with pytest.raises(RequestError, match="another network"):
+        Committee.load(tmp_path)
+
+
+def test_a_directory_without_committee_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="give the directory of a finished run"):
+        Committee.load(tmp_path)
+
+
+def probabilities(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(30), 4)
+    labels = (groups % 2).astype(np.int64)
+    signal = labels[:, None] * np.array([2.0, 2.0, 0.0]) + generator.normal(size=(120, 3))
+    return 1 / (1 + np.exp(-signal)), labels, groups
+
+
+def test_learned_weights_sum_to_one_and_favour_the_experts_that_know() -> None:
+    learned = learn_weights(*probabilities(), seed=0)
+    assert learned.weights.sum() == pytest.approx(1) and (learned.weights > 0).all()
+    assert learned.weights[2] < min(learned.weights[:2])
+
+
+def test_the_external_set_is_followed_but_changes_nothing() -> None:
+    values, labels, groups = probabilities()
+    alone = learn_weights(values, labels, groups, seed=0)
+    watched = learn_weights(values, labels, groups, seed=0, external=(1 - values, labels))
+    assert np.array_equal(alone.weights, watched.weights)
+    assert len(watched.history["external_accuracy"]) == len(watched.history["loss"])

@@ -1,0 +1,101 @@
+"""The search: KerasTuner's proposals, the median rule, and resuming."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microcalc.config import SearchSettings, StudyConfig, TrainingSettings
+from microcalc.data.phantom import make_phantom
+from microcalc.errors import FailedError, RequestError
+from microcalc.training.search import cannot_win, search
+
+CONFIG = StudyConfig(
+    search=SearchSettings(dim=(2, 3), depth=(1, 2), dropout=(0.0,), searching_fraction=1.0, epochs=2),
+    training=TrainingSettings(epochs=2),
+)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    images, labels, _, _ = make_phantom(patients=20)
+    return (images[:80], labels[:80]), (images[80:], labels[80:])
+
+
+def explore(parts, directory: Path, config: StudyConfig = CONFIG, tick=lambda done, text: None):
+    return search(*parts, config, directory, seed=1, tick=tick)
+
+
+def untimed(trials: list[dict]) -> list[dict]:
+    return [{key: value for key, value in trial.items() if key != "seconds"} for trial in trials]
+
+
+def test_the_default_space_gives_seven_trials() -> None:
+    assert SearchSettings().trials == 7
+
+
+def test_a_full_search_tries_every_combination_once_and_keeps_the_best(parts, tmp_path: Path) -> None:
+    found = explore(parts, tmp_path)
+    tried = [(trial["dim"], trial["depth"], trial["dropout"]) for trial in found.trials]
+    assert sorted(tried) == [(2, 1, 0.0), (2, 2, 0.0), (3, 1, 0.0), (3, 2, 0.0)]
+    losses = [trial["holdout_loss"] for trial in found.trials]
+    assert found.best == int(np.argmin(losses))
+    assert found.hyperparameters["dim"] == found.trials[found.best]["dim"]
+
+
+def test_a_search_killed_between_trials_ends_as_one_never_interrupted(parts, tmp_path: Path) -> None:
+    whole = explore(parts, tmp_path / "whole")
+
+    def kill(done: int, text: str) -> None:
+        if text.startswith("trial 3") and "epoch" in text:
+            raise FailedError("killed")
+
+    with pytest.raises(FailedError, match="killed"):
+        explore(parts, tmp_path / "killed", tick=kill)
+    assert not (tmp_path / "killed" / "trial_2.json").exists()
+    resumed = explore(parts, tmp_path / "killed")
+    assert untimed(resumed.trials) == untimed(whole.trials)
+    weights = [(tmp_path / name / "best.safetensors").read_bytes() for name in ("whole", "killed")]
+    assert weights[0] == weights[1]
+
+
+def test_finished_trials_are_not_run_again(parts, tmp_path: Path) -> None:
+    explore(parts, tmp_path)
+    told: list[str] = []
+    explore(parts, tmp_path, tick=lambda done, text: told.append(text))
+    assert not any("epoch" in text for text in told)
+
+
+def test_a_damaged_record_is_told_by_name(parts, tmp_path: Path) -> None:
+    (tmp_path / "trial_0.json").write_text("{")
+    with pytest.raises(RequestError, match=r"trial_0\.json"):
+        explore(parts, tmp_path)
+
+
+def test_state_that_keras_tuner_left_is_never_read(parts, tmp_path: Path) -> None:
+    state = tmp_path / "keras_tuner" / "oracle.json"
+    state.parent.mkdir(parents=True)
+    state.write_text(json.dumps({"crafted": "state"}))
+    assert len(explore(parts, tmp_path).trials) == 4
+
+
+def test_a_trial_that_cannot_win_stops_and_a_patient_search_keeps_it_whole() -> None:
+    earlier = [[0.6, 0.3, 0.2], [0.6, 0.4, 0.3]]
+    assert cannot_win([0.7, 0.6], earlier, epochs=3)
+    assert not cannot_win([0.7], earlier[:1], epochs=3)
+    assert not cannot_win([0.7, 0.3], earlier, epochs=3)
+
+
+def test_every_trial_of_a_patient_search_is_whole(parts, tmp_path: Path) -> None:
+    patient = replace(CONFIG, search=replace(CONFIG.search, patient=True, epochs=3))
+    assert {trial["epochs"] for trial in explore(parts, tmp_path, patient).trials} == {3}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"dim": ()}, {"dim": (0,)}, {"depth": (0, 1)}, {"dropout": (-0.1,)}, {"dropout": (0.9,)}]
+)
+def test_a_space_that_makes_no_network_is_refused(wrong) -> None:
+    with pytest.raises(RequestError, match="--"):
+        SearchSettings(**wrong)
