@@ -270,6 +270,7 @@ def committee_learning(history: Curves) -> Figure:
     loss.set_ylabel("loss (binary cross-entropy)")
     accuracy.set_ylabel("accuracy")
     weights.set_ylabel("weight")
+    weights.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=_TICK)
     weights.axhline(1 / len(by_expert), color=GREY, linewidth=0.8, zorder=0)
     best = int(np.argmin(history["holdout_loss"]))
     loss.axvline(best + 1, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
