@@ -1,8 +1,6 @@
 """All folds of a study, side by side: one single-threaded process a core, with the results of a sequential run."""
 
-import ctypes
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +11,11 @@ import joblib
 import psutil
 
 from microcalc.training.experts import FoldTask, run_expert, run_search
-from microcalc.training.progress import Progress, leave_with, read_progress
+from microcalc.training.loop import keep_freed_memory
+from microcalc.training.progress import Progress, forget_progress, leave_with, read_progress
 
 POLL_SECONDS = 0.25
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
-KEPT_BYTES = 2**30
+PIECES = ("search", "expert")
 
 OnProgress = Callable[[dict[str, Progress]], None]
 
@@ -40,46 +38,27 @@ def run_folds(tasks: list[FoldTask], *, jobs: int, on_progress: OnProgress | Non
 
 
 def _search_piece(task: FoldTask) -> None:
-    keep_big_buffers()
+    keep_freed_memory()
     run_search(task)
 
 
 def _expert_piece(task: FoldTask) -> None:
-    keep_big_buffers()
+    keep_freed_memory()
     while not (task.directory / "search.json").exists():
         leave_with(task.owner)
         time.sleep(POLL_SECONDS)
     run_expert(task, run_search(task))
 
 
-def keep_big_buffers() -> None:
-    """Let glibc keep the buffers of large tensors between steps instead of returning each to the system.
-
-    Fetching them anew costs a page fault for every 4 KiB: about a tenth of a training step. Other C libraries are left
-    as they are.
-    """
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if library is not None and hasattr(library, "mallopt"):
-        for parameter in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
-            library.mallopt(parameter, KEPT_BYTES)
-
-
 @contextmanager
 def watched(tasks: list[FoldTask], on_progress: OnProgress | None) -> Iterator[None]:
-    """Tell the state of all pieces of work from a thread beside them, and once more at the end."""
-    if on_progress is None:
-        yield
-        return
+    """Tell the state of all pieces of work from a thread beside them, and once more at the end; then forget it."""
+    pieces = {f"fold {task.number + 1} {piece}": task.directory / piece for task in tasks for piece in PIECES}
     ended = threading.Event()
 
     def tell() -> None:
-        on_progress(
-            {
-                f"fold {task.number + 1} {piece}": read_progress(task.directory / piece)
-                for task in tasks
-                for piece in ("search", "expert")
-            }
-        )
+        if on_progress is not None:
+            on_progress({name: read_progress(path) for name, path in pieces.items()})
 
     def poll() -> None:
         while not ended.wait(POLL_SECONDS):
@@ -93,6 +72,8 @@ def watched(tasks: list[FoldTask], on_progress: OnProgress | None) -> Iterator[N
         ended.set()
         thread.join()
         tell()
+        for path in pieces.values():
+            forget_progress(path)
 
 
 class PeakMemory:

@@ -52,3 +52,8 @@ def read_progress(path: Path) -> Progress:
     except FileNotFoundError:
         return Progress(0, "")
     return Progress(int(done), text)
+
+
+def forget_progress(path: Path) -> None:
+    """Leave nothing of what a piece of work told."""
+    path.with_suffix(SUFFIX).unlink(missing_ok=True)

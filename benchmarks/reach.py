@@ -1,0 +1,67 @@
+"""What the study reaches on the real data, over several seeds, beside the same without each of its choices.
+
+Run as `python benchmarks/reach.py --out runs/reach`: for every row and seed a study with cross-validation and the
+external set, and one with the official Test folder set aside. Every choice inside a study is made on hold-outs; the
+figures below come from patches that nothing in it has seen. Finished studies are kept, so that it can be interrupted.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROWS = {
+    "default": [],
+    "input as it is, in [0, 1]": ["--input-scaling", "unit"],
+    "no augmentation": ["--no-augment"],
+    "one look instead of eight": ["--no-symmetries"],
+}
+FIGURES = {
+    "CV AUC": ("whole", "cross_validation", "auc"),
+    "CV accuracy": ("whole", "cross_validation", "accuracy"),
+    "official Test AUC": ("official", "test", "auc"),
+    "official Test accuracy": ("official", "test", "accuracy"),
+    "external AUC": ("whole", "external", "auc"),
+    "external balanced accuracy": ("whole", "external", "balanced_accuracy"),
+    "external calibration error": ("whole", "external", "expected_calibration_error"),
+}
+STUDIES = {"whole": ["--test", "none"], "official": ["--test", "official"]}
+
+
+def study(out: Path, options: list[str]) -> dict:
+    """Run one study, or take what is there, and give its metrics."""
+    if not (out / "report.html").exists():
+        command = [sys.executable, "-c", "from microcalc.cli import main; main()", "run", "--data", "infn"]
+        subprocess.run([*command, "--resume", "--out", str(out), "--gradcam", "0", *options], check=True)
+    return json.loads((out / "metrics.json").read_text())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/reach"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
+    options = parser.parse_args()
+    lines = []
+    for row in options.rows:
+        folder = options.out / row.replace(" ", "_").replace(",", "")
+        found = {
+            (seed, name): study(folder / f"seed_{seed}_{name}", [*ROWS[row], *STUDIES[name], "--seed", str(seed)])
+            for seed in options.seeds
+            for name in STUDIES
+        }
+        cells = []
+        for name, part, figure in FIGURES.values():
+            values = [found[seed, name][part][figure] for seed in options.seeds]
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            cells.append(f"{statistics.mean(values):.4f} +- {spread:.4f}")
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    print(f"| seeds {options.seeds} | " + " | ".join(FIGURES) + " |")
+    print("| --- " * (len(FIGURES) + 1) + "|")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The layout of the package: who may import whom, and who may print."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "microcalc"
+ROOMS = [
+    "errors",
+    "files",
+    "config",
+    "images",
+    "transforms",
+    "data",
+    "networks",
+    "training",
+    "assessment",
+    "explain",
+    "scan",
+    "runs",
+    "report",
+    "model",
+    "predicting",
+    "app",
+    "cli",
+]
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports_at_the_top(path: Path) -> Iterator[str]:
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("microcalc."):
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("microcalc."))
+
+
+def test_every_module_stands_in_a_room() -> None:
+    found = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES} - {"__init__", "__main__"}
+    assert found <= set(ROOMS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_its_room_and_those_above(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own in ("__init__", "__main__"):
+        return
+    below = [module for module in imports_at_the_top(path) if ROOMS.index(room(module)) > ROOMS.index(own)]
+    assert not below
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_command_line_prints(path: Path) -> None:
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    prints = [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+    assert path.name == "cli.py" or not prints
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = (
+        "import sys, microcalc.cli; print(sorted({'torch','keras','sklearn','matplotlib','scipy'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
