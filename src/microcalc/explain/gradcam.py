@@ -34,9 +34,9 @@ def gradcam(
 
     "gradcam" is the method as published (Selvaraju et al., ICCV 2017): the rectified maps of the last convolution, and
     the gradient averaged over each map. This network flattens its maps, so that each place has weights of its own and
-    their average means little: on the phantom the hottest point is on a calcification about as often as by chance.
-    "hirescam" (Draelos and Carin, arXiv:2011.08891, 2020) leaves the gradient where it is, here on the maps that enter
-    the last convolution: the hottest point is on a calcification in more than nine of ten phantom patches.
+    their average means little: on the phantom, the hottest point of three experts was on a calcification in 15, 67 and
+    37 % of the patches called rightly (by chance: 8 %). "hirescam" (Draelos and Carin, arXiv:2011.08891, 2020) leaves
+    the gradient where it is, here on the maps that enter the last convolution: 95, 99 and 98 %.
 
     Args:
         network: one expert, as :func:`microcalc.networks.hypermodel.build_network` makes it; its state is not touched.
