@@ -254,15 +254,19 @@ def test_a_naive_run_carries_a_banner_and_no_claim_of_the_honest_one(run: Path) 
     change_metrics(run, lambda metrics: metrics["protocol"].update(name="naive", grouped=False))
     naive = Page(write_report(run)).text
     assert "NAIVE PROTOCOL: patients were split across folds" in naive
-    for claim in ("no patient is on two sides", "No expert saw them"):
+    for claim in ("no patient is on two sides", "No expert saw them", "from 41 patients", "bootstrap over patients"):
         assert claim in honest and claim not in naive
 
 
 def test_naive_and_honest_figures_stand_side_by_side_with_their_difference(run: Path) -> None:
     naive = made_up_metrics()
     naive["cross_validation"]["auc"] = 0.9996
+    naive["external"] = {**ELSEWHERE, "accuracy": 0.95, "auc": None, "specificity": None}
     (run / "naive.json").write_text(json.dumps(naive))
-    assert "Cross-validation: AUC 1.000 0.988 +0.012" in Page(write_report(run)).text
+    text = Page(write_report(run)).text
+    assert "Cross-validation: AUC 1.000 0.988 +0.012" in text
+    assert "External set: accuracy (naive: on its clusters alone) 0.950 0.710 +0.240" in text
+    assert "External set: AUC" not in text
 
 
 def test_warnings_are_listed_before_the_figures(run: Path) -> None:
