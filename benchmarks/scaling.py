@@ -66,7 +66,8 @@ def measure(task: str, path: Path, patches: int) -> dict:
 
     from microcalc.config import AugmentationSettings, TrainingSettings
     from microcalc.networks.hypermodel import build_network
-    from microcalc.training.loop import predict, train
+    from microcalc.networks.inference import predict
+    from microcalc.training.loop import train
 
     torch.set_num_threads(1)
     network = build_network(dim=20, depth=3, dropout=0.05)

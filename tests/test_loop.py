@@ -8,8 +8,9 @@ from sklearn.metrics import log_loss
 from microcalc.config import AugmentationSettings, TrainingSettings
 from microcalc.errors import FailedError
 from microcalc.networks.hypermodel import build_network
+from microcalc.networks.inference import predict
 from microcalc.training import loop
-from microcalc.training.loop import predict, train
+from microcalc.training.loop import train
 
 SETTINGS = TrainingSettings(batch_size=16)
 

@@ -5,14 +5,15 @@ import types
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch.nn import functional
 
 from microcalc.errors import RequestError
 from microcalc.networks import backend
 from microcalc.networks.backend import keras
 from microcalc.networks.hypermodel import build_network, logits
+from microcalc.networks.inference import predict
 from microcalc.networks.layers import Dropout, InputScaling, _convolve_strips, _RectifyNormalizePool
-from microcalc.training.loop import predict
 
 PATCHES = np.random.default_rng(0).random((6, 60, 60), np.float32)
 
@@ -179,8 +180,15 @@ def test_a_centred_network_does_not_see_brightness():
     np.testing.assert_allclose(predict(network, PATCHES), predict(network, PATCHES + 0.3), atol=1e-5)
 
 
+def test_detail_is_what_a_gaussian_blur_leaves_out():
+    images = np.random.default_rng(0).random((2, 60, 60), dtype=np.float32)
+    blurred = ndimage.gaussian_filter(images, (0, 6, 6), mode="mirror", truncate=3)
+    detail = InputScaling("detail")(torch.from_numpy(images).unsqueeze(-1))
+    np.testing.assert_allclose(detail.squeeze(-1), 20 * (images - blurred), atol=1e-4)
+
+
 def test_an_unknown_input_scaling_is_refused():
-    with pytest.raises(RequestError, match="must be one of unit, centred: got loud"):
+    with pytest.raises(RequestError, match="must be one of unit, centred, detail: got loud"):
         InputScaling("loud")
 
 

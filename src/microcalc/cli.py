@@ -87,7 +87,9 @@ class Run(Common):
     epochs: int = TrainingSettings.epochs
     """Epochs of an expert's final training."""
     input_scaling: InputScaling = TrainingSettings.input_scaling
-    """What the networks do with a patch first: unit leaves it in [0, 1], centred takes its mean away."""
+    """What the networks do with a patch first: unit nothing, centred takes its mean away, detail takes a wide blur away."""
+    symmetries: bool = True
+    """Average each expert over the eight rotations and reflections of a patch."""
     fast_execution: bool = False
     """Skip the search and take hyperparameters saved in the package; the figures are then optimistic."""
     folds: int = 5
@@ -118,6 +120,7 @@ class Run(Common):
             augmentation=AugmentationSettings() if self.augment else None,
             wavelet=WaveletSettings(self.wavelet, self.threshold, self.wavelet_backend),
             folds=self.folds,
+            symmetries=self.symmetries,
             sensitivity=self.sensitivity,
             fast_execution=self.fast_execution,
             gradcam=self.gradcam,

@@ -8,12 +8,23 @@ from microcalc.errors import RequestError
 WaveletName = Literal["none", "sym3", "haar"]
 WaveletBackend = Literal["pywavelets", "matlab"]
 Protocol = Literal["honest", "naive"]
-InputScaling = Literal["unit", "centred"]
+InputScaling = Literal["unit", "centred", "detail"]
 
 
 @dataclass(frozen=True)
 class AugmentationSettings:
     """How training patches are varied, on the fly; each range is symmetric about no change.
+
+    Attributes:
+        rotation_degrees: largest rotation; 180, since a mammogram has no direction that tells of a cluster.
+        shift_pixels: largest shift along each axis.
+        flips: mirror each axis half of the time.
+        largest_scale: largest magnification, and its inverse the smallest; what shrinks is blurred to match.
+        blur_pixels: largest standard deviation of a Gaussian blur, which half of the patches get.
+        gamma: 1 + this is the largest exponent on the grey levels, and its inverse the smallest.
+        contrast: 1 + this is the largest factor on the contrast about the patch's mean, and its inverse the smallest.
+        brightness: largest grey level added.
+        noise: largest standard deviation of Gaussian noise added.
 
     >>> AugmentationSettings().rotation_degrees
     180.0
@@ -22,10 +33,12 @@ class AugmentationSettings:
     rotation_degrees: float = 180.0
     shift_pixels: float = 3.0
     flips: bool = True
-    largest_scale: float = 1.25
-    contrast: float = 0.2
+    largest_scale: float = 1.4
+    blur_pixels: float = 0.7
+    gamma: float = 0.2
+    contrast: float = 0.35
     brightness: float = 0.1
-    noise: float = 0.01
+    noise: float = 0.015
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,7 @@ class SearchSettings:
     dropout: tuple[float, ...] = (0.0, 0.05, 0.1)
     searching_fraction: float = 0.25
     patient: bool = False
-    epochs: int = 30
+    epochs: int = 12
 
     def __post_init__(self) -> None:
         for name, values, smallest in (("dim", self.dim, 1), ("depth", self.depth, 1), ("dropout", self.dropout, 0.0)):
@@ -72,11 +85,11 @@ class SearchSettings:
 class TrainingSettings:
     """The training of one network: one-cycle learning rate, AdamW, batches of patches."""
 
-    epochs: int = 40
+    epochs: int = 28
     batch_size: int = 60
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
-    input_scaling: InputScaling = "centred"
+    input_scaling: InputScaling = "detail"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
 
@@ -97,6 +110,7 @@ class StudyConfig:
     folds: int = 5
     validation_fraction: float = 0.25
     committee_fraction: float = 0.15
+    symmetries: bool = True
     sensitivity: float | None = None
     fast_execution: bool = False
     gradcam: int = 6

@@ -27,6 +27,7 @@ from microcalc.runs import describe_environment, open_run
 from microcalc.training.ensemble import learn_weights
 from microcalc.training.experts import FoldTask, load_expert, run_search
 from microcalc.training.naive import augment_before_split, split_naively
+from microcalc.training.novelty import fit_novelty
 from microcalc.training.parallel import OnProgress, PeakMemory, run_folds
 from microcalc.training.search import SearchResult
 from microcalc.training.splits import StudySplit, check_split, grouped_folds, split_groups, split_study
@@ -162,7 +163,11 @@ class Model:
             calibration = fit_calibration(raw, labels)
             threshold = choose_threshold(labels, calibration.apply(raw), sensitivity=self.config.sensitivity)
             self._committee = dataclasses.replace(
-                equals, weights=ensemble.weights, calibration=calibration, threshold=threshold
+                equals,
+                weights=ensemble.weights,
+                calibration=calibration,
+                threshold=threshold,
+                novelty=fit_novelty(self.data.images, self.data.groups),
             )
             self._committee.save(self.out / "committee")
             seconds = time.monotonic() - start
@@ -217,6 +222,7 @@ class Model:
             calibration=Calibration(slope=1.0, intercept=0.0),
             threshold=0.5,
             wavelet=self.config.wavelet,
+            symmetries=self.config.symmetries,
         )
 
     def _judge(self) -> dict[str, Any]:

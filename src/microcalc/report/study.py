@@ -17,9 +17,9 @@ from microcalc.explain.gradcam import gradcam
 from microcalc.explain.overlay import overlay
 from microcalc.files import read_json, write_atomically, write_json
 from microcalc.networks.committee import Committee, filtered
+from microcalc.networks.inference import predict
 from microcalc.report import figures
 from microcalc.report.html import write_report
-from microcalc.training.loop import predict
 from microcalc.training.splits import StudySplit
 from microcalc.transforms.augment import augment
 

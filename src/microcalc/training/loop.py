@@ -1,4 +1,4 @@
-"""The training of one network, and its predictions."""
+"""The training of one network."""
 
 import ctypes
 import math
@@ -21,6 +21,7 @@ from microcalc.config import AugmentationSettings, TrainingSettings
 from microcalc.errors import FailedError
 from microcalc.networks.backend import keras
 from microcalc.networks.hypermodel import logits
+from microcalc.networks.inference import choose_device, keras_name, predict
 from microcalc.transforms.augment import augment
 
 Images = NDArray[np.float32]
@@ -111,7 +112,7 @@ def train(
     3
     """
     where = choose_device(device or settings.device)
-    with _seeded(seed, where), keras.device(_keras_name(where)):
+    with _seeded(seed, where), keras.device(keras_name(where)):
         network.to(where)
         run_epoch = _epochs(network, images, labels, settings, augmentation, epochs, seed, where)
         done: list[Epoch] = []
@@ -221,50 +222,6 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-
-
-def predict(
-    network: Any, images: Images, device: str | torch.device | None = None, batch_size: int = 64
-) -> NDArray[np.float32]:
-    """Give the probability of a cluster in each patch, in float32 throughout.
-
-    Args:
-        network: as :func:`microcalc.networks.hypermodel.build_network` makes it.
-        images: (n, 60, 60) raw patches in [0, 1]; they are read a batch at a time, so that a memory map of any length
-            will do.
-        device: "cpu", "cuda" or "auto"; None stays where the network is.
-        batch_size: patches at a time.
-
-    Returns:
-        (n,) probabilities.
-
-    >>> from microcalc.networks.hypermodel import build_network
-    >>> predict(build_network(dim=2, depth=1, dropout=0.0), np.zeros((3, 60, 60), np.float32)).shape
-    (3,)
-    """
-    where = choose_device(device) if device is not None else network.variables[0].value.device
-    probabilities = np.empty(len(images), np.float32)
-    with torch.inference_mode(), keras.device(_keras_name(where)):
-        forward = logits(network.to(where), training=False)
-        for start in range(0, len(images), batch_size):
-            batch = torch.tensor(images[start : start + batch_size], dtype=torch.float32, device=where)
-            probabilities[start : start + batch_size] = forward(batch.unsqueeze(-1))[:, 0].sigmoid().cpu().numpy()
-    return probabilities
-
-
-def choose_device(name: str | torch.device) -> torch.device:
-    """Turn "auto" into CUDA where there is one, else the CPU; take any other name as PyTorch does.
-
-    >>> choose_device("cpu")
-    device(type='cpu')
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
-def _keras_name(device: torch.device) -> str:
-    return f"{device.type}:{device.index or 0}"
 
 
 def keep_freed_memory() -> None:

@@ -1,5 +1,6 @@
 """Augmentation on the fly: each time a training patch is seen it is turned, moved and re-exposed afresh."""
 
+import functools
 import math
 
 import torch
@@ -8,13 +9,16 @@ from torch import Tensor
 
 from microcalc.config import AugmentationSettings
 
+BLUR_STEP = 0.05
+
 
 def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Generator) -> Tensor:
     """Vary each patch of a batch at random, on the device where the batch lies.
 
-    Rotation, shift, flips and scale go through one bilinear resampling, with reflection at the borders; then come
-    contrast (about the patch's mean), brightness and Gaussian noise. Each range is uniform and symmetric about no
-    change; the scale is uniform in its logarithm. The batch given is left as it is.
+    A blur, which stands in for other film and keeps what shrinks free of aliasing, comes first. Rotation, shift, flips
+    and scale go through one bilinear resampling, with reflection at the borders; then come gamma, contrast (about the
+    patch's mean), brightness and Gaussian noise. Each range is uniform and symmetric about no change, of scale, gamma
+    and contrast in the logarithm. The batch given is left as it is.
 
     Args:
         images: (n, 1, height, width) float32 in [0, 1].
@@ -28,25 +32,53 @@ def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Gen
     >>> augment(images, AugmentationSettings(), torch.Generator().manual_seed(0)).shape
     torch.Size([4, 1, 60, 60])
     """
-    draws = torch.rand(8, len(images), generator=generator, device=images.device, dtype=images.dtype) * 2 - 1
-    grid = F.affine_grid(_affine(draws[:6], settings, images.shape), list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    gain = (1 + settings.contrast * draws[6]).view(-1, 1, 1, 1)
-    offset = (settings.brightness * draws[7]).view(-1, 1, 1, 1)
-    exposed = torch.addcmul(offset + (1 - gain) * moved.mean((2, 3), keepdim=True), moved, gain)
+    draws = torch.rand(11, len(images), generator=generator, device=images.device, dtype=images.dtype) * 2 - 1
+    scale = torch.exp(draws[0] * math.log(settings.largest_scale))
+    blurred = _blur(images, _blur_widths(draws[1], scale, settings))
+    grid = F.affine_grid(_affine(draws[2:7], scale, settings, images.shape), list(images.shape), align_corners=False)
+    moved = F.grid_sample(blurred, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    gamma, gain, offset, noise = draws[7:].view(4, -1, 1, 1, 1)
+    if settings.gamma:
+        moved = moved.clamp_min_(1e-4).log_().mul_(torch.exp(gamma * math.log1p(settings.gamma))).exp_()
+    gain = torch.exp(gain * math.log1p(settings.contrast))
+    offset = settings.brightness * offset + (1 - gain) * moved.mean((2, 3), keepdim=True)
+    exposed = torch.addcmul(offset, moved, gain)
     if settings.noise:
-        noise = torch.randn(exposed.shape, generator=generator, device=images.device, dtype=images.dtype)
-        exposed.add_(noise, alpha=settings.noise)
+        grain = torch.randn(exposed.shape, generator=generator, device=images.device, dtype=images.dtype)
+        exposed.addcmul_(grain, settings.noise * (noise + 1) / 2)
     return exposed.clamp_(0, 1)
 
 
-def _affine(draws: Tensor, settings: AugmentationSettings, shape: torch.Size) -> Tensor:
+def _blur_widths(draw: Tensor, scale: Tensor, settings: AugmentationSettings) -> Tensor:
+    """(n,) standard deviations in pixels: what half of the patches get, and what matches a scale below 1."""
+    film = settings.blur_pixels * draw.clamp_min(0)
+    matched = 0.5 * (scale**-2 - 1).clamp_min(0).sqrt()
+    return torch.hypot(film, matched)
+
+
+def _blur(images: Tensor, widths: Tensor) -> Tensor:
+    """Each image by a Gaussian of its own width, to the next twentieth of a pixel, as products with matrices."""
+    steps = (widths / BLUR_STEP).round().long()
+    rows, columns = (_blur_matrices(side, int(steps.max()), images.device)[steps] for side in images.shape[2:])
+    return (rows @ images[:, 0] @ columns.mT).unsqueeze(1)
+
+
+@functools.cache
+def _blur_matrices(side: int, steps: int, device: torch.device) -> Tensor:
+    """(steps + 1, side, side): blurs of a line of pixels by 0, 1, ... steps; borders keep their brightness."""
+    position = torch.arange(side, device=device)
+    distance = (position[:, None] - position).abs()
+    widths = torch.arange(steps + 1, device=device).clamp_min(0.1).view(-1, 1, 1) * BLUR_STEP
+    weights = torch.exp(-0.5 * (distance / widths) ** 2).where(distance <= 4 * widths, 0.0)
+    return weights / weights.sum(2, keepdim=True)
+
+
+def _affine(draws: Tensor, scale: Tensor, settings: AugmentationSettings, shape: torch.Size) -> Tensor:
     """(n, 2, 3): where each pixel of the result comes from, in the coordinates of ``affine_grid`` (-1 to 1)."""
     height, width = shape[2:]
-    turn, log_scale, right, down, mirror, upend = draws
+    turn, right, down, mirror, upend = draws
     angle = turn * math.radians(settings.rotation_degrees)
-    shrink = torch.exp(-log_scale * math.log(settings.largest_scale))
-    cosine, sine = shrink * angle.cos(), shrink * angle.sin()
+    cosine, sine = angle.cos() / scale, angle.sin() / scale
     flip = -1.0 if settings.flips else 1.0
     horizontal, vertical = torch.where(mirror < 0, flip, 1.0), torch.where(upend < 0, flip, 1.0)
     rows = (
