@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from microcalc.assessment.audit import audit, drift_findings, findings, intensity_drift
-from microcalc.assessment.shortcuts import shortcut_figures, siblings_in_training, wavelet_statistics
+from microcalc.assessment.shortcuts import shortcut_figures, siblings_in_training
 from microcalc.data import Data
 from microcalc.data.provenance import linked_groups
+from microcalc.transforms.statistics import wavelet_statistics
 
 
 def dataset(images, labels, patients, **more) -> Data:

@@ -9,6 +9,7 @@ WaveletName = Literal["none", "sym3", "haar"]
 WaveletBackend = Literal["pywavelets", "matlab"]
 Protocol = Literal["honest", "naive"]
 InputScaling = Literal["unit", "centred", "detail"]
+Engine = Literal["torch", "onnx"]
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from microcalc.errors import FailedError, RequestError
 
@@ -23,13 +25,34 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     >>> path.read_text()
     '[0.2, 0.8]'
     """
-    data = content.encode() if isinstance(content, str) else content
+    with opened_atomically(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def opened_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing beside its place, and rename it there once everything is written.
+
+    Raises:
+        RequestError: the path is a folder.
+        FailedError: the disk is full or the directory cannot be written.
+
+    >>> path = Path(tempfile.mkdtemp()) / "rows.csv"
+    >>> with opened_atomically(path) as file:
+    ...     _ = file.write(b"file,probability")
+    ...     path.exists()
+    False
+    >>> path.exists()
+    True
+    """
+    if path.is_dir():
+        raise RequestError(f"{path}: is a folder; name a file to write")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY_SUFFIX, dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).chmod(0o644)
@@ -40,7 +63,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except OSError as error:
         raise FailedError(
             f"{path}: cannot be written ({error.strerror or error}); everything written before is intact, "
-            "make room and run again with --resume"
+            "make room and run again, a study with --resume"
         ) from error
 
 

@@ -8,10 +8,11 @@ import numpy as np
 from scipy.stats import ks_2samp
 
 from microcalc.assessment.metrics import Floats
-from microcalc.assessment.shortcuts import FOLDS, Images, shortcut_figures, siblings_in_training
+from microcalc.assessment.shortcuts import FOLDS, shortcut_figures, siblings_in_training
 from microcalc.data import Data
 from microcalc.data.provenance import identical_pairs, parse_infn_name, shared_blocks
 from microcalc.errors import DataError
+from microcalc.transforms.statistics import Images
 
 FEW_PATIENTS = 10
 LARGE_EFFECT = 0.5

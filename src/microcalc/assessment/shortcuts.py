@@ -1,13 +1,10 @@
 """How far a few numbers a patch go without looking at it: the bar that a network has to clear."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pywt
-from scipy.stats import kurtosis
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -15,46 +12,11 @@ from sklearn.preprocessing import StandardScaler
 
 from microcalc.assessment.intervals import bootstrap_intervals
 from microcalc.assessment.metrics import Floats, assess
+from microcalc.transforms.statistics import WAVELET, Images, intensity_statistics, wavelet_statistics
 
 FOLDS = 5
-WAVELET = "sym3"
-LEVELS = 3
 
-Images = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
-
-
-def intensity_statistics(images: Images) -> Floats:
-    """Mean, standard deviation, minimum and maximum of each patch: (n, height, width) to (n, 4).
-
-    >>> intensity_statistics(np.float32([[[0, 1], [1, 0]]]))
-    array([[0.5, 0.5, 0. , 1. ]])
-    """
-    pixels = images.reshape(len(images), -1).astype(np.float64)
-    return np.stack([pixels.mean(axis=1), pixels.std(axis=1), pixels.min(axis=1), pixels.max(axis=1)], axis=1)
-
-
-def wavelet_statistics(images: Images) -> Floats:
-    """Standard deviation, mean magnitude and kurtosis of the details of each patch, in 3 bands at each of 3 levels.
-
-    Args:
-        images: (n, height, width), 40 pixels a side or more for sym3 to reach level 3.
-
-    Returns:
-        (n, 27); the kurtosis of a band without variation is taken as 0.
-
-    >>> wavelet_statistics(np.zeros((2, 60, 60), np.float32)).shape
-    (2, 27)
-    """
-    levels = pywt.wavedec2(images.astype(np.float64), WAVELET, level=LEVELS, axes=(1, 2))[1:]
-    bands = [band.reshape(len(images), -1) for level in levels for band in level]
-    with warnings.catch_warnings():
-        # Flat bands have no kurtosis; nan_to_num says what they get.
-        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
-        columns = [
-            (band.std(axis=1), np.abs(band).mean(axis=1), np.nan_to_num(kurtosis(band, axis=1))) for band in bands
-        ]
-    return np.stack([column for three in columns for column in three], axis=1)
 
 
 SHORTCUTS: dict[str, Callable[[Images], Floats]] = {

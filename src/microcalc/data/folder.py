@@ -16,6 +16,7 @@ from microcalc.errors import DataError, RequestError
 from microcalc.images import IMAGE_SUFFIXES, list_images, read_image
 
 PATCH_SIZE = 60
+LARGEST_PATCH = 600  # pixels a side; shrunk to 60, nothing of a calcification would be left
 GROUPS_FILE = "groups.csv"
 
 
@@ -51,7 +52,7 @@ def read_labelled_folder(path: Path, resize: bool = False) -> LabelledFolder:
         groups = folder / GROUPS_FILE
         patients = read_groups(groups, files) if groups.is_file() else patients_from_names(files)
         return LabelledFolder(
-            images=np.stack([_read_patch(image, resize) for image in paths]),
+            images=np.stack([read_patch(image, resize) for image in paths]),
             labels=np.array([int(file[0]) for file in files], dtype=np.int64),
             files=files,
             patients=patients,
@@ -85,12 +86,36 @@ def _images_of_class(folder: Path, label: str, path: Path) -> Sequence[Path]:
     return images
 
 
-def _read_patch(path: Path, resize: bool) -> NDArray[np.float32]:
+def read_patch(path: Path, resize: bool = False) -> NDArray[np.float32]:
+    """Read one patch.
+
+    Args:
+        path: an image of 60 x 60 pixels, as :func:`microcalc.images.read_image` reads it.
+        resize: resample an image of another size (Lanczos, whatever its shape and pixel spacing).
+
+    Returns:
+        (60, 60) grey values in [0, 1].
+
+    Raises:
+        ImageError: the image cannot be read.
+        DataError: it has another size and is not to be resized, or is far too large to be a patch.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "patch.pgm").write_text("P2 60 60 255 " + 3600 * "51 ")
+    ...     read_patch(Path(folder, "patch.pgm")).shape
+    (60, 60)
+    """
     pixels = read_image(path).pixels
-    if pixels.shape == (PATCH_SIZE, PATCH_SIZE):
+    height, width = pixels.shape
+    if (height, width) == (PATCH_SIZE, PATCH_SIZE):
         return pixels
+    if max(height, width) > LARGEST_PATCH:
+        raise DataError(
+            f"{path}: {width} x {height} pixels, a mammogram or a large part of one and not a patch; "
+            f"cut the place in question out to {PATCH_SIZE} x {PATCH_SIZE} pixels, 5.1 x 5.1 mm"
+        )
     if not resize:
-        height, width = pixels.shape
         raise DataError(
             f"{path}: {width} x {height} pixels, not {PATCH_SIZE} x {PATCH_SIZE}; cut it to that size, or give --resize"
         )

@@ -2,8 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from microcalc.errors import RequestError
 from microcalc.files import read_json, write_json
 from microcalc.networks.calibration import Calibration
 from microcalc.networks.hypermodel import build_network
+from microcalc.networks.inference import predict
+from microcalc.networks.novelty import Novelty
 from microcalc.networks.weights import load_weights, save_weights
-from microcalc.training.loop import predict
 from microcalc.transforms.wavelet import wavelet_filter
 
 FORMAT = 1
@@ -72,6 +74,8 @@ class Committee:
         calibration: from the raw average to a probability.
         threshold: a probability at or above it is the decision 1.
         wavelet: the filter that patches pass before the experts see them.
+        symmetries: whether an expert's probability is the average over the eight symmetries of a patch.
+        novelty: how far a patch lies from the training data; None where the committee was saved without it.
     """
 
     networks: tuple[Any, ...]
@@ -80,6 +84,8 @@ class Committee:
     calibration: Calibration
     threshold: float
     wavelet: WaveletSettings
+    symmetries: bool = False
+    novelty: Novelty | None = None
 
     @property
     def most_reliable(self) -> int:
@@ -89,7 +95,9 @@ class Committee:
     def expert_probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, 60, 60) raw patches in [0, 1] to (n, experts): each expert's own probability of a cluster."""
         prepared = filtered(images, self.wavelet)
-        return np.stack([predict(network, prepared) for network in self.networks], axis=1).astype(np.float64)
+        return np.stack(
+            [predict(network, prepared, symmetries=self.symmetries) for network in self.networks], axis=1
+        ).astype(np.float64)
 
     def combine(self, expert_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, experts) probabilities of the experts to (n,) calibrated probabilities of the committee."""
@@ -98,6 +106,30 @@ class Committee:
     def predict_proba(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, 60, 60) raw patches in [0, 1] to (n,) calibrated probabilities of a cluster."""
         return self.combine(self.expert_probabilities(images))
+
+    def outliers(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, 60, 60) raw patches in [0, 1] to (n,) distances from the training data; see :class:`Novelty`.
+
+        Above ``novelty.threshold`` a patch is unlike all that the experts know, and their probabilities mean nothing.
+
+        Raises:
+            RequestError: the committee was saved without its novelty.
+        """
+        if self.novelty is None:
+            raise RequestError("this committee was saved without its novelty; train it again to tell outliers")
+        return self.novelty.distances(images)
+
+    def explain(
+        self, images: NDArray[np.float32], of: Literal["most_reliable", "committee"] = "most_reliable"
+    ) -> NDArray[np.float32]:
+        """(n, 60, 60) raw patches in [0, 1] to (n, 60, 60) Grad-CAM maps in [0, 1].
+
+        See :func:`microcalc.explain.committee.explain_committee`.
+        """
+        # explain/ stands below networks/, and what only asks for probabilities need not import it.
+        from microcalc.explain.committee import explain_committee
+
+        return explain_committee(self, images, of)
 
     def save(self, directory: str | Path) -> None:
         """Write the committee: one file of weights an expert, and ``committee.json`` last.
@@ -115,8 +147,25 @@ class Committee:
             "calibration": vars(self.calibration),
             "threshold": self.threshold,
             "wavelet": {"name": self.wavelet.name, "threshold": self.wavelet.threshold},
+            "symmetries": self.symmetries,
         }
+        if self.novelty is not None:
+            description["novelty"] = _plain_novelty(self.novelty)
         write_json(directory / "committee.json", description)
+
+    @classmethod
+    def pretrained(cls) -> Self:
+        """The committee that comes with the package; its card is beside it, ``microcalc/pretrained/CARD.md``.
+
+        Raises:
+            RequestError: this copy of the package has none.
+        """
+        directory = Path(str(resources.files("microcalc"))) / "pretrained"
+        if not (directory / "committee.json").is_file():
+            raise RequestError(
+                "this copy of microcalc has no committee of its own; give --committee, the committee/ of a finished run"
+            )
+        return cls.load(directory)
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
@@ -135,12 +184,14 @@ class Committee:
             )
             threshold = _number(saved["threshold"])
             wavelet = WaveletSettings(name=saved["wavelet"]["name"], threshold=_number(saved["wavelet"]["threshold"]))
+            novelty = _read_novelty(saved["novelty"]) if "novelty" in saved else None
             sound = (
                 saved["format"] == FORMAT
                 and 1 <= len(shapes) == len(weights) <= 100
                 and (weights >= 0).all()
                 and abs(weights.sum() - 1) < 1e-6
                 and wavelet.name in ("none", "sym3", "haar")
+                and isinstance(saved["symmetries"], bool)
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RequestError(
@@ -153,7 +204,7 @@ class Committee:
             network = build_network(**vars(shape))
             load_weights(network, path.parent / f"expert_{number}.safetensors")
             networks.append(network)
-        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet)
+        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, saved["symmetries"], novelty)
 
 
 def _number(value: Any) -> float:
@@ -173,3 +224,16 @@ def _read_shape(saved: dict[str, Any]) -> ExpertShape:
         if not 0 <= getattr(shape, name) <= largest:
             raise ValueError(f"{name} of {getattr(shape, name)}")
     return shape
+
+
+def _plain_novelty(novelty: Novelty) -> dict[str, Any]:
+    return {**vars(novelty), "mean": novelty.mean.tolist(), "whitening": novelty.whitening.tolist()}
+
+
+def _read_novelty(saved: dict[str, Any]) -> Novelty:
+    return Novelty(
+        mean=np.array([_number(value) for value in saved["mean"]]),
+        whitening=np.array([[_number(value) for value in row] for row in saved["whitening"]]),
+        threshold=_number(saved["threshold"]),
+        false_alarm_rate=_number(saved["false_alarm_rate"]),
+    )

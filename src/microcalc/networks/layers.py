@@ -25,15 +25,19 @@ BACKGROUND_SIGMA, DETAIL_GAIN = 6.0, 20.0
 def _detail(patches: Tensor) -> Tensor:
     """What a Gaussian blur of 6 pixels does not hold, 20 times enlarged: neither brightness nor density is left."""
     images = patches.squeeze(-1)
-    down, across = (_blur_matrix(side, images.device) for side in images.shape[1:])
+    down, across = (blur_matrix(side, images.device) for side in images.shape[1:])
     with torch.autocast(images.device.type, enabled=False):
         detail = DETAIL_GAIN * (images - down @ images @ across.T)
     return detail.unsqueeze(-1)
 
 
 @functools.cache
-def _blur_matrix(side: int, device: torch.device) -> Tensor:
-    """(side, side): the blur of a line of pixels, reflected at its ends, as a product from the left."""
+def blur_matrix(side: int, device: torch.device) -> Tensor:
+    """(side, side): the blur of a line of pixels, reflected at its ends, as a product from the left.
+
+    >>> blur_matrix(60, torch.device("cpu")).sum(1).allclose(torch.ones(60))
+    True
+    """
     position = torch.arange(side)
     weights = torch.zeros(side, side)
     for offset in range(-math.ceil(3 * BACKGROUND_SIGMA), math.ceil(3 * BACKGROUND_SIGMA) + 1):

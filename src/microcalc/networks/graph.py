@@ -1,0 +1,220 @@
+"""The committee as one ONNX graph (https://onnx.ai), for programs without Python, and for onnxruntime."""
+
+import importlib
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from microcalc import __version__
+from microcalc.errors import RequestError
+from microcalc.networks.calibration import SMALLEST_PROBABILITY
+from microcalc.networks.committee import Committee
+from microcalc.networks.hypermodel import PATCH_SIDE
+from microcalc.networks.layers import DETAIL_GAIN, blur_matrix
+
+OPSET = 17
+IR_VERSION = 8  # the oldest that has this opset, so that older runtimes read the graph too
+ROWS, COLUMNS = 2, 3
+
+
+class _Graph:
+    """Nodes and constants of a graph that grows by one node at a time; images are (n, channels, rows, columns)."""
+
+    def __init__(self, onnx: Any) -> None:
+        self.onnx = onnx
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def constant(self, value: Any, kind: type = np.float32) -> str:
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(value, kind), name))
+        return name
+
+    def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        output = output or f"{operator.lower()}_{len(self.nodes)}"
+        self.nodes.append(self.onnx.helper.make_node(operator, inputs, [output], **attributes))
+        return output
+
+
+def committee_graph(committee: Committee) -> bytes:
+    """Write a committee as an ONNX model: input scaling, experts, symmetries, weights and calibration in one graph.
+
+    The graph takes ``patches`` (n, 60, 60) float32, raw grey values in [0, 1], and gives ``probability`` (n,), the
+    calibrated probability of a cluster, and ``expert_probabilities`` (n, experts), both float32. Its metadata tell
+    ``threshold``, ``weights``, ``calibration`` and the version of microcalc.
+
+    Returns:
+        A file's content, for onnxruntime or any other program that reads ONNX.
+
+    Raises:
+        RequestError: the committee filters patches in the wavelet domain, or the package onnx is not installed.
+    """
+    if committee.wavelet.name != "none":
+        raise RequestError(
+            f"this committee filters patches by the wavelet {committee.wavelet.name}, which an ONNX graph cannot hold; "
+            "use --engine torch, or a committee of a run with --wavelet none"
+        )
+    onnx = require("onnx")
+    graph = _Graph(onnx)
+    kind = onnx.TensorProto
+    experts = _add_experts(graph, committee)
+    probability = _add_combination(graph, committee, experts)
+    graph.add("Cast", probability, to=kind.FLOAT, output="probability")
+    graph.add("Identity", experts, output="expert_probabilities")
+    describe = onnx.helper.make_tensor_value_info
+    made = onnx.helper.make_graph(
+        graph.nodes,
+        "committee",
+        [describe("patches", kind.FLOAT, ["n", PATCH_SIDE, PATCH_SIDE])],
+        [
+            describe("probability", kind.FLOAT, ["n"]),
+            describe("expert_probabilities", kind.FLOAT, ["n", len(committee.networks)]),
+        ],
+        graph.constants,
+    )
+    model = onnx.helper.make_model(
+        made,
+        producer_name="microcalc",
+        producer_version=__version__,
+        ir_version=IR_VERSION,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+    )
+    onnx.helper.set_model_props(model, _metadata(committee))
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def require(package: str) -> Any:
+    """Import a package of the extra ``onnx``.
+
+    Raises:
+        RequestError: it is not installed.
+
+    >>> require("no_such_package")
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.RequestError: ONNX needs the package no_such_package; pip install "microcalc[onnx]"
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise RequestError(f'ONNX needs the package {package}; pip install "microcalc[onnx]"') from error
+
+
+class GraphSession:
+    """A committee run by onnxruntime from its graph, on the processor."""
+
+    def __init__(self, content: bytes) -> None:
+        """Load what :func:`committee_graph` wrote.
+
+        Raises:
+            RequestError: the package onnxruntime is not installed.
+        """
+        runtime = require("onnxruntime")
+        self._session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def predict(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n, 60, 60) raw patches in [0, 1] to (n,) probabilities and (n, experts) of the experts."""
+        patches = np.ascontiguousarray(images, np.float32)
+        probability, experts = self._session.run(["probability", "expert_probabilities"], {"patches": patches})
+        return probability.astype(np.float64), experts.astype(np.float64)
+
+
+def _metadata(committee: Committee) -> dict[str, str]:
+    return {
+        "threshold": repr(committee.threshold),
+        "weights": json.dumps(committee.weights.tolist()),
+        "calibration": json.dumps(vars(committee.calibration)),
+        "microcalc": __version__,
+    }
+
+
+def _add_experts(graph: _Graph, committee: Committee) -> str:
+    """(n, experts) probabilities of the experts."""
+    images = graph.add("Unsqueeze", "patches", graph.constant([1], np.int64))
+    views = _add_symmetries(graph, images) if committee.symmetries else images
+    votes = []
+    for network in committee.networks:
+        vote = views
+        for layer in network.layers[1:]:
+            vote = _add_layer(graph, layer, vote)
+        if committee.symmetries:
+            by_view = graph.add("Reshape", vote, graph.constant([8, -1, 1], np.int64))
+            vote = graph.add("ReduceMean", by_view, axes=[0], keepdims=0)
+        votes.append(vote)
+    return graph.add("Concat", *votes, axis=1)
+
+
+def _add_symmetries(graph: _Graph, images: str) -> str:
+    """(8 n, 1, 60, 60): the images, all of them in each of the eight symmetries of the square in turn."""
+    views = [images, graph.add("Transpose", images, perm=[0, 1, COLUMNS, ROWS])]
+    for axis in (ROWS, COLUMNS):
+        views += [_add_flip(graph, view, axis) for view in views]
+    return graph.add("Concat", *views, axis=0)
+
+
+def _add_flip(graph: _Graph, images: str, axis: int) -> str:
+    """Images read backwards along an axis: Slice from the last to before the first."""
+    start, end, step = (graph.constant([number], np.int64) for number in (-1, np.iinfo(np.int64).min, -1))
+    return graph.add("Slice", images, start, end, graph.constant([axis], np.int64), step)
+
+
+def _add_layer(graph: _Graph, layer: Any, values: str) -> str:
+    """What one Keras layer of :func:`microcalc.networks.hypermodel.build_network` computes in a prediction."""
+    weights = layer.get_weights()
+    match type(layer).__name__:
+        case "InputScaling":
+            return _add_input_scaling(graph, layer.kind, values)
+        case "Convolution":
+            kernel, bias = weights
+            filters = graph.constant(np.transpose(kernel, (3, 2, 0, 1)))
+            return graph.add("Conv", values, filters, graph.constant(bias), pads=[1, 1, 1, 1])
+        case "RectifyNormalizePool":
+            constants = [graph.constant(weight) for weight in weights]
+            rectified = graph.add("Relu", values)
+            normalized = graph.add("BatchNormalization", rectified, *constants, epsilon=layer.epsilon)
+            return graph.add("MaxPool", normalized, kernel_shape=[2, 2], strides=[2, 2])
+        case "Dropout":
+            return values
+        case "Flatten":
+            return graph.add("Flatten", graph.add("Transpose", values, perm=[0, ROWS, COLUMNS, 1]))
+        case "Dense":
+            dense = graph.add("Gemm", values, *(graph.constant(weight) for weight in weights))
+            return _add_activation(graph, layer, dense)
+        case "Activation":
+            return _add_activation(graph, layer, values)
+    raise RequestError(f"the layer {layer.name} of an expert has no ONNX counterpart here; use --engine torch")
+
+
+def _add_activation(graph: _Graph, layer: Any, values: str) -> str:
+    operators = {"linear": "Identity", "relu": "Relu", "sigmoid": "Sigmoid"}
+    return graph.add(operators[layer.activation.__name__], values)
+
+
+def _add_input_scaling(graph: _Graph, kind: str, images: str) -> str:
+    if kind == "unit":
+        return images
+    if kind == "centred":
+        return graph.add("Sub", images, graph.add("ReduceMean", images, axes=[1, ROWS, COLUMNS]))
+    blur = blur_matrix(PATCH_SIDE, torch.device("cpu")).numpy()
+    down = graph.add("MatMul", graph.constant(blur), images)
+    background = graph.add("MatMul", down, graph.constant(blur.T))
+    return graph.add("Mul", graph.add("Sub", images, background), graph.constant(DETAIL_GAIN))
+
+
+def _add_combination(graph: _Graph, committee: Committee, experts: str) -> str:
+    """(n,) calibrated probabilities, computed in double precision as :meth:`Committee.combine` does."""
+
+    def number(value: Any) -> str:
+        return graph.constant(value, np.float64)
+
+    precise = graph.add("Cast", experts, to=graph.onnx.TensorProto.DOUBLE)
+    average = graph.add("MatMul", precise, number(committee.weights))
+    clipped = graph.add("Clip", average, number(SMALLEST_PROBABILITY), number(1 - SMALLEST_PROBABILITY))
+    odds = graph.add("Div", clipped, graph.add("Sub", number(1), clipped))
+    scaled = graph.add("Mul", graph.add("Log", odds), number(committee.calibration.slope))
+    return graph.add("Sigmoid", graph.add("Add", scaled, number(committee.calibration.intercept)))

@@ -1,0 +1,1 @@
+"""A committee asked about files: predictions and explanations, a batch at a time."""
