@@ -1,8 +1,8 @@
 """Which threshold holds on new patients: the best on the committee's patches, the share of positives, or one half.
 
-Run as `python benchmarks/threshold.py`. Scores are drawn, not learned: 14 patients of 8 patches choose, 3,000 of 2 judge;
-patients differ, and the scores are neither logistic nor centred. Each line is a separation of the classes; each figure
-the mean balanced accuracy on the new patients, and its standard deviation over 150 draws.
+Run as `python benchmarks/threshold.py`. Scores are drawn, not learned: 14 patients of 8 patches choose, 3,000 of 2
+judge; patients differ, and the scores are neither logistic nor centred. Each line is a separation of the classes; each
+figure the mean balanced accuracy on the new patients, and its standard deviation over 150 draws.
 """
 
 import numpy as np
