@@ -167,7 +167,7 @@ def test_predictions_do_not_depend_on_the_batch_nor_on_where_the_patches_lie(tmp
     np.save(tmp_path / "patches.npy", IMAGES)
     mapped = np.load(tmp_path / "patches.npy", mmap_mode="r")
     whole = predict(network, IMAGES)
-    assert whole.dtype == np.float32
+    assert whole.dtype == np.float64
     np.testing.assert_allclose(predict(network, mapped, batch_size=7), whole, atol=1e-6)
     assert predict(network, IMAGES[:0]).shape == (0,)
 

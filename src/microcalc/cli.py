@@ -1,13 +1,15 @@
 """The command line: requests from types, errors in one line, and the only place that prints."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -16,6 +18,7 @@ from tyro.conf import Positional, arg, subcommand
 
 from microcalc.config import (
     AugmentationSettings,
+    Engine,
     InputScaling,
     Protocol,
     SearchSettings,
@@ -25,11 +28,16 @@ from microcalc.config import (
     WaveletName,
     WaveletSettings,
 )
-from microcalc.errors import MicrocalcError
+from microcalc.errors import FailedError, MicrocalcError
 
 if TYPE_CHECKING:
     from microcalc.data import Data
+    from microcalc.networks.committee import Committee
+    from microcalc.predicting.files import Unreadable
+    from microcalc.predicting.predictions import Prediction
     from microcalc.training.progress import Progress as PieceProgress
+
+Outcome = TypeVar("Outcome")
 
 PHANTOM_NOTICE = "PHANTOM DATA: the INFN archive was not found, so this study runs on the built-in phantom"
 
@@ -87,7 +95,7 @@ class Run(Common):
     epochs: int = TrainingSettings.epochs
     """Epochs of an expert's final training."""
     input_scaling: InputScaling = TrainingSettings.input_scaling
-    """What the networks do with a patch first: unit nothing, centred takes its mean away, detail takes a wide blur away."""
+    """What the networks do with a patch first: unit nothing, centred takes its mean away, detail a wide blur."""
     symmetries: bool = True
     """Average each expert over the eight rotations and reflections of a patch."""
     fast_execution: bool = False
@@ -178,12 +186,61 @@ class Compare(Common):
     """Another."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Predict(Common):
+    """Ask a committee about patches: the probability of a cluster, its decision, and whether a patch is an outlier."""
+
+    paths: Positional[tuple[str, ...]]
+    """Images of 60 x 60 pixels (PGM, PNG, TIFF, DICOM), folders of them, or patterns such as 'scans/*.png'."""
+    committee: Path | None = None
+    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    csv: Path | None = None
+    """A file for all predictions as a table."""
+    json: Path | None = None
+    """A file for all predictions, each with its distance from the training data."""
+    resize: bool = False
+    """Bring images of another size to 60 x 60 instead of refusing them."""
+    engine: Engine = "torch"
+    """What computes: torch, or onnx, which needs the extra: pip install "microcalc[onnx]"."""
+    rows: int = 20
+    """Most predictions shown on the terminal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explain(Common):
+    """Draw what in a patch speaks for a cluster, by Grad-CAM: beside the patch and over it, and on a contact sheet."""
+
+    paths: Positional[tuple[str, ...]]
+    """Images of 60 x 60 pixels (PGM, PNG, TIFF, DICOM), folders of them, or patterns such as 'scans/*.png'."""
+    out: Path = Path("explained")
+    """Folder for the pictures."""
+    committee: Path | None = None
+    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    committee_average: bool = False
+    """Explain the whole committee instead of its most reliable expert."""
+    resize: bool = False
+    """Bring images of another size to 60 x 60 instead of refusing them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(Common):
+    """Write a committee as one file for other programs."""
+
+    onnx: Path
+    """The file, an ONNX graph from raw patches to probabilities; needs the extra: pip install "microcalc[onnx]"."""
+    committee: Path | None = None
+    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+
+
 Command = (
     Annotated[Run, subcommand("run")]
     | Annotated[Fetch, subcommand("fetch")]
     | Annotated[Phantom, subcommand("phantom")]
     | Annotated[Audit, subcommand("audit")]
     | Annotated[Compare, subcommand("compare")]
+    | Annotated[Predict, subcommand("predict")]
+    | Annotated[Explain, subcommand("explain")]
+    | Annotated[Export, subcommand("export")]
 )
 
 
@@ -235,6 +292,17 @@ def run(command: Run, console: Console) -> None:
             naive = run_naively(model)
         print_metrics(naive, console)
     console.print(f"report: {command.out / 'report.html'}")
+    console.print(f"to try next:\n{next_commands(command.out)}", markup=False, soft_wrap=True)
+
+
+def next_commands(run: Path) -> str:
+    """Commands that use what a run made, a line each."""
+    directory, committee = shlex.quote(str(run)), shlex.quote(str(run / "committee"))
+    return (
+        f"  microcalc predict IMAGES --committee {committee} --csv predictions.csv\n"
+        f"  microcalc explain IMAGES --committee {committee} --out explained\n"
+        f"  microcalc compare {directory} ANOTHER_RUN"
+    )
 
 
 def load_external(command: Run, data: "Data") -> "Data | None":
@@ -398,10 +466,130 @@ def compare(command: Compare, console: Console) -> None:
     console.print(table)
 
 
+def predict(command: Predict, console: Console) -> None:
+    """Predict files, a batch at a time, and tell the unreadable ones at the end."""
+    from microcalc.predicting.files import Unreadable, find_files
+    from microcalc.predicting.predictions import kept_as_csv, kept_as_json, predict_files
+
+    files = find_files(command.paths)
+    committee = load_committee(command.committee)
+    outcomes = predict_files(committee, files, command.engine, command.resize)
+    if command.csv is not None:
+        outcomes = kept_as_csv(outcomes, command.csv, len(committee.networks))
+    if command.json is not None:
+        outcomes = kept_as_json(outcomes, command.json, committee)
+    table = prediction_table()
+    unreadable: list[Unreadable] = []
+    clusters = outliers = 0
+    for outcome in tracked(outcomes, len(files), console):
+        if isinstance(outcome, Unreadable):
+            unreadable.append(outcome)
+            continue
+        clusters += outcome.decision
+        outliers += outcome.outlier or 0
+        if table.row_count < command.rows:
+            table.add_row(*prediction_row(outcome))
+    predicted = len(files) - len(unreadable)
+    if table.row_count:
+        console.print(table)
+    if predicted > table.row_count:
+        console.print(f"and {predicted - table.row_count} more; --csv and --json keep all of them")
+    console.print(f"{predicted} patches, {clusters} with a cluster (probability at least {committee.threshold:.3g})")
+    console.print(outlier_line(committee, outliers))
+    tell_unreadable(unreadable, len(files))
+
+
+def load_committee(directory: Path | None) -> "Committee":
+    """The committee of a directory, or the one that comes with the package."""
+    from microcalc.networks.committee import Committee
+
+    return Committee.pretrained() if directory is None else Committee.load(directory)
+
+
+def tracked(outcomes: Iterator[Outcome], total: int, console: Console) -> Iterator[Outcome]:
+    """The outcomes, behind a progress bar on a terminal."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield from bar.track(outcomes, total=total, description="patches")
+
+
+def prediction_table() -> Table:
+    """An empty table of predictions."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("file", overflow="fold")
+    for name in ("probability", "decision", "experts", "outlier"):
+        table.add_column(name, no_wrap=True)
+    return table
+
+
+def prediction_row(prediction: "Prediction") -> list[str]:
+    """One prediction in words; an outlier with its distance from the training data."""
+    return [
+        escape(printable(prediction.file)),
+        f"{prediction.probability:.4f}",
+        "cluster" if prediction.decision else "normal",
+        " ".join(f"{vote:.2f}" for vote in prediction.experts),
+        f"yes ({prediction.distance:.1f})" if prediction.outlier else "",
+    ]
+
+
+def printable(path: Path) -> str:
+    """A path without what could steer a terminal."""
+    name = str(path)
+    return name if name.isprintable() else ascii(name)
+
+
+def outlier_line(committee: "Committee", outliers: int) -> str:
+    """How many patches are unlike the training data, and what that means."""
+    if committee.novelty is None:
+        return "this committee was saved without its novelty, so that outliers are not told"
+    return (
+        f"{outliers} outliers, farther than {committee.novelty.threshold:.3g} from the training data: believe none of "
+        f"their probabilities ({committee.novelty.false_alarm_rate:.1%} of patches like those are called so by mistake)"
+    )
+
+
+def tell_unreadable(unreadable: "Sequence[Unreadable]", total: int) -> None:
+    """Name every file that could not be read, quiet or not.
+
+    Raises:
+        FailedError: there is one.
+    """
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    for each in unreadable:
+        errors.print(f"microcalc: {each.problem}", markup=False)
+    if unreadable:
+        raise FailedError(f"{len(unreadable)} of {total} files could not be used, as said above; the rest is done")
+
+
+def explain(command: Explain, console: Console) -> None:
+    """Draw explanations, a batch at a time, and tell the unreadable files at the end."""
+    from microcalc.predicting.explanations import explain_files
+    from microcalc.predicting.files import Unreadable, find_files
+
+    files = find_files(command.paths)
+    of: Literal["committee", "most_reliable"] = "committee" if command.committee_average else "most_reliable"
+    outcomes = explain_files(load_committee(command.committee), files, command.out, of, command.resize)
+    unreadable = [outcome for outcome in tracked(outcomes, len(files), console) if isinstance(outcome, Unreadable)]
+    console.print(f"pictures of {len(files) - len(unreadable)} patches: {command.out}", markup=False, soft_wrap=True)
+    tell_unreadable(unreadable, len(files))
+
+
+def export(command: Export, console: Console) -> None:
+    """Write the ONNX graph."""
+    from microcalc.files import write_atomically
+    from microcalc.networks.graph import committee_graph
+
+    write_atomically(command.onnx, committee_graph(load_committee(command.committee)))
+    console.print(f"committee: {command.onnx}", markup=False, soft_wrap=True)
+
+
 COMMANDS: dict[type, Callable[[Any, Console], None]] = {
     Run: run,
     Fetch: fetch,
     Phantom: phantom,
     Audit: audit,
     Compare: compare,
+    Predict: predict,
+    Explain: explain,
+    Export: export,
 }

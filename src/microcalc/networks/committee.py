@@ -95,9 +95,7 @@ class Committee:
     def expert_probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, 60, 60) raw patches in [0, 1] to (n, experts): each expert's own probability of a cluster."""
         prepared = filtered(images, self.wavelet)
-        return np.stack(
-            [predict(network, prepared, symmetries=self.symmetries) for network in self.networks], axis=1
-        ).astype(np.float64)
+        return np.stack([predict(network, prepared, symmetries=self.symmetries) for network in self.networks], axis=1)
 
     def combine(self, expert_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, experts) probabilities of the experts to (n,) calibrated probabilities of the committee."""

@@ -63,7 +63,7 @@ def committee_graph(committee: Committee) -> bytes:
     experts = _add_experts(graph, committee)
     probability = _add_combination(graph, committee, experts)
     graph.add("Cast", probability, to=kind.FLOAT, output="probability")
-    graph.add("Identity", experts, output="expert_probabilities")
+    graph.add("Cast", experts, to=kind.FLOAT, output="expert_probabilities")
     describe = onnx.helper.make_tensor_value_info
     made = onnx.helper.make_graph(
         graph.nodes,
@@ -134,7 +134,7 @@ def _metadata(committee: Committee) -> dict[str, str]:
 
 
 def _add_experts(graph: _Graph, committee: Committee) -> str:
-    """(n, experts) probabilities of the experts."""
+    """(n, experts) probabilities of the experts, in double precision."""
     images = graph.add("Unsqueeze", "patches", graph.constant([1], np.int64))
     views = _add_symmetries(graph, images) if committee.symmetries else images
     votes = []
@@ -191,15 +191,18 @@ def _add_layer(graph: _Graph, layer: Any, values: str) -> str:
 
 
 def _add_activation(graph: _Graph, layer: Any, values: str) -> str:
-    operators = {"linear": "Identity", "relu": "Relu", "sigmoid": "Sigmoid"}
-    return graph.add(operators[layer.activation.__name__], values)
+    operator = {"linear": "Identity", "relu": "Relu", "sigmoid": "Sigmoid"}[layer.activation.__name__]
+    if operator == "Sigmoid":  # in double precision, as in predict
+        values = graph.add("Cast", values, to=graph.onnx.TensorProto.DOUBLE)
+    return graph.add(operator, values)
 
 
 def _add_input_scaling(graph: _Graph, kind: str, images: str) -> str:
     if kind == "unit":
         return images
     if kind == "centred":
-        return graph.add("Sub", images, graph.add("ReduceMean", images, axes=[1, ROWS, COLUMNS]))
+        rows = graph.add("ReduceMean", images, axes=[COLUMNS])  # in two steps: a float32 sum of 3,600 is too coarse
+        return graph.add("Sub", images, graph.add("ReduceMean", rows, axes=[ROWS]))
     blur = blur_matrix(PATCH_SIDE, torch.device("cpu")).numpy()
     down = graph.add("MatMul", graph.constant(blur), images)
     background = graph.add("MatMul", down, graph.constant(blur.T))
@@ -207,13 +210,12 @@ def _add_input_scaling(graph: _Graph, kind: str, images: str) -> str:
 
 
 def _add_combination(graph: _Graph, committee: Committee, experts: str) -> str:
-    """(n,) calibrated probabilities, computed in double precision as :meth:`Committee.combine` does."""
+    """(n,) calibrated probabilities, in double precision, as :meth:`Committee.combine` gives them."""
 
     def number(value: Any) -> str:
         return graph.constant(value, np.float64)
 
-    precise = graph.add("Cast", experts, to=graph.onnx.TensorProto.DOUBLE)
-    average = graph.add("MatMul", precise, number(committee.weights))
+    average = graph.add("MatMul", experts, number(committee.weights))
     clipped = graph.add("Clip", average, number(SMALLEST_PROBABILITY), number(1 - SMALLEST_PROBABILITY))
     odds = graph.add("Div", clipped, graph.add("Sub", number(1), clipped))
     scaled = graph.add("Mul", graph.add("Log", odds), number(committee.calibration.slope))

@@ -17,8 +17,8 @@ def predict(
     device: str | torch.device | None = None,
     batch_size: int = 64,
     symmetries: bool = False,
-) -> NDArray[np.float32]:
-    """Give the probability of a cluster in each patch, in float32 throughout.
+) -> NDArray[np.float64]:
+    """Give the probability of a cluster in each patch: the logit in float32, its sigmoid in float64, so that few tie.
 
     Args:
         network: as :func:`microcalc.networks.hypermodel.build_network` makes it.
@@ -36,13 +36,13 @@ def predict(
     (3,)
     """
     where = choose_device(device) if device is not None else network.variables[0].value.device
-    probabilities = np.empty(len(images), np.float32)
+    probabilities = np.empty(len(images))
     with torch.inference_mode(), keras.device(keras_name(where)):
         forward = logits(network.to(where), training=False)
         for start in range(0, len(images), batch_size):
             batch = torch.tensor(images[start : start + batch_size], dtype=torch.float32, device=where).unsqueeze(-1)
             views = eight_symmetries(batch) if symmetries else [batch]
-            votes = torch.stack([forward(view)[:, 0].sigmoid() for view in views])
+            votes = torch.stack([forward(view)[:, 0].double().sigmoid() for view in views])
             probabilities[start : start + batch_size] = votes.mean(0).cpu().numpy()
     return probabilities
 

@@ -38,7 +38,7 @@ def find_files(requests: Sequence[str]) -> list[Path]:
     so that it is told as unreadable by name and costs only itself. A path that exists is never taken for a pattern.
 
     Raises:
-        RequestError: a path that does not exist, or a pattern that nothing fits.
+        RequestError: nothing is named, a path does not exist, or nothing fits a pattern.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -47,6 +47,8 @@ def find_files(requests: Sequence[str]) -> list[Path]:
     ...     [path.name for path in find_files([folder, f"{folder}/*.png"])]
     ['a.png', 'b.png']
     """
+    if not requests:
+        raise RequestError("no images are named; give image files, folders or a pattern such as 'scans/*.png'")
     return list(dict.fromkeys(file for request in requests for path in _paths(request) for file in _files(path)))
 
 

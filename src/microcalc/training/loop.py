@@ -177,7 +177,7 @@ def _optimizer(network: Any, settings: TrainingSettings, steps: int) -> tuple[Ad
 
 def _judge(network: Any, images: Images, labels: Labels) -> tuple[float, float, float]:
     """Loss, accuracy and AUC on the hold-out."""
-    probabilities = predict(network, images).astype(np.float64)
+    probabilities = predict(network, images)
     loss = log_loss(labels, probabilities, labels=[0, 1])
     accuracy = ((probabilities > 0.5) == (labels == 1)).mean()
     auc = roc_auc_score(labels, probabilities) if len(np.unique(labels)) == 2 else 0.5
