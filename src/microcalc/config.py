@@ -50,6 +50,10 @@ class WaveletSettings:
     threshold: float = 1.5
     backend: WaveletBackend = "pywavelets"
 
+    def __post_init__(self) -> None:
+        if not self.threshold > 0:
+            raise RequestError(f"--threshold must be above 0: got {self.threshold}")
+
 
 @dataclass(frozen=True)
 class SearchSettings:

@@ -1,0 +1,128 @@
+"""The command line: what each request answers, and with which exit code."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from microcalc.cli import main
+
+OPTIONS = "--dim 2 --depth 1 --dropout 0 --searching-fraction 1 --search-epochs 1 --epochs 1 --folds 2 --gradcam 1"
+TINY = OPTIONS.split()
+
+
+def ask(capsys: pytest.CaptureFixture[str], *request: object) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    try:
+        main([str(word) for word in request])
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without the archive, on which every download fails."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setenv("MICROCALC_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setattr("microcalc.data.sources.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("pooch.HTTPDownloader.__call__", refuse)
+    return tmp_path
+
+
+def test_help_names_the_commands(capsys):
+    code, out, _ = ask(capsys, "--help")
+    assert code == 0
+    assert all(name in out for name in ("run", "fetch", "phantom", "audit", "compare", "predict", "explain", "export"))
+
+
+def test_without_the_archive_a_study_runs_on_the_phantom_and_says_so_everywhere(nowhere: Path, capsys):
+    code, out, _ = ask(capsys, "run", "--out", nowhere / "run", *TINY)
+    assert code == 0
+    assert out.startswith("PHANTOM DATA")
+    assert json.loads((nowhere / "run" / "metrics.json").read_text())["dataset"]["built_in_phantom"]
+    assert "<title>PHANTOM DATA" in (nowhere / "run" / "report.html").read_text()
+
+
+def test_a_study_of_the_archive_never_falls_back(nowhere: Path, capsys):
+    code, _, err = ask(capsys, "run", "--data", "infn", "--out", nowhere / "run")
+    assert code == 2
+    assert err.count("\n") == 1 and "--archive" in err
+    assert not (nowhere / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "run --data phantom --dim 0",
+        "run --data phantom --folds 1",
+        "run --data phantom --jobs 0",
+        "run --data phantom --gradcam 26",
+        "run --data phantom --wavelet sym3 --threshold 0",
+        "run --data phantom --sensitivity 2",
+        "run --data phantom --test official",
+        "run --data nowhere",
+        "audit nowhere",
+        "compare nowhere nowhere",
+        "run --jobs two",
+        "run --unheard-of",
+        "unheard-of",
+    ],
+)
+def test_a_wrong_request_is_refused_with_nothing_written(request_: str, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = ask(capsys, *request_.split())
+    assert code == 2
+    assert err and "Traceback" not in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_traceback_comes_with_debug_alone(capsys):
+    with pytest.raises(Exception, match="--dim"):
+        main(["run", "--data", "phantom", "--dim", "0", "--debug"])
+
+
+def test_quiet_says_nothing(tmp_path: Path, capsys):
+    code, out, err = ask(capsys, "run", "--data", "phantom", "--out", tmp_path / "run", "-q", *TINY)
+    assert (code, out, err) == (0, "", "")
+
+
+def test_a_folder_of_ones_own_is_a_dataset(tmp_path: Path, capsys):
+    rng = np.random.default_rng(0)
+    for label in (0, 1):
+        (tmp_path / "mine" / str(label)).mkdir(parents=True)
+        for number in range(30):
+            pixels = rng.integers(0, 200, (60, 60)) + 50 * label
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "mine" / str(label) / f"{number}.png")
+    code, _, _ = ask(capsys, "run", "--data", tmp_path / "mine", "--out", tmp_path / "run", *TINY)
+    assert code == 0
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["dataset"]["name"] == "mine"
+
+
+def test_an_audit_says_what_to_know_and_keeps_its_figures(tmp_path: Path, capsys):
+    code, out, _ = ask(capsys, "audit", "phantom", "--out", tmp_path / "audit.json")
+    assert code == 0 and "80 patients" in " ".join(out.split())
+    assert json.loads((tmp_path / "audit.json").read_text())["dataset"]["name"] == "phantom"
+
+
+def test_a_phantom_written_as_files_is_the_phantom(tmp_path: Path, capsys):
+    assert ask(capsys, "phantom", "--out", tmp_path / "phantom", "--patients", 10)[0] == 0
+    assert len(list((tmp_path / "phantom").glob("[01]/*.png"))) == 60
+
+
+def test_a_run_compared_with_itself_does_not_differ(tmp_path: Path, capsys):
+    assert ask(capsys, "run", "--data", "phantom", "--out", tmp_path / "run", "-q", *TINY)[0] == 0
+    code, out, _ = ask(capsys, "compare", tmp_path / "run", tmp_path / "run")
+    assert code == 0 and "+0.0000" in out
+
+
+def test_fetching_checks_the_archive_at_hand(shared_data: Path, capsys):
+    code, out, _ = ask(capsys, "fetch", "infn", "--archive", shared_data / "DL_class_data.tar.gz")
+    assert code == 0 and "all patches checked" in out
