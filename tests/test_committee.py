@@ -13,6 +13,7 @@ from microcalc.errors import RequestError
 from microcalc.networks.calibration import Calibration
 from microcalc.networks.committee import Committee, ExpertShape
 from microcalc.networks.hypermodel import build_network
+from microcalc.networks.novelty import Novelty
 from microcalc.training.ensemble import learn_weights
 
 SHAPES = (ExpertShape(2, 1, 0.0, "centred"), ExpertShape(3, 2, 0.1, "unit"))
@@ -23,13 +24,16 @@ IMAGES = np.random.default_rng(0).random((5, 60, 60), dtype=np.float32)
 def committee() -> Committee:
     networks = tuple(build_network(**vars(shape), seed=number) for number, shape in enumerate(SHAPES))
     wavelet = WaveletSettings("sym3", 1.5)
-    return Committee(networks, SHAPES, np.array([0.25, 0.75]), Calibration(1.5, -0.2), 0.4, wavelet)
+    novelty = Novelty(np.arange(11.0), np.eye(11) / 3, threshold=5.0, false_alarm_rate=0.01)
+    return Committee(networks, SHAPES, np.array([0.25, 0.75]), Calibration(1.5, -0.2), 0.4, wavelet, novelty=novelty)
 
 
 def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Path) -> None:
     committee.save(tmp_path)
     loaded = Committee.load(tmp_path)
     assert np.array_equal(loaded.predict_proba(IMAGES), committee.predict_proba(IMAGES))
+    assert np.array_equal(loaded.outliers(IMAGES), committee.outliers(IMAGES))
+    assert loaded.novelty.threshold == 5.0
     assert (loaded.threshold, loaded.most_reliable, loaded.wavelet) == (0.4, 1, committee.wavelet)
 
 
@@ -40,6 +44,7 @@ def test_the_committee_is_the_calibrated_weighted_average(committee: Committee) 
     assert np.allclose(committee.predict_proba(IMAGES), expected)
 
 
+NOVELTY = {"mean": [0.0] * 11, "whitening": [[0.0] * 11] * 11, "threshold": 5.0, "false_alarm_rate": 0.01}
 CHANGES = {
     "weights that do not sum to 1": {"weights": [0.9, 0.9]},
     "a missing weight": {"weights": [1.0]},
@@ -51,6 +56,11 @@ CHANGES = {
     "a layer of someone else": {"experts": [{"class_name": "Lambda", "config": {}}] * 2},
     "another format": {"format": 2},
     "no experts": {"experts": []},
+    "a novelty of nothing": {"novelty": {}},
+    "a novelty that is no number": {"novelty": NOVELTY | {"threshold": "5"}},
+    "a novelty of another length": {"novelty": NOVELTY | {"mean": [0.0]}},
+    "a ragged novelty": {"novelty": NOVELTY | {"whitening": [[1.0], [1.0, 2.0]]}},
+    "a rate above 1": {"novelty": NOVELTY | {"false_alarm_rate": 1.5}},
 }
 
 

@@ -1,0 +1,89 @@
+"""The ONNX graph computes what the committee computes."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from microcalc.config import WaveletSettings
+from microcalc.data import Data
+from microcalc.errors import RequestError
+from microcalc.networks.backend import keras
+from microcalc.networks.calibration import Calibration
+from microcalc.networks.committee import Committee, ExpertShape
+from microcalc.networks.graph import GraphSession, committee_graph
+from microcalc.networks.hypermodel import build_network
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+PATCHES = np.random.default_rng(0).random((7, 60, 60), dtype=np.float32)
+
+
+def committee(scaling: str = "detail", symmetries: bool = True, **more: Any) -> Committee:
+    """Two experts whose every weight is drawn, with gammas of both signs, as after a training."""
+    shapes = (ExpertShape(3, 1, 0.0, scaling), ExpertShape(4, 3, 0.1, scaling))
+    networks = tuple(build_network(**vars(shape)) for shape in shapes)
+    random = np.random.default_rng(1)
+    for variable in (variable for network in networks for variable in network.weights):
+        drawn = random.normal(0, np.prod(variable.shape[:-1]) ** -0.5 if len(variable.shape) > 1 else 1, variable.shape)
+        variable.assign(np.abs(drawn) + 0.2 if variable.name == "moving_variance" else drawn)
+    made = Committee(
+        networks, shapes, np.array([0.3, 0.7]), Calibration(1.3, -0.4), 0.41, WaveletSettings("none"), symmetries
+    )
+    return replace(made, **more)
+
+
+@pytest.mark.parametrize("symmetries", [False, True])
+@pytest.mark.parametrize("scaling", ["unit", "centred", "detail"])
+def test_the_graph_gives_what_pytorch_gives(scaling: str, symmetries: bool) -> None:
+    made = committee(scaling, symmetries)
+    probabilities, experts = GraphSession(committee_graph(made)).predict(PATCHES)
+    np.testing.assert_allclose(experts, made.expert_probabilities(PATCHES), atol=1e-5)
+    np.testing.assert_allclose(probabilities, made.predict_proba(PATCHES), atol=1e-5)
+    assert (np.ptp(experts, axis=0) > 1e-3).all()
+
+
+def test_a_patch_is_judged_alike_alone_and_among_others() -> None:
+    session = GraphSession(committee_graph(committee()))
+    together = session.predict(PATCHES)[0]
+    alone = [session.predict(patch[None])[0][0] for patch in PATCHES]
+    np.testing.assert_allclose(alone, together, atol=1e-6)
+
+
+def test_every_infn_patch_gets_the_same_probability(shared_data: Path) -> None:
+    data = Data.load("infn", archive=shared_data / "DL_class_data.tar.gz")
+    made = committee(symmetries=False)
+    probabilities, experts = GraphSession(committee_graph(made)).predict(data.images)
+    np.testing.assert_allclose(experts, made.expert_probabilities(data.images), atol=1e-5)
+    np.testing.assert_allclose(probabilities, made.predict_proba(data.images), atol=1e-5)
+
+
+def test_the_graph_tells_the_threshold_and_takes_raw_patches() -> None:
+    session = onnxruntime.InferenceSession(committee_graph(committee()), providers=["CPUExecutionProvider"])
+    told = session.get_modelmeta().custom_metadata_map
+    assert float(told["threshold"]) == 0.41
+    assert told["weights"] == "[0.3, 0.7]"
+    assert [(put.name, put.shape) for put in session.get_inputs()] == [("patches", ["n", 60, 60])]
+    assert [put.name for put in session.get_outputs()] == ["probability", "expert_probabilities"]
+
+
+def test_a_committee_with_a_wavelet_filter_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"wavelet sym3.*--engine torch"):
+        committee_graph(committee(wavelet=WaveletSettings("sym3")))
+
+
+def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(RequestError, match=r"pip install \"microcalc\[onnx\]\""):
+        committee_graph(committee())
+
+
+def test_a_layer_without_counterpart_is_refused() -> None:
+    strange = SimpleNamespace(layers=[None, keras.layers.UpSampling2D(name="enlarge")])
+    with pytest.raises(RequestError, match="enlarge of an expert has no ONNX counterpart"):
+        committee_graph(committee(networks=(strange,)))
