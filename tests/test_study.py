@@ -51,7 +51,7 @@ FILES = [
 @pytest.fixture(scope="module")
 def data() -> Data:
     whole = Data.load("phantom")
-    return whole.select(whole.groups < 40)
+    return whole.select(whole.groups < 60)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,8 @@ def test_predicting_before_training_is_refused(data: Data) -> None:
         Model(data).get_predictions(data.images[:1])
 
 
-def test_nested_studies_judge_every_patch_by_a_committee_that_never_saw_it(data: Data, tmp_path: Path) -> None:
+def test_nested_studies_judge_every_patch_by_a_committee_that_never_saw_it(tmp_path: Path) -> None:
+    data = Data.load("phantom")
     model = Model(data, config=replace(SMALL, fast_execution=True, folds=2, gradcam=0), out=tmp_path / "run", jobs=2)
     model.train()
     metrics = run_nested(model)

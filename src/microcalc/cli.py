@@ -326,15 +326,15 @@ def describe(data: "Data") -> str:
 
 def print_metrics(metrics: dict[str, Any], console: Console) -> None:
     """The headline figures, with their 95 % intervals over patients."""
-    table = Table("", "patches", "AUC (95 % interval)", "accuracy", "sensitivity", "specificity")
-    parts = {"experts, cross-validated": "cross_validation", "committee, nested": "nested"}
-    for title, name in {**parts, "committee, test set": "test", "committee, external set": "external"}.items():
+    table = Table("", "patches", "AUC", "95 % interval", "accuracy", "sensitivity", "specificity")
+    parts = {"experts (folds)": "cross_validation", "committee (nested)": "nested", "committee (test)": "test"}
+    for title, name in {**parts, "committee (external)": "external"}.items():
         figures = metrics.get(name)
         if figures is not None:
             low, high = figures["auc_ci95"] or (float("nan"),) * 2
             rates = [f"{figures[rate]:.3f}" if figures[rate] is not None else "-" for rate in RATES]
-            auc = f"{figures['auc']:.4f} ({low:.3f} to {high:.3f})" if figures["auc"] is not None else "-"
-            table.add_row(title, str(figures["n"]), auc, *rates)
+            auc = [f"{figures['auc']:.4f}", f"{low:.3f} to {high:.3f}"] if figures["auc"] is not None else ["-", "-"]
+            table.add_row(title, str(figures["n"]), *auc, *rates)
     console.print(table)
     timing = metrics["timing"]
     console.print(f"{timing['total_s']:.0f} s, at most {timing['peak_memory_bytes'] / 2**20:.0f} MiB of memory")

@@ -28,7 +28,7 @@ from microcalc.training.ensemble import learn_weights
 from microcalc.training.experts import FoldTask, load_expert, run_search
 from microcalc.training.naive import augment_before_split, split_naively
 from microcalc.training.novelty import fit_novelty
-from microcalc.training.parallel import OnProgress, PeakMemory, run_folds
+from microcalc.training.parallel import OnProgress, PeakMemory, ask_experts, run_folds
 from microcalc.training.search import SearchResult
 from microcalc.training.splits import StudySplit, check_split, grouped_folds, split_groups, split_study
 
@@ -153,7 +153,8 @@ class Model:
         with self._run_directory():
             start = time.monotonic()
             equals = self._committee_of_equals()
-            experts = {name: equals.expert_probabilities(data.images) for name, data in self._datasets().items()}
+            images = {name: filtered(data.images, self.config.wavelet) for name, data in self._datasets().items()}
+            experts = ask_experts(self._tasks(), images, jobs=self.jobs)
             chosen = self.split.committee
             labels, groups = self.data.labels[chosen], self.data.groups[chosen]
             check_split(self.split, self.data.groups)

@@ -13,7 +13,7 @@ from microcalc.training.splits import split_groups
 EPOCHS = 400
 PATIENCE = 60
 LEARNING_RATE = 0.05
-STOPPING_SHARE = 0.34
+STOPPING_SHARE = 0.5
 EQUALITY = 0.01  # strength of the pull towards equal weights, which keeps a few patients from choosing one expert
 
 
@@ -40,7 +40,7 @@ def learn_weights(
 ) -> Ensemble:
     """Weigh the experts so that their average is right, by the cross-entropy that stands in for accuracy.
 
-    Two thirds of the patients train the weights; the others say when to stop. A weak pull draws them to equality.
+    Half of the patients train the weights; the others say when to stop. A weak pull draws them to equality.
 
     Args:
         probabilities: (n, experts) of patches that no expert saw.
@@ -75,7 +75,7 @@ def learn_weights(
         if epoch - int(np.argmin(curves["holdout_loss"])) >= PATIENCE:
             break
         optimizer.zero_grad()
-        (loss + EQUALITY * average.scores.square().mean()).backward()
+        torch.autograd.backward(loss + EQUALITY * average.scores.square().mean())
         optimizer.step()
     best = np.array(weights[int(np.argmin(curves["holdout_loss"]))], np.float64)
     return Ensemble(best / best.sum(), {**curves, "weights": weights})

@@ -17,6 +17,7 @@ from microcalc.config import StudyConfig
 from microcalc.errors import RequestError
 from microcalc.files import read_json, write_json
 from microcalc.networks.hypermodel import build_network
+from microcalc.networks.inference import predict
 from microcalc.networks.weights import load_weights, save_weights
 from microcalc.training.loop import Epoch, train
 from microcalc.training.progress import ProgressFile
@@ -116,6 +117,13 @@ def load_expert(task: FoldTask) -> tuple[Any, Hyperparameters]:
     network = build_expert(task, hyperparameters)
     load_weights(network, task.directory / "expert.safetensors")
     return network, hyperparameters
+
+
+def ask_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float64]]:
+    """The probabilities by a fold's trained expert, (n,) for each of the named (n, 60, 60) images as it takes them."""
+    with _one_thread():
+        network, _ = load_expert(task)
+        return {name: predict(network, part, symmetries=task.config.symmetries) for name, part in images.items()}
 
 
 def build_expert(task: FoldTask, hyperparameters: Hyperparameters) -> Any:

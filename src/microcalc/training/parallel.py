@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import joblib
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
-from microcalc.training.experts import FoldTask, run_expert, run_search
+from microcalc.training.experts import FoldTask, ask_expert, run_expert, run_search
 from microcalc.training.loop import keep_freed_memory
 from microcalc.training.progress import Progress, forget_progress, leave_with, read_progress
 
@@ -32,9 +34,19 @@ def run_folds(tasks: list[FoldTask], *, jobs: int, on_progress: OnProgress | Non
     """
     pieces = [(task, _search_piece) for task in tasks] + [(task, _expert_piece) for task in tasks]
     with watched(tasks, on_progress):
-        joblib.Parallel(n_jobs=min(jobs, len(tasks)), batch_size=1, pre_dispatch="n_jobs", max_nbytes=None)(
-            joblib.delayed(piece)(task) for task, piece in pieces
-        )
+        _side_by_side(jobs, tasks)(joblib.delayed(piece)(task) for task, piece in pieces)
+
+
+def ask_experts(
+    tasks: list[FoldTask], images: dict[str, NDArray[np.float32]], *, jobs: int
+) -> dict[str, NDArray[np.float64]]:
+    """The probabilities by every trained expert, (n, experts) for each of the named (n, 60, 60) images."""
+    votes = _side_by_side(jobs, tasks)(joblib.delayed(ask_expert)(task, images) for task in tasks)
+    return {name: np.stack([vote[name] for vote in votes], axis=1) for name in images}
+
+
+def _side_by_side(jobs: int, tasks: list[FoldTask]) -> joblib.Parallel:
+    return joblib.Parallel(n_jobs=min(jobs, len(tasks)), batch_size=1, pre_dispatch="n_jobs", max_nbytes=None)
 
 
 def _search_piece(task: FoldTask) -> None:

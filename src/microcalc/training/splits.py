@@ -82,6 +82,11 @@ def split_study(
     (32, [36, 32, 32, 32, 36])
     """
     others, committee = split_groups(labels, groups, committee_fraction, seed)
+    for label in (0, 1):
+        if len(np.unique(groups[committee][labels[committee] == label])) < 2:
+            raise RequestError(
+                f"the committee needs two patients of each class, but label {label} leaves fewer to it; give more data"
+            )
     parts = []
     for number, (development, test) in enumerate(grouped_folds(labels[others], groups[others], folds, seed)):
         development = others[development]
