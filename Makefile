@@ -8,7 +8,7 @@ OUT ?= runs/first
 SHARED := $(wildcard ../shared/data)
 export MICROCALC_DATA ?= $(if $(SHARED),$(abspath $(SHARED)))
 
-.PHONY: run test fast
+.PHONY: run test fast docs
 
 run: .venv/.installed
 	$(BIN)/microcalc run --out $(OUT) $(ARGS)
@@ -21,6 +21,11 @@ test: .venv/.installed
 
 fast: .venv/.installed
 	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+
+docs: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo build/site/index.html
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
