@@ -129,15 +129,15 @@ class Committee:
 
         return explain_committee(self, images, of)
 
-    def save(self, directory: str | Path) -> None:
-        """Write the committee: one file of weights an expert, and ``committee.json`` last.
+    def save(self, directory: str | Path, dtype: type[np.floating] = np.float32) -> None:
+        """Write the committee: one file of weights an expert, in ``dtype``, and ``committee.json`` last.
 
         Raises:
             FailedError: the directory cannot be written.
         """
         directory = Path(directory)
         for number, network in enumerate(self.networks):
-            save_weights(network, directory / f"expert_{number}.safetensors")
+            save_weights(network, directory / f"expert_{number}.safetensors", dtype)
         description = {
             "format": FORMAT,
             "experts": [vars(shape) for shape in self.shapes],

@@ -11,9 +11,10 @@ from microcalc.errors import RequestError
 from microcalc.files import write_atomically
 
 
-def save_weights(network: Any, path: Path) -> None:
+def save_weights(network: Any, path: Path, dtype: type[np.floating] = np.float32) -> None:
     """Write all variables of a Keras network, batch-normalisation statistics included, atomically."""
-    write_atomically(path, save({_key(i): np.asarray(value) for i, value in enumerate(network.get_weights())}))
+    weights = {_key(i): np.asarray(value, dtype) for i, value in enumerate(network.get_weights())}
+    write_atomically(path, save(weights))
 
 
 def load_weights(network: Any, path: Path) -> None:
