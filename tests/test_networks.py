@@ -13,7 +13,7 @@ from microcalc.networks import backend
 from microcalc.networks.backend import keras
 from microcalc.networks.hypermodel import build_network, logits
 from microcalc.networks.inference import predict
-from microcalc.networks.layers import Dropout, InputScaling, _convolve_strips, _RectifyNormalizePool
+from microcalc.networks.layers import Dropout, InputScaling, _convolve_strips, _rectify_pool, _RectifyNormalizePool
 
 PATCHES = np.random.default_rng(0).random((6, 60, 60), np.float32)
 
@@ -49,6 +49,14 @@ def test_predictions_equal_those_of_stock_layers():
     ours, stock = twins()
     expected = torch.sigmoid(stock(torch.from_numpy(PATCHES).unsqueeze(-1), training=False))[:, 0]
     np.testing.assert_allclose(predict(ours, PATCHES), expected.detach().numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_pooling_that_is_not_differentiated_gives_what_the_differentiated_one_gives(sign):
+    images, gamma = torch.randn(2, 5, 6, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([1.0, sign, 2.0])
+    expected = _rectify_pool(images.clone().requires_grad_(), gamma).detach()
+    for dtype in (torch.float32, torch.bfloat16):
+        assert torch.equal(_rectify_pool(images.to(dtype), gamma), expected.to(dtype))
 
 
 def test_calling_the_model_gives_what_predict_gives():

@@ -165,11 +165,17 @@ def _normalize(images: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor, be
 
 
 def _rectify_pool(images: Tensor, gamma: Tensor) -> Tensor:
-    """Take of each 2 x 2 pixels the largest after ReLU, or the smallest in the channels of negative gamma."""
-    if not (gamma < 0).any():
+    """Take of each 2 x 2 pixels the largest after ReLU, or the smallest in the channels of negative gamma.
+
+    What is not negative is ordered as the integers of the same bits, and of those a processor compares more at a time;
+    they have no gradient.
+    """
+    if (gamma < 0).any():
+        sign = torch.where(gamma < 0, -1, 1).to(images.dtype)
+        return _pool(images.relu() * sign) * sign
+    if images.requires_grad:
         return _pool(images).relu()
-    sign = torch.where(gamma < 0, -1, 1).to(images.dtype)
-    return _pool(images.relu() * sign) * sign
+    return _pool(images.view(BITS[images.dtype])).view(images.dtype).relu_()
 
 
 def _pool(images: Tensor) -> Tensor:
@@ -191,8 +197,8 @@ def _column_pairs(images: Tensor) -> tuple[Tensor, Tensor]:
 class _RectifyNormalizePool(torch.autograd.Function):
     """The layer in training: the mean and variance are those of the batch, and gradients flow through them too.
 
-    Both passes go through the feature map in pieces that fit a processor's cache. Numbers that are not negative are
-    ordered as the integers of the same bits, and of those a processor compares twice as many at a time.
+    Both passes go through the feature map in pieces that fit a processor's cache, and compare the integers of the same
+    bits, as :func:`_rectify_pool` does.
     """
 
     @staticmethod

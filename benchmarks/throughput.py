@@ -1,0 +1,248 @@
+"""Images a second in training and prediction, against the same network in plain Keras on TensorFlow.
+
+Run as `python benchmarks/throughput.py --tensorflow-python PATH`, where PATH is a Python that has the extra `bench`
+(by default the running one). Both train dim 20, depth 3 on the same arrays in batches of 60, without augmentation, and
+predict with five networks. TensorFlow runs compiled `fit` and `predict` (without XLA, which makes this network several
+times slower on a processor) on one thread or two, whichever is faster; ours runs as a study does, one single-threaded
+process a core. They take turns for several rounds, and the medians count. `--profile` adds where our time goes and how
+near it comes to the rate of the processor's matrix units.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+DIM, DEPTH, DROPOUT, BATCH = 20, 3, 0.05, 60
+EXPERTS = 5
+TRAINING_IMAGES, EPOCHS, PREDICTED_IMAGES = 600, 3, 1000
+Tasks = dict[str, Callable[[], Any]]
+
+
+def arrays() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.random((TRAINING_IMAGES, 60, 60), np.float32), rng.integers(0, 2, TRAINING_IMAGES)
+
+
+def to_predict() -> np.ndarray:
+    return np.random.default_rng(1).random((PREDICTED_IMAGES, 60, 60), np.float32)
+
+
+def our_tasks(share: int) -> Tasks:
+    """Ours in one single-threaded process of ``share`` side by side: each trains a network, each predicts a share."""
+    import torch
+
+    from microcalc.config import AugmentationSettings, TrainingSettings
+    from microcalc.networks.hypermodel import build_network
+    from microcalc.networks.inference import predict
+    from microcalc.training.loop import keep_freed_memory, train
+
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    images, labels = arrays()
+    experts = [build_network(DIM, DEPTH, DROPOUT, "unit", seed=seed) for seed in range(EXPERTS)]
+    part = to_predict()[: PREDICTED_IMAGES // share]
+
+    def training(augmentation: AugmentationSettings | None) -> None:
+        settings = TrainingSettings(batch_size=BATCH)
+        train(experts[0], images, labels, settings=settings, augmentation=augmentation, epochs=EPOCHS, seed=0)
+
+    def prediction() -> None:
+        for expert in experts:
+            predict(expert, part)
+
+    return {
+        "train": lambda: training(None),
+        "train augmented": lambda: training(AugmentationSettings()),
+        "predict": prediction,
+        "predict in bfloat16": torch.autocast("cpu", torch.bfloat16)(prediction),
+        "profile": lambda: profile(lambda: training(None)),
+        "matrix rate": matrix_rate,
+    }
+
+
+def profile(work: Callable[[], None]) -> list[tuple[str, int, float]]:
+    """Name, calls and share of the time of each operation."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    with profiler(activities=[ProfilerActivity.CPU]) as record:
+        work()
+    events = sorted(record.key_averages(), key=lambda event: -event.self_cpu_time_total)
+    total = sum(event.self_cpu_time_total for event in events)
+    return [(event.key, event.count, event.self_cpu_time_total / total) for event in events[:20]]
+
+
+def matrix_rate(side: int = 2048, repeats: int = 7) -> float:
+    """Floating-point operations a second of one thread in a bfloat16 matrix product."""
+    import torch
+
+    matrix = torch.rand(side, side).bfloat16()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        matrix @ matrix
+        times.append(time.perf_counter() - start)
+    return 2 * side**3 / min(times)
+
+
+def tensorflow_tasks(threads: int) -> Tasks:
+    """The network of stock layers, compiled and fitted as Keras's guides do."""
+    os.environ.update(KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3")
+    import keras
+    import tensorflow
+
+    tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+    tensorflow.config.threading.set_inter_op_parallelism_threads(threads)
+
+    def build() -> Any:
+        layers = [keras.Input((60, 60, 1))]
+        for filters in (DIM, 2 * DIM, 4 * DIM):
+            layers.append(keras.layers.Conv2D(filters, 3, padding="same", activation="relu"))
+            layers.append(keras.layers.BatchNormalization(momentum=0.9))
+            layers += [keras.layers.MaxPooling2D(), keras.layers.Dropout(DROPOUT)]
+        layers += [keras.layers.Flatten(), keras.layers.Dropout(DROPOUT + 0.1)]
+        layers += [keras.layers.Dense(256 // i, "relu") for i in range(1, DEPTH + 1)]
+        model = keras.Sequential([*layers, keras.layers.Dense(1, "sigmoid")])
+        model.compile("adam", "binary_crossentropy", metrics=["accuracy"], jit_compile=False)
+        return model
+
+    images, labels = arrays()
+    models, whole = [build() for _ in range(EXPERTS)], to_predict()
+
+    def training() -> None:
+        models[0].fit(images, labels, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+
+    def prediction() -> None:
+        for model in models:
+            model.predict(whole, batch_size=250, verbose=0)
+
+    return {"train": training, "predict": prediction}
+
+
+class Worker:
+    """A process that waits for the name of a task, does it, and answers with its result."""
+
+    def __init__(self, python: str, kind: str, **options: Any) -> None:
+        command = [python, str(Path(__file__).resolve()), "--worker", json.dumps({"kind": kind, **options})]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, task: str) -> None:
+        """Begin a task and return at once."""
+        assert self.process.stdin is not None
+        print(task, file=self.process.stdin, flush=True)
+
+    def answer(self) -> Any:
+        """Wait for the result of the task."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("answer "):
+                return json.loads(line.removeprefix("answer "))
+        sys.exit(f"a worker ended early ({self.process.args})")
+
+
+def serve(kind: str, **options: Any) -> None:
+    tasks = {"ours": our_tasks, "tensorflow": tensorflow_tasks}[kind](**options)
+    for line in sys.stdin:
+        print("answer", json.dumps(tasks[line.strip()]()), flush=True)
+
+
+def seconds(workers: Iterable[Worker], task: str) -> float:
+    """Wall time until the last of the workers, which start together, is done."""
+    start = time.perf_counter()
+    for worker in workers:
+        worker.ask(task)
+    for worker in workers:
+        worker.answer()
+    return time.perf_counter() - start
+
+
+def take_turns(contestants: dict[str, tuple[Iterable[Worker], str, int]], rounds: int) -> dict[str, float]:
+    """Images a second of each contestant, the median over rounds in which each has its turn, after one to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds + 1):
+        for name, (workers, task, _) in contestants.items():
+            times[name].append(seconds(workers, task))
+    rates = {name: images / statistics.median(times[name][1:]) for name, (_, _, images) in contestants.items()}
+    for name, rate in rates.items():
+        print(f"{name}: {rate:.0f} images/s", flush=True)
+    return rates
+
+
+def compare(python: str, rounds: int, cores: int) -> list[Worker]:
+    ours = [Worker(sys.executable, "ours", share=cores) for _ in range(cores)]
+    theirs = {f"Keras on TensorFlow, {n} thread(s)": [Worker(python, "tensorflow", threads=n)] for n in (1, 2)}
+    trained = TRAINING_IMAGES * EPOCHS
+
+    print(f"training, {cores} processes of ours side by side")
+    rates = take_turns(
+        {name: (workers, "train", trained) for name, workers in theirs.items()}
+        | {"ours": (ours, "train", cores * trained), "ours, augmented": (ours, "train augmented", cores * trained)},
+        rounds,
+    )
+    print(f"training ratio: {rates['ours'] / max(rates[name] for name in theirs):.2f} x")
+    print(f"augmentation adds {100 * (rates['ours'] / rates['ours, augmented'] - 1):.0f} % to the time")
+
+    print(f"prediction by {EXPERTS} networks")
+    tasks = {"ours": "predict", "ours, bfloat16": "predict in bfloat16"}
+    rates = take_turns(
+        {name: (workers, "predict", PREDICTED_IMAGES) for name, workers in theirs.items()}
+        | {name: (ours, task, PREDICTED_IMAGES) for name, task in tasks.items()},
+        rounds,
+    )
+    best = max(rates[name] for name in theirs)
+    print(f"prediction ratio: {rates['ours'] / best:.2f} x")
+    print(f"prediction ratio in bfloat16: {rates['ours, bfloat16'] / best:.2f} x", flush=True)
+    return ours
+
+
+def operations_an_image() -> float:
+    """Multiplications and additions of convolutions and dense layers in training: forward, and twice that backward."""
+    first, second, third = (
+        9 * inputs * outputs * side**2
+        for inputs, outputs, side in ((1, DIM, 60), (DIM, 2 * DIM, 30), (2 * DIM, 4 * DIM, 15))
+    )
+    widths = [4 * DIM * 49, *(256 // i for i in range(1, DEPTH + 1)), 1]
+    dense = sum(a * b for a, b in itertools.pairwise(widths))
+    return 2.0 * (2 * first + 3 * (second + third + dense))
+
+
+def show_profile(worker: Worker) -> None:
+    duration = statistics.median(seconds([worker], "train") for _ in range(3))
+    worker.ask("matrix rate")
+    peak = worker.answer()
+    rate = operations_an_image() * TRAINING_IMAGES * EPOCHS / duration
+    print(f"one process alone: {TRAINING_IMAGES * EPOCHS / duration:.0f} images/s, {rate / 1e12:.3f} TFLOP/s,")
+    print(f"{100 * rate / peak:.1f} % of the {peak / 1e12:.2f} TFLOP/s of a bfloat16 matrix product on one core")
+    worker.ask("profile")
+    for name, calls, share in worker.answer():
+        print(f"{100 * share:5.1f} %  {calls:6d} calls  {name}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tensorflow-python", default=sys.executable, metavar="PATH")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        serve(**options.worker)
+        return
+    first, *_ = compare(options.tensorflow_python, options.rounds, options.cores)
+    if options.profile:
+        show_profile(first)
+
+
+if __name__ == "__main__":
+    main()
