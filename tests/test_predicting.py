@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
-from microcalc.cli import main
+from microcalc.cli import main, next_commands
 from microcalc.config import WaveletSettings
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
@@ -248,6 +249,13 @@ def test_an_interrupted_prediction_leaves_no_part_of_a_file(folder: Path, saved:
     )
     assert code == 1 and "interrupted" in err
     assert list(out.iterdir()) == []
+
+
+def test_a_run_ends_with_commands_that_can_be_pasted() -> None:
+    predict, explain, compare = next_commands(Path("my runs/first")).splitlines()
+    assert shlex.split(predict)[:5] == ["microcalc", "predict", "IMAGES", "--committee", "my runs/first/committee"]
+    assert shlex.split(explain)[4] == "my runs/first/committee"
+    assert shlex.split(compare)[2] == "my runs/first"
 
 
 # find_files

@@ -18,6 +18,7 @@ from microcalc.networks.layers import DETAIL_GAIN, blur_matrix
 OPSET = 17
 IR_VERSION = 8  # the oldest that has this opset, so that older runtimes read the graph too
 ROWS, COLUMNS = 2, 3
+PIECE = 8  # patches at a time; eight symmetries of each share the graph's memory
 
 
 class _Graph:
@@ -115,13 +116,19 @@ class GraphSession:
             RequestError: the package onnxruntime is not installed.
         """
         runtime = require("onnxruntime")
-        self._session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        options = runtime.SessionOptions()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or idle threads burn the processor
+        self._session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def predict(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(n, 60, 60) raw patches in [0, 1] to (n,) probabilities and (n, experts) of the experts."""
-        patches = np.ascontiguousarray(images, np.float32)
-        probability, experts = self._session.run(["probability", "expert_probabilities"], {"patches": patches})
-        return probability.astype(np.float64), experts.astype(np.float64)
+        probabilities, experts = [], []
+        for start in range(0, len(images), PIECE):
+            patches = np.ascontiguousarray(images[start : start + PIECE], np.float32)
+            answers = self._session.run(["probability", "expert_probabilities"], {"patches": patches})
+            probabilities.append(answers[0])
+            experts.append(answers[1])
+        return np.concatenate(probabilities).astype(np.float64), np.concatenate(experts).astype(np.float64)
 
 
 def _metadata(committee: Committee) -> dict[str, str]:
@@ -174,10 +181,7 @@ def _add_layer(graph: _Graph, layer: Any, values: str) -> str:
             filters = graph.constant(np.transpose(kernel, (3, 2, 0, 1)))
             return graph.add("Conv", values, filters, graph.constant(bias), pads=[1, 1, 1, 1])
         case "RectifyNormalizePool":
-            constants = [graph.constant(weight) for weight in weights]
-            rectified = graph.add("Relu", values)
-            normalized = graph.add("BatchNormalization", rectified, *constants, epsilon=layer.epsilon)
-            return graph.add("MaxPool", normalized, kernel_shape=[2, 2], strides=[2, 2])
+            return _add_rectify_normalize_pool(graph, weights, layer.epsilon, values)
         case "Dropout":
             return values
         case "Flatten":
@@ -188,6 +192,18 @@ def _add_layer(graph: _Graph, layer: Any, values: str) -> str:
         case "Activation":
             return _add_activation(graph, layer, values)
     raise RequestError(f"the layer {layer.name} of an expert has no ONNX counterpart here; use --engine torch")
+
+
+def _add_rectify_normalize_pool(graph: _Graph, weights: list[Any], epsilon: float, values: str) -> str:
+    """Pool before normalising, as the layer itself does; a channel whose line falls is turned round on the way."""
+    gamma, beta, mean, variance = weights
+    sign = np.where(gamma < 0, -1, 1)
+    values = graph.add("Relu", values)
+    if (sign < 0).any():
+        values = graph.add("Mul", values, graph.constant(sign[:, None, None]))
+    pooled = graph.add("MaxPool", values, kernel_shape=[2, 2], strides=[2, 2])
+    constants = [graph.constant(constant) for constant in (sign * gamma, beta, sign * mean, variance)]
+    return graph.add("BatchNormalization", pooled, *constants, epsilon=epsilon)
 
 
 def _add_activation(graph: _Graph, layer: Any, values: str) -> str:
