@@ -210,17 +210,17 @@ class _RectifyNormalizePool(torch.autograd.Function):
         n, height, width, channels = images.shape
         bits = BITS[images.dtype]
         falling = -(gamma < 0).to(bits) if (gamma < 0).any() else None
-        pooled = images.new_empty(n, height // 2, width // 2, channels)
-        moments, size = [], _images_in_a_piece(images)
-        unused = gamma.new_zeros(channels)
-        for part, out in zip(torch.split(images, size), torch.split(pooled.view(bits), size), strict=True):
-            rectified = part.clamp_min(0)
-            moments.append((len(part), *torch.batch_norm_update_stats(rectified.movedim(-1, 1), unused, unused, 0)))
-            rows = torch.maximum(*_row_pairs(_reverse(rectified.view(bits), falling)))
+        rectified, pooled = torch.empty_like(images), images.new_empty(n, height // 2, width // 2, channels)
+        moments, unused = [], gamma.new_zeros(channels)
+        pieces = (torch.split(whole, _images_in_a_piece(images)) for whole in (images, rectified, pooled.view(bits)))
+        for part, positive, out in zip(*pieces, strict=True):
+            torch.clamp_min(part, 0, out=positive)
+            moments.append((len(part), *torch.batch_norm_update_stats(positive.movedim(-1, 1), unused, unused, 0)))
+            rows = torch.maximum(*_row_pairs(_reverse(positive.view(bits), falling)))
             torch.maximum(*_column_pairs(rows), out=out)
-        _reverse(pooled.view(bits), falling)
+        pooled = _reverse(pooled.view(bits), falling).view(images.dtype)
         mean, variance = _join_moments(moments)
-        context.save_for_backward(images, pooled, gamma, mean, (variance + epsilon).rsqrt(), falling)
+        context.save_for_backward(rectified, pooled, gamma, mean, (variance + epsilon).rsqrt(), falling)
         context.mark_non_differentiable(mean, variance)
         return _normalize(pooled, mean, variance, gamma, beta, epsilon), mean, variance
 
@@ -230,23 +230,25 @@ class _RectifyNormalizePool(torch.autograd.Function):
         """With r the rectified map, the gradient where r > 0 is ``constant + slope * r``, plus at the pixel that its
         window took (the first of equal ones) ``factor`` times what comes in.
         """
-        images, pooled, gamma, mean, scale, falling = context.saved_tensors
+        rectified, pooled, gamma, mean, scale, falling = context.saved_tensors
         gradient = gradient.contiguous()
         gradient_beta = _channel_sums(gradient, gamma.dtype)
         gradient_gamma = (_channel_sums(gradient * pooled, gamma.dtype) - mean * gradient_beta) * scale
         factor = gamma * scale
-        slope = -factor * scale * gradient_gamma / images[..., 0].numel()
-        constant = -factor * gradient_beta / images[..., 0].numel() - mean * slope
-        factor, constant, slope = (term.to(images.dtype).repeat(images.shape[2]) for term in (factor, constant, slope))
-        result = torch.empty_like(images)
-        pieces = (torch.split(whole, _images_in_a_piece(images)) for whole in (images, gradient, result))
+        slope = -factor * scale * gradient_gamma / rectified[..., 0].numel()
+        constant = -factor * gradient_beta / rectified[..., 0].numel() - mean * slope
+        factor, constant, slope = (
+            term.to(pooled.dtype).repeat(rectified.shape[2]) for term in (factor, constant, slope)
+        )
+        result = torch.empty_like(rectified)
+        pieces = (torch.split(whole, _images_in_a_piece(rectified)) for whole in (rectified, gradient, result))
         for part, incoming, out in zip(*pieces, strict=True):
             _backward_piece(part, incoming, factor, constant, slope, falling, out)
         return result, gradient_gamma, gradient_beta, None
 
 
 def _backward_piece(
-    images: Tensor,
+    rectified: Tensor,
     gradient: Tensor,
     factor: Tensor,
     constant: Tensor,
@@ -259,19 +261,18 @@ def _backward_piece(
     ``constant`` is due where nothing was taken, ``constant + factor * gradient`` where something was: one or the other
     is chosen by multiplying the exclusive or of their bits with 0 or 1.
     """
-    bits = BITS[images.dtype]
-    rectified = images.view(bits).clamp_min(0)
-    rows = _row_pairs(rectified if falling is None else rectified ^ falling)
+    bits = rectified.view(BITS[rectified.dtype])
+    rows = _row_pairs(_reverse(bits, falling))
     incoming = gradient.flatten(2)
     untaken, scale = (term[: incoming.shape[2]] for term in (constant, factor))
-    taken = torch.addcmul(untaken, incoming, scale).view(bits) ^ untaken.view(bits)
-    columns = torch.empty(rows[0].shape, dtype=bits, device=images.device)
+    taken = torch.addcmul(untaken, incoming, scale).view(bits.dtype) ^ untaken.view(bits.dtype)
+    columns = torch.empty(rows[0].shape, dtype=bits.dtype, device=bits.device)
     _send(taken.view(gradient.shape), _column_pairs(torch.maximum(*rows)), _column_pairs(columns))
-    pixels = torch.zeros_like(rectified)
+    pixels = torch.zeros_like(bits) if bits.shape[1] % 2 or bits.shape[2] % 2 else torch.empty_like(bits)
     _send(columns, rows, _row_pairs(pixels))
-    added = pixels.flatten(2).bitwise_xor_(constant.view(bits)).view(images.dtype)
-    torch.addcmul(added, rectified.flatten(2).view(images.dtype), slope, out=out.flatten(2))
-    out.view(bits).mul_(torch.gt(rectified, 0, out=pixels))
+    added = pixels.flatten(2).bitwise_xor_(constant.view(bits.dtype)).view(rectified.dtype)
+    torch.addcmul(added, rectified.flatten(2), slope, out=out.flatten(2))
+    out.view(bits.dtype).mul_(torch.gt(bits, 0, out=pixels))
 
 
 def _send(values: Tensor, rivals: tuple[Tensor, Tensor], places: tuple[Tensor, Tensor]) -> None:
@@ -282,8 +283,8 @@ def _send(values: Tensor, rivals: tuple[Tensor, Tensor], places: tuple[Tensor, T
 
 
 def _reverse(bits: Tensor, falling: Tensor | None) -> Tensor:
-    """Turn the order round, in place, in the channels whose mask is -1; doing it twice changes nothing."""
-    return bits if falling is None else bits.bitwise_xor_(falling)
+    """Turn the order round in the channels whose mask is -1; doing it twice changes nothing."""
+    return bits if falling is None else bits ^ falling
 
 
 def _images_in_a_piece(images: Tensor) -> int:
