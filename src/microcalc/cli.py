@@ -1,7 +1,12 @@
 """The command line: requests from types, errors in one line, and the only place that prints."""
 
+import gc
+import os
 import shlex
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
 
 Outcome = TypeVar("Outcome")
 
+PATIENCE_SECONDS = 2.0
 PHANTOM_NOTICE = "PHANTOM DATA: the INFN archive was not found, so this study runs on the built-in phantom"
 
 
@@ -249,21 +255,67 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = tyro.cli(Command, args=arguments, prog="microcalc", description=__doc__)
     console = Console(quiet=command.quiet, highlight=False)
     try:
-        COMMANDS[type(command)](command, console)
-    except (MicrocalcError, KeyboardInterrupt) as error:
+        with _surely_interrupted():
+            COMMANDS[type(command)](command, console)
+    except (Exception, KeyboardInterrupt) as error:
         if command.debug:
             raise
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"microcalc: {escape(_one_line(error, command))}")
+        if isinstance(error, KeyboardInterrupt):
+            gc.freeze()  # searching all of PyTorch for cycles takes Python a second when it leaves
+        line = escape(_one_line(error, command))
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"microcalc: {line}")
         sys.exit(getattr(error, "exit_code", 1))
+
+
+@contextmanager
+def _surely_interrupted() -> Iterator[None]:
+    """Let Ctrl-C and a polite kill interrupt alike, once: told again soon it is the same wish, later it ends at once.
+
+    Python drops an interruption that falls into a finaliser, and a library may make another error of one that falls
+    into its import: the first is told again, the second is told for what it is.
+    """
+    told = 0.0
+
+    def interrupt(number: int, frame: Any) -> None:
+        nonlocal told
+        if not told:
+            told = time.monotonic()
+            raise KeyboardInterrupt
+        if time.monotonic() - told > PATIENCE_SECONDS:
+            os._exit(1)
+
+    def tell_again(dropped: Any) -> None:
+        nonlocal told
+        if dropped.exc_type is KeyboardInterrupt:
+            told = 0.0
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+        else:
+            report(dropped)
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    report, sys.unraisablehook = sys.unraisablehook, tell_again
+    try:
+        yield
+    except Exception as error:
+        if told:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        sys.unraisablehook = report
+        for number, handler in before.items():
+            signal.signal(number, interrupt if told else handler)
 
 
 def _one_line(error: BaseException, command: Any) -> str:
     if isinstance(error, KeyboardInterrupt):
-        kept = (
-            f"; what is finished is kept: go on with --resume --out {command.out}" if isinstance(command, Run) else ""
-        )
-        return f"interrupted{kept}"
-    return " ".join(str(error).split())
+        text = "interrupted"
+        if isinstance(command, Run):
+            text += f"; what is finished is kept: go on with --resume --out {command.out}"
+    elif isinstance(error, MicrocalcError):
+        text = str(error)
+    else:
+        text = f"{type(error).__name__}: {error}; give --debug to see where"
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(text.split()))
 
 
 def run(command: Run, console: Console) -> None:

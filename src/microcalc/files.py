@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 from microcalc.errors import FailedError, RequestError
 
 TEMPORARY_SUFFIX = ".part"
+LARGEST_NUMBER = 1e9
+MEND_RECORD = "delete it and run again with --resume"
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -72,8 +74,12 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, advice: str = "give the directory of a finished run") -> Any:
     """Read one JSON file.
+
+    Args:
+        path: of the file.
+        advice: what to do where it is no such file, for the error.
 
     Raises:
         RequestError: the file is missing or is not JSON.
@@ -81,4 +87,39 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise RequestError(f"{path}: cannot be read as JSON ({error}); give the directory of a finished run") from error
+        raise RequestError(f"{path}: cannot be read as JSON ({error}); {advice}") from error
+
+
+def read_record(path: Path, shape: Any) -> Any:
+    """Read what an earlier run of the same study left, and nothing of any other shape; see :func:`fits`.
+
+    Raises:
+        RequestError: the file is missing, is not JSON, or does not fit.
+    """
+    record = read_json(path, MEND_RECORD)
+    if not fits(record, shape):
+        raise not_ours(path)
+    return record
+
+
+def not_ours(path: Path) -> RequestError:
+    """The error for a record that holds what no run of this study writes."""
+    return RequestError(f"{path}: does not hold what this study leaves there; {MEND_RECORD}")
+
+
+def fits(value: Any, shape: Any) -> bool:
+    """Whether plain values have a shape: a type, a dict of shapes by key, or a list of one shape for every entry.
+
+    A number is finite and at most ``LARGEST_NUMBER`` either way; ``float`` takes whole numbers too.
+
+    >>> fits({"loss": [0.5, 1]}, {"loss": [float]}), fits({"loss": [float("nan")]}, {"loss": [float]})
+    (True, False)
+    """
+    if isinstance(shape, dict):
+        known = isinstance(value, dict) and value.keys() == shape.keys()
+        return known and all(fits(value[key], part) for key, part in shape.items())
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(fits(entry, shape[0]) for entry in value)
+    if shape in (int, float):
+        return type(value) in (int, shape) and abs(value) <= LARGEST_NUMBER
+    return type(value) is shape

@@ -1,7 +1,6 @@
 """A study from data to report."""
 
 import dataclasses
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from microcalc.training.ensemble import learn_weights
 from microcalc.training.experts import FoldTask, load_expert, run_search
 from microcalc.training.naive import augment_before_split, split_naively
 from microcalc.training.novelty import fit_novelty
-from microcalc.training.parallel import OnProgress, PeakMemory, ask_experts, run_folds
+from microcalc.training.parallel import OnProgress, PeakMemory, ask_experts, no_worker_left, run_folds
 from microcalc.training.search import SearchResult
 from microcalc.training.splits import StudySplit, check_split, grouped_folds, split_groups, split_study
 
@@ -206,7 +205,6 @@ class Model:
                 fold=fold,
                 config=self.config,
                 directory=self.out / "search" / f"fold_{number}",
-                owner=os.getpid(),
             )
             for number, fold in enumerate(self.split.folds)
         ]
@@ -282,7 +280,7 @@ class Model:
             "settings": self.config.to_dict(),
             "data": {name: {"name": data.name, "sha256": data.fingerprint} for name, data in self._datasets().items()},
         }
-        with open_run(self.out, identity, resume=self._resume):
+        with open_run(self.out, identity, resume=self._resume), no_worker_left(self.jobs):
             self._held = self._resume = True
             try:
                 write_json(self.out / "environment.json", describe_environment())

@@ -7,11 +7,12 @@ import platform
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from microcalc.errors import RequestError
+from microcalc.errors import FailedError, RequestError
 from microcalc.files import TEMPORARY_SUFFIX, read_json, write_json
 
 LOCK_NAME = ".lock"
@@ -35,7 +36,7 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
         for key in sorted(old.keys() | new.keys()):
             yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
     elif old != new:
-        yield f"{name}: {old} -> {new}"
+        yield f"{name}: {shortened(old)} -> {shortened(new)}"
 
 
 @contextlib.contextmanager
@@ -49,6 +50,7 @@ def open_run(path: Path, identity: dict[str, Any], *, resume: bool) -> Iterator[
 
     Raises:
         RequestError: not empty and ``resume`` not asked for; made with other settings or data; or in use.
+        FailedError: the system failed whatever was done meanwhile, such as by a full disk.
 
     >>> import tempfile
     >>> with open_run(Path(tempfile.mkdtemp()) / "first", {"seed": 0}, resume=False) as run:
@@ -72,14 +74,24 @@ def open_run(path: Path, identity: dict[str, Any], *, resume: bool) -> Iterator[
     except OSError as error:
         raise RequestError(f"{path}: cannot be written ({error.strerror}); give another --out") from error
     try:
-        for leftover in path.rglob(f".*{TEMPORARY_SUFFIX}"):
-            leftover.unlink(missing_ok=True)
+        _sweep(path)
         _check_identity(path / "config.json", json.loads(json.dumps(identity)))
         yield path
+    except OSError as error:
+        raise FailedError(
+            f"{error.filename or path}: {error.strerror or error}; everything written before is intact, "
+            "mend this and run again with --resume"
+        ) from error
     finally:
         with contextlib.suppress(OSError):
+            _sweep(path)
             (path / LOCK_NAME).unlink()
         lock.release()
+
+
+def _sweep(path: Path) -> None:
+    for leftover in path.rglob(f".*{TEMPORARY_SUFFIX}"):
+        leftover.unlink(missing_ok=True)
 
 
 def _check_identity(config: Path, identity: dict[str, Any]) -> None:

@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 
 from microcalc.config import StudyConfig
 from microcalc.errors import RequestError
-from microcalc.files import read_json, write_json
+from microcalc.files import not_ours, read_record, write_json
 from microcalc.networks.hypermodel import build_network
 from microcalc.networks.inference import predict
 from microcalc.networks.weights import load_weights, save_weights
 from microcalc.training.loop import Epoch, train
 from microcalc.training.progress import ProgressFile
-from microcalc.training.search import Hyperparameters, SearchResult, search
+from microcalc.training.search import SPACE, Hyperparameters, SearchResult, best_of, is_trial, search
 from microcalc.training.splits import Fold
+
+EXPERT = {"expert": {"loss": [float], "accuracy": [float], "seconds": float}}
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,6 @@ class FoldTask:
         fold: which of the patches serve for what.
         config: of the study.
         directory: of the fold, under ``search/``.
-        owner: process number of the study, without which no piece goes on.
     """
 
     number: int
@@ -45,7 +46,6 @@ class FoldTask:
     fold: Fold
     config: StudyConfig
     directory: Path
-    owner: int
 
     @property
     def seed(self) -> int:
@@ -64,11 +64,11 @@ def run_search(task: FoldTask) -> SearchResult:
     """
     record = task.directory / "search.json"
     if record.exists():
-        return SearchResult(**read_json(record))
+        return _read_result(record, task)
     if task.config.fast_execution:
         found = SearchResult(saved_hyperparameters(task.number), trials=[], best=None)
     else:
-        progress = ProgressFile(task.directory / "search", task.owner)
+        progress = ProgressFile(task.directory / "search")
         task.directory.mkdir(parents=True, exist_ok=True)
         training, holdout = task.part(task.fold.training), task.part(task.fold.holdout)
         with _one_thread():
@@ -85,7 +85,7 @@ def run_expert(task: FoldTask, found: SearchResult) -> None:
     record = task.directory / "history.json"
     if record.exists():
         return
-    progress = ProgressFile(task.directory / "expert", task.owner)
+    progress = ProgressFile(task.directory / "expert")
     epochs = task.config.training.epochs
 
     def on_epoch(epoch: Epoch) -> bool:
@@ -113,7 +113,7 @@ def run_expert(task: FoldTask, found: SearchResult) -> None:
 
 def load_expert(task: FoldTask) -> tuple[Any, Hyperparameters]:
     """The trained network of a fold, and what it was built with."""
-    hyperparameters: Hyperparameters = read_json(task.directory / "history.json")["hyperparameters"]
+    hyperparameters = _read_result(task.directory / "history.json", task, more=EXPERT).hyperparameters
     network = build_expert(task, hyperparameters)
     load_weights(network, task.directory / "expert.safetensors")
     return network, hyperparameters
@@ -124,6 +124,23 @@ def ask_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) -> dict[s
     with _one_thread():
         network, _ = load_expert(task)
         return {name: predict(network, part, symmetries=task.config.symmetries) for name, part in images.items()}
+
+
+def _read_result(path: Path, task: FoldTask, more: dict[str, Any] | None = None) -> SearchResult:
+    """What the search of this fold found, from a file that holds ``more`` besides; refused where it cannot be so."""
+    config = task.config
+    best = type(None) if config.fast_execution else int
+    record = read_record(path, {"hyperparameters": SPACE, "trials": [dict], "best": best, **(more or {})})
+    found = SearchResult(record["hyperparameters"], record["trials"], record["best"])
+    if config.fast_execution:
+        sound = found.trials == [] and found.hyperparameters == saved_hyperparameters(task.number)
+    else:
+        complete = len(found.trials) == config.search.trials
+        sound = complete and all(is_trial(trial, number, config) for number, trial in enumerate(found.trials))
+        sound = sound and found == best_of(found.trials)
+    if not sound:
+        raise not_ours(path)
+    return found
 
 
 def build_expert(task: FoldTask, hyperparameters: Hyperparameters) -> Any:

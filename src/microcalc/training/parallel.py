@@ -1,22 +1,26 @@
 """All folds of a study, side by side: one single-threaded process a core, with the results of a sequential run."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 import joblib
 import numpy as np
 import psutil
+from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
 
+from microcalc.errors import FailedError
 from microcalc.training.experts import FoldTask, ask_expert, run_expert, run_search
 from microcalc.training.loop import keep_freed_memory
-from microcalc.training.progress import Progress, forget_progress, leave_with, read_progress
+from microcalc.training.progress import POLL_SECONDS, Progress, read_progress, serve
 
-POLL_SECONDS = 0.25
 PIECES = ("search", "expert")
 
 OnProgress = Callable[[dict[str, Progress]], None]
@@ -34,19 +38,58 @@ def run_folds(tasks: list[FoldTask], *, jobs: int, on_progress: OnProgress | Non
     """
     pieces = [(task, _search_piece) for task in tasks] + [(task, _expert_piece) for task in tasks]
     with watched(tasks, on_progress):
-        _side_by_side(jobs, tasks)(joblib.delayed(piece)(task) for task, piece in pieces)
+        _side_by_side(min(jobs, len(tasks)), [joblib.delayed(piece)(task) for task, piece in pieces])
 
 
 def ask_experts(
     tasks: list[FoldTask], images: dict[str, NDArray[np.float32]], *, jobs: int
 ) -> dict[str, NDArray[np.float64]]:
     """The probabilities by every trained expert, (n, experts) for each of the named (n, 60, 60) images."""
-    votes = _side_by_side(jobs, tasks)(joblib.delayed(ask_expert)(task, images) for task in tasks)
+    votes = _side_by_side(min(jobs, len(tasks)), [joblib.delayed(ask_expert)(task, images) for task in tasks])
     return {name: np.stack([vote[name] for vote in votes], axis=1) for name in images}
 
 
-def _side_by_side(jobs: int, tasks: list[FoldTask]) -> joblib.Parallel:
-    return joblib.Parallel(n_jobs=min(jobs, len(tasks)), batch_size=1, pre_dispatch="n_jobs", max_nbytes=None)
+def _side_by_side(processes: int, calls: list[Any]) -> list[Any]:
+    parallel = joblib.Parallel(
+        processes, batch_size=1, pre_dispatch="2*n_jobs", max_nbytes=None, initializer=serve, initargs=(os.getpid(),)
+    )
+    answers: list[Any] = parallel(calls if processes == 1 else _first_without_interrupts(calls, processes))
+    return answers
+
+
+def _first_without_interrupts(calls: list[Any], first: int) -> Iterator[Any]:
+    """Give some calls with Ctrl-C held back, and with it from the processes that joblib starts at these.
+
+    A process that is still starting would print a traceback of its own.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # which joblib needs, and which lets Ctrl-C through again as it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield from calls[:first]
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        calls = calls[first:]
+    yield from calls
+
+
+@contextmanager
+def no_worker_left(jobs: int) -> Iterator[None]:
+    """End the processes that work side by side, which are kept from one step to the next, together with the study.
+
+    Raises:
+        FailedError: one of them was ended from outside.
+    """
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise FailedError(
+            "a worker process was ended from outside, perhaps for want of memory; what is finished is kept: "
+            "run again with --resume and fewer --jobs"
+        ) from error
+    finally:
+        if jobs > 1:
+            get_reusable_executor(kill_workers=True).shutdown()
 
 
 def _search_piece(task: FoldTask) -> None:
@@ -57,14 +100,13 @@ def _search_piece(task: FoldTask) -> None:
 def _expert_piece(task: FoldTask) -> None:
     keep_freed_memory()
     while not (task.directory / "search.json").exists():
-        leave_with(task.owner)
         time.sleep(POLL_SECONDS)
     run_expert(task, run_search(task))
 
 
 @contextmanager
 def watched(tasks: list[FoldTask], on_progress: OnProgress | None) -> Iterator[None]:
-    """Tell the state of all pieces of work from a thread beside them, and once more at the end; then forget it."""
+    """Tell the state of all pieces of work from a thread beside them, and once more at the end."""
     pieces = {f"fold {task.number + 1} {piece}": task.directory / piece for task in tasks for piece in PIECES}
     ended = threading.Event()
 
@@ -84,8 +126,6 @@ def watched(tasks: list[FoldTask], on_progress: OnProgress | None) -> Iterator[N
         ended.set()
         thread.join()
         tell()
-        for path in pieces.values():
-            forget_progress(path)
 
 
 class PeakMemory:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from microcalc.config import StudyConfig
-from microcalc.files import read_json, write_json
+from microcalc.files import MEND_RECORD, fits, not_ours, read_json, write_json
 from microcalc.networks.hypermodel import build_network
 from microcalc.networks.weights import save_weights
 from microcalc.training.loop import Epoch, train
@@ -26,7 +26,19 @@ from microcalc.training.loop import Epoch, train
 RANDOM_TRIALS = 3
 MEDIAN_RULE_STARTS = 1 / 3
 OBJECTIVE = "holdout_loss"
-HYPERPARAMETERS = ("dim", "depth", "dropout")
+SPACE = {"dim": int, "depth": int, "dropout": float}
+CURVES = ("loss", "accuracy", "holdout_loss", "holdout_accuracy")
+TRIAL = {
+    **SPACE,
+    "trial": int,
+    OBJECTIVE: float,
+    "holdout_auc": float,
+    "holdout_accuracy": float,
+    "epochs": int,
+    "stopped_early": bool,
+    "seconds": float,
+    "curves": {name: [float] for name in CURVES},
+}
 
 Patches = tuple[NDArray[np.float32], NDArray[np.int64]]
 Hyperparameters = dict[str, Any]
@@ -57,17 +69,18 @@ class _DistinctBayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):  
 
 
 class _HoldoutTuner(keras_tuner.engine.base_tuner.BaseTuner):  # type: ignore[misc]
-    """Runs each trial of the oracle through ``run``; its error ends the search instead of marking the trial failed."""
+    """Runs each trial of the oracle through ``run``; any error ends the search instead of marking the trial failed."""
 
     def __init__(self, run: Callable[[int, Hyperparameters], float], **settings: Any) -> None:
         super().__init__(**settings)
         self.run = run
 
     def run_trial(self, trial: Any) -> dict[str, float]:
-        try:
-            return {OBJECTIVE: self.run(int(trial.trial_id), dict(trial.hyperparameters.values))}
-        except Exception as error:
-            raise keras_tuner.errors.FatalError(str(error)) from error
+        return {OBJECTIVE: self.run(int(trial.trial_id), dict(trial.hyperparameters.values))}
+
+    def _try_run_and_update_trial(self, trial: Any) -> None:
+        self._run_and_update_trial(trial)
+        trial.status = keras_tuner.engine.trial.TrialStatus.COMPLETED
 
 
 def cannot_win(curve: list[float], earlier: list[list[float]], epochs: int) -> bool:
@@ -110,8 +123,9 @@ def search(
 
     def run(number: int, hyperparameters: Hyperparameters) -> float:
         record = directory / f"trial_{number}.json"
-        saved = read_json(record) if record.exists() else None
-        if saved is None:
+        if record.exists():
+            saved = _read_trial(record, number, hyperparameters, config)
+        else:
             saved = _run_trial(training, holdout, config, directory, number, hyperparameters, trials, seed, tick)
             write_json(record, saved)
         trials.append(saved)
@@ -119,7 +133,7 @@ def search(
         return float(saved[OBJECTIVE])
 
     space = keras_tuner.HyperParameters()
-    for name in HYPERPARAMETERS:
+    for name in SPACE:
         space.Choice(name, sorted(set(getattr(config.search, name))))
     oracle = _DistinctBayesianOracle(
         objective=keras_tuner.Objective(OBJECTIVE, "min"),
@@ -130,14 +144,34 @@ def search(
     )
     oracle.verbose = 0
     tuner = _HoldoutTuner(run, oracle=oracle, directory=str(directory), project_name="keras_tuner", overwrite=True)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # of the Gaussian process, on the few first trials
-            tuner.search()
-    except keras_tuner.errors.FatalError as error:
-        raise error.__cause__ or error from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of the Gaussian process, on the few first trials
+        tuner.search()
+    return best_of(trials)
+
+
+def best_of(trials: list[dict[str, Any]]) -> SearchResult:
+    """The trial of least hold-out loss, the first of equals."""
     best = min(range(len(trials)), key=lambda number: trials[number][OBJECTIVE])
-    return SearchResult({name: trials[best][name] for name in HYPERPARAMETERS}, trials, best)
+    return SearchResult({name: trials[best][name] for name in SPACE}, trials, best)
+
+
+def is_trial(record: Any, number: int, config: StudyConfig) -> bool:
+    """Whether a record can be of this trial of such a study."""
+    return (
+        fits(record, TRIAL)
+        and record["trial"] == number
+        and all(record[name] in getattr(config.search, name) for name in SPACE)
+        and 1 <= record["epochs"] <= config.search.epochs
+        and all(len(curve) == record["epochs"] for curve in record["curves"].values())
+    )
+
+
+def _read_trial(path: Path, number: int, hyperparameters: Hyperparameters, config: StudyConfig) -> dict[str, Any]:
+    record: dict[str, Any] = read_json(path, MEND_RECORD)
+    if not is_trial(record, number, config) or {name: record[name] for name in SPACE} != hyperparameters:
+        raise not_ours(path)
+    return record
 
 
 def _run_trial(
