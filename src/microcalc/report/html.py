@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, TemplateError
 from PIL import Image, UnidentifiedImageError
 
 from microcalc.assessment.audit import findings
@@ -51,7 +51,21 @@ def write_report(directory: Path) -> Path:
     microcalc.errors.RequestError: ...metrics.json: cannot be read as JSON ...
     """
     report = directory / "report.html"
-    write_atomically(report, _render(_read_run(directory)))
+    try:
+        page = _render(_read_run(directory))
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TemplateError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise RequestError(
+            f"{directory}: holds what no study leaves ({error!r}); run the study again with --resume"
+        ) from error
+    write_atomically(report, page)
     return report
 
 
