@@ -16,7 +16,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def tensorflow_tasks(threads: int) -> Tasks:
 
 
 class Worker:
-    """A process that waits for the name of a task, does it, and answers with its result."""
+    """A process that waits for the name of a task, does it, and answers with its result and the time it took."""
 
     def __init__(self, python: str, kind: str, **options: Any) -> None:
         command = [python, str(Path(__file__).resolve()), "--worker", json.dumps({"kind": kind, **options})]
@@ -142,7 +143,7 @@ class Worker:
         print(task, file=self.process.stdin, flush=True)
 
     def answer(self) -> Any:
-        """Wait for the result of the task."""
+        """Wait for the task to end: "seconds", "processor_seconds" of all threads, and "result"."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith("answer "):
@@ -153,56 +154,66 @@ class Worker:
 def serve(kind: str, **options: Any) -> None:
     tasks = {"ours": our_tasks, "tensorflow": tensorflow_tasks}[kind](**options)
     for line in sys.stdin:
-        print("answer", json.dumps(tasks[line.strip()]()), flush=True)
+        start, processor_start = time.perf_counter(), time.process_time()
+        result = tasks[line.strip()]()
+        took = {"seconds": time.perf_counter() - start, "processor_seconds": time.process_time() - processor_start}
+        print("answer", json.dumps({**took, "result": result}), flush=True)
 
 
-def seconds(workers: Iterable[Worker], task: str) -> float:
-    """Wall time until the last of the workers, which start together, is done."""
-    start = time.perf_counter()
-    for worker in workers:
-        worker.ask(task)
-    for worker in workers:
-        worker.answer()
-    return time.perf_counter() - start
+@dataclass(frozen=True)
+class Contestant:
+    """Workers that do a task side by side, with ``images`` each."""
+
+    workers: list[Worker]
+    task: str
+    images: int
+
+    def run(self) -> tuple[float, float]:
+        """Images a second, added over the workers, and images a second of processor time."""
+        for worker in self.workers:
+            worker.ask(self.task)
+        answers = [worker.answer() for worker in self.workers]
+        rate = sum(self.images / answer["seconds"] for answer in answers)
+        return rate, self.images * len(answers) / sum(answer["processor_seconds"] for answer in answers)
 
 
-def take_turns(contestants: dict[str, tuple[Iterable[Worker], str, int]], rounds: int) -> dict[str, float]:
-    """Images a second of each contestant, the median over rounds in which each has its turn, after one to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in contestants}
+def take_turns(contestants: dict[str, Contestant], rounds: int) -> dict[str, float]:
+    """Images a second of each, the median over rounds in which each has its turn, after one round to warm up."""
+    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     for _ in range(rounds + 1):
-        for name, (workers, task, _) in contestants.items():
-            times[name].append(seconds(workers, task))
-    rates = {name: images / statistics.median(times[name][1:]) for name, (_, _, images) in contestants.items()}
-    for name, rate in rates.items():
-        print(f"{name}: {rate:.0f} images/s", flush=True)
+        for name, contestant in contestants.items():
+            runs[name].append(contestant.run())
+    rates = {}
+    for name, results in runs.items():
+        rates[name], of_processor = (statistics.median(column) for column in zip(*results[1:], strict=True))
+        print(f"{name}: {rates[name]:.0f} images/s ({of_processor:.0f} a second of processor time)", flush=True)
     return rates
 
 
-def compare(python: str, rounds: int, cores: int) -> list[Worker]:
+def compare(python: str, rounds: int, cores: int) -> Worker:
     ours = [Worker(sys.executable, "ours", share=cores) for _ in range(cores)]
     theirs = {f"Keras on TensorFlow, {n} thread(s)": [Worker(python, "tensorflow", threads=n)] for n in (1, 2)}
-    trained = TRAINING_IMAGES * EPOCHS
+    trained, part = TRAINING_IMAGES * EPOCHS, PREDICTED_IMAGES // cores
 
     print(f"training, {cores} processes of ours side by side")
     rates = take_turns(
-        {name: (workers, "train", trained) for name, workers in theirs.items()}
-        | {"ours": (ours, "train", cores * trained), "ours, augmented": (ours, "train augmented", cores * trained)},
+        {name: Contestant(workers, "train", trained) for name, workers in theirs.items()}
+        | {"ours": Contestant(ours, "train", trained), "ours, augmented": Contestant(ours, "train augmented", trained)},
         rounds,
     )
     print(f"training ratio: {rates['ours'] / max(rates[name] for name in theirs):.2f} x")
     print(f"augmentation adds {100 * (rates['ours'] / rates['ours, augmented'] - 1):.0f} % to the time")
 
-    print(f"prediction by {EXPERTS} networks")
-    tasks = {"ours": "predict", "ours, bfloat16": "predict in bfloat16"}
+    print(f"prediction by {EXPERTS} networks, {cores} processes of ours side by side")
     rates = take_turns(
-        {name: (workers, "predict", PREDICTED_IMAGES) for name, workers in theirs.items()}
-        | {name: (ours, task, PREDICTED_IMAGES) for name, task in tasks.items()},
+        {name: Contestant(workers, "predict", PREDICTED_IMAGES) for name, workers in theirs.items()}
+        | {"ours": Contestant(ours, "predict", part), "ours, bfloat16": Contestant(ours, "predict in bfloat16", part)},
         rounds,
     )
     best = max(rates[name] for name in theirs)
     print(f"prediction ratio: {rates['ours'] / best:.2f} x")
     print(f"prediction ratio in bfloat16: {rates['ours, bfloat16'] / best:.2f} x", flush=True)
-    return ours
+    return ours[0]
 
 
 def operations_an_image() -> float:
@@ -217,14 +228,14 @@ def operations_an_image() -> float:
 
 
 def show_profile(worker: Worker) -> None:
-    duration = statistics.median(seconds([worker], "train") for _ in range(3))
+    alone = Contestant([worker], "train", TRAINING_IMAGES * EPOCHS)
+    images_a_second = statistics.median(alone.run()[0] for _ in range(3))
     worker.ask("matrix rate")
-    peak = worker.answer()
-    rate = operations_an_image() * TRAINING_IMAGES * EPOCHS / duration
-    print(f"one process alone: {TRAINING_IMAGES * EPOCHS / duration:.0f} images/s, {rate / 1e12:.3f} TFLOP/s,")
+    peak, rate = worker.answer()["result"], operations_an_image() * images_a_second
+    print(f"one process alone: {images_a_second:.0f} images/s, {rate / 1e12:.3f} TFLOP/s,")
     print(f"{100 * rate / peak:.1f} % of the {peak / 1e12:.2f} TFLOP/s of a bfloat16 matrix product on one core")
     worker.ask("profile")
-    for name, calls, share in worker.answer():
+    for name, calls, share in worker.answer()["result"]:
         print(f"{100 * share:5.1f} %  {calls:6d} calls  {name}")
 
 
@@ -239,7 +250,7 @@ def main() -> None:
     if options.worker:
         serve(**options.worker)
         return
-    first, *_ = compare(options.tensorflow_python, options.rounds, options.cores)
+    first = compare(options.tensorflow_python, options.rounds, options.cores)
     if options.profile:
         show_profile(first)
 
