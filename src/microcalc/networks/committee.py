@@ -191,7 +191,7 @@ class Committee:
                 and wavelet.name in ("none", "sym3", "haar")
                 and isinstance(saved["symmetries"], bool)
             )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RequestError) as error:
             raise RequestError(
                 f"{path}: is not a committee ({error!r}); give the committee/ of a finished run"
             ) from error
