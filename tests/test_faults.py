@@ -298,6 +298,18 @@ def test_a_crafted_search_is_refused(change: dict[str, Any], name: str, study: P
     assert code == 2 and f"{name}: " in line and "delete it and run again with --resume" in line
 
 
+def test_a_forged_search_that_agrees_with_itself_builds_no_absurd_network(
+    study: Path, patches: Path, told: Told
+) -> None:
+    path = study / "search" / "fold_0" / "history.json"
+    trials = json.loads(path.read_text())["trials"]
+    best = json.loads(path.read_text())["best"]
+    trials[best]["dim"] = 10**9
+    crafted(path, trials=trials, hyperparameters={"dim": 10**9, "depth": 1, "dropout": 0.0})
+    code, line = told.resuming(study, patches)
+    assert code == 2 and "history.json: " in line and "delete it and run again with --resume" in line
+
+
 def test_a_deleted_record_is_made_anew(study: Path, finished: Path, patches: Path, told: Told) -> None:
     fold = study / "search" / "fold_1"
     for path in (fold / "search.json", fold / "history.json", fold / "trial_0.json", study / "metrics.json"):

@@ -172,9 +172,10 @@ def test_a_study_killed_at_twenty_random_moments_ends_as_one_never_interrupted(
     moments = random.Random(6)
     killed = started = 0
     while killed < KILLS:
-        jobs = "2" if killed % 3 == 2 else "1"
-        share = 0.2 + 0.6 * moments.random() if jobs == "2" else 0.7 * moments.random() ** 2
-        out = f"killed_{killed // 7}_{started}"
+        turn = killed % 4  # of a study: twice early, in its trials, then with two processes, then late
+        jobs = "2" if turn == 2 else "1"
+        share = moments.random() * (0.1, 0.2, 1.2, 0.7)[turn]
+        out = f"killed_{killed // 4}_{started}"
         study = nursery.start(out, "--jobs", jobs, "--resume")
         study.await_work()
         if study.goes_on_for(share * whole.seconds):
