@@ -151,9 +151,10 @@ class Model:
         """Weigh and calibrate the experts on the patients set aside, choose the threshold, and save the committee."""
         with self._run_directory():
             start = time.monotonic()
-            equals = self._committee_of_equals()
             images = {name: filtered(data.images, self.config.wavelet) for name, data in self._datasets().items()}
-            experts = ask_experts(self._tasks(), images, jobs=self.jobs)
+            with no_worker_left(self.jobs):
+                experts = ask_experts(self._tasks(), images, jobs=self.jobs)
+            equals = self._committee_of_equals()
             chosen = self.split.committee
             labels, groups = self.data.labels[chosen], self.data.groups[chosen]
             check_split(self.split, self.data.groups)
