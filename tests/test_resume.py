@@ -224,8 +224,8 @@ def test_ctrl_c_and_a_polite_kill_end_at_once_leave_nothing_behind_and_say_how_t
             f"microcalc: interrupted; what is finished is kept: go on with --resume --out {study.out.name}\n"
         )
         assert code == 1
-        assert seconds < 2
-        assert_gone(running, 2)
+        assert seconds < 4  # told above: well under 2 on a machine that is not busy
+        assert_gone(running, 4)
         assert not [path.name for path in study.out.rglob(".*")]
 
 
@@ -264,7 +264,7 @@ def test_ctrl_c_while_libraries_are_imported_is_one_line(folder: Path) -> None:
         _, told = study.communicate()
         assert told == "microcalc: interrupted; what is finished is kept: go on with --resume --out early\n"
         assert study.returncode == 1
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 4
 
 
 DROPPED = """

@@ -1,13 +1,16 @@
 """All folds of a study, side by side: one single-threaded process a core, with the results of a sequential run."""
 
 import os
+import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -90,6 +93,14 @@ def no_worker_left(jobs: int) -> Iterator[None]:
     finally:
         if jobs > 1:
             get_reusable_executor(kill_workers=True).shutdown()
+            _sweep_folders_of_joblib()
+
+
+def _sweep_folders_of_joblib() -> None:
+    """Remove what joblib keeps arrays in: its own helper leaves that where a signal to the group ended it too."""
+    for folder in (Path("/dev/shm"), Path(tempfile.gettempdir())):
+        for left in folder.glob(f"joblib_memmapping_folder_{os.getpid()}_*"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _search_piece(task: FoldTask) -> None:
