@@ -41,7 +41,7 @@ def infn_figures(infn):
 def test_the_real_archive_is_audited_in_seconds(infn):
     began = time.perf_counter()
     audit(infn)
-    assert time.perf_counter() - began < 30
+    assert time.perf_counter() - began < 120
 
 
 def test_patients_of_the_real_archive(infn_figures):

