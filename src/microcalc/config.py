@@ -9,7 +9,7 @@ WaveletName = Literal["none", "sym3", "haar"]
 WaveletBackend = Literal["pywavelets", "matlab"]
 Protocol = Literal["honest", "naive"]
 InputScaling = Literal["unit", "centred", "detail"]
-Engine = Literal["torch", "onnx"]
+Engine = Literal["torch", "torch-bfloat16", "onnx"]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from microcalc.config import Engine
@@ -54,7 +55,8 @@ def predict_files(
     Args:
         committee: which is asked.
         files: images of 60 x 60 pixels.
-        engine: "torch", or "onnx" for onnxruntime.
+        engine: "torch"; "torch-bfloat16", which rounds inside the networks, for twice the speed on a processor with
+            AMX or AVX512-BF16; or "onnx" for onnxruntime.
         resize: resample images of another size.
 
     Raises:
@@ -72,7 +74,8 @@ def _engine(committee: Committee, engine: Engine) -> Asked:
         return GraphSession(committee_graph(committee)).predict
 
     def ask(images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        experts = committee.expert_probabilities(images)
+        with torch.autocast("cpu", torch.bfloat16, enabled=engine == "torch-bfloat16"):
+            experts = committee.expert_probabilities(images)
         return committee.combine(experts), experts
 
     return ask
