@@ -39,7 +39,7 @@ def committee(scaling: str = "detail", symmetries: bool = True, **more: Any) -> 
 
 
 @pytest.mark.parametrize("symmetries", [False, True])
-@pytest.mark.parametrize("scaling", ["unit", "centred", "detail"])
+@pytest.mark.parametrize("scaling", ["unit", "centred", "detail", "unit+detail"])
 def test_the_graph_gives_what_pytorch_gives(scaling: str, symmetries: bool) -> None:
     made = committee(scaling, symmetries)
     probabilities, experts = GraphSession(committee_graph(made)).predict(PATCHES)

@@ -152,11 +152,12 @@ def test_of_equal_pixels_the_first_alone_gets_the_gradient(gamma):
     assert gradient[0, 0, 0, 0] != others[0]
 
 
-def test_the_strip_convolution_equals_pytorch_convolution():
-    images, kernel = block_arguments(2, 7, 20, 1)[0], block_arguments(3, 3, 5, 1)[0][..., 0]
-    bias = torch.arange(5.0).double()
-    ours = _convolve_strips(images[..., 0], kernel, bias)
-    expected = functional.conv2d(images.movedim(-1, 1), kernel.movedim(-1, 0).unsqueeze(1), bias, padding=1)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_strip_convolution_equals_pytorch_convolution(channels):
+    images, bias = block_arguments(2, 7, 20, channels)[0], torch.arange(5.0).double()
+    kernel = torch.randn(3, 3, channels, 5, generator=torch.Generator().manual_seed(0)).double()
+    ours = _convolve_strips(images, kernel, bias)
+    expected = functional.conv2d(images.movedim(-1, 1), kernel.permute(3, 2, 0, 1), bias, padding=1)
     torch.testing.assert_close(ours, expected.movedim(1, -1))
 
 
@@ -203,8 +204,15 @@ def test_detail_is_what_a_gaussian_blur_leaves_out():
     np.testing.assert_allclose(detail.squeeze(-1), 20 * (images - blurred), atol=1e-4)
 
 
+def test_unit_and_detail_are_two_channels():
+    patches = torch.from_numpy(PATCHES).unsqueeze(-1)
+    both = InputScaling("unit+detail")(patches)
+    assert torch.equal(both[..., :1], patches) and torch.equal(both[..., 1:], InputScaling("detail")(patches))
+    assert build_network(2, 1, 0.0, "unit+detail").get_layer("input_scaling").output.shape == (None, 60, 60, 2)
+
+
 def test_an_unknown_input_scaling_is_refused():
-    with pytest.raises(RequestError, match="must be one of unit, centred, detail: got loud"):
+    with pytest.raises(RequestError, match=r"must be one of unit, centred, detail, unit\+detail: got loud"):
         InputScaling("loud")
 
 

@@ -216,6 +216,8 @@ def _add_activation(graph: _Graph, layer: Any, values: str) -> str:
 def _add_input_scaling(graph: _Graph, kind: str, images: str) -> str:
     if kind == "unit":
         return images
+    if kind == "unit+detail":
+        return graph.add("Concat", images, _add_input_scaling(graph, "detail", images), axis=1)
     if kind == "centred":
         rows = graph.add("ReduceMean", images, axes=[COLUMNS])  # in two steps: a float32 sum of 3,600 is too coarse
         return graph.add("Sub", images, graph.add("ReduceMean", rows, axes=[ROWS]))

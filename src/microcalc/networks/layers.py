@@ -51,6 +51,7 @@ INPUT_SCALINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "unit": lambda patches: patches,
     "centred": lambda patches: patches - patches.mean((1, 2, 3), keepdim=True),
     "detail": _detail,
+    "unit+detail": lambda patches: torch.cat((patches, _detail(patches)), -1),
 }
 STRIP = 10
 PIECE_BYTES = 2**19
@@ -62,7 +63,7 @@ class InputScaling(keras.layers.Layer):  # type: ignore[misc]
     """Brings patches in [0, 1] to the range the network works in.
 
     ``kind``: "unit" leaves them as they are, "centred" takes each patch's own mean away, "detail" a Gaussian blur of
-    6 pixels, and enlarges what is left 20 times.
+    6 pixels, and enlarges what is left 20 times; "unit+detail" gives both as two channels.
 
     >>> InputScaling("centred")(torch.tensor([0.25, 0.75]).reshape(1, 1, 2, 1)).flatten().tolist()
     [-0.25, 0.25]
@@ -79,8 +80,8 @@ class InputScaling(keras.layers.Layer):  # type: ignore[misc]
         return INPUT_SCALINGS[self.kind](patches)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The shape stays."""
-        return input_shape
+        """The shape stays, but for the number of channels."""
+        return (*input_shape[:-1], len(self.kind.split("+")))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again."""
@@ -101,8 +102,8 @@ class Convolution(keras.layers.Conv2D):  # type: ignore[misc]
     def call(self, images: Tensor) -> Tensor:
         """Convolve (n, height, width, channels) to (n, height, width, filters)."""
         kernel, bias = self._kernel.value, self.bias.value
-        if images.shape[-1] == 1 and images.shape[2] % STRIP == 0:
-            return _convolve_strips(images.squeeze(-1), kernel.squeeze(2), bias)
+        if images.shape[-1] <= 2 and images.shape[2] % STRIP == 0:
+            return _convolve_strips(images, kernel, bias)
         return functional.conv2d(images.movedim(-1, 1), kernel.permute(3, 2, 0, 1), bias, padding=1).movedim(1, -1)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -111,19 +112,19 @@ class Convolution(keras.layers.Conv2D):  # type: ignore[misc]
 
 
 def _convolve_strips(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Convolve (n, height, width) with a (3, 3, filters) kernel by one matrix product.
+    """Convolve (n, height, width, channels) with a (3, 3, channels, filters) kernel by one matrix product.
 
-    A convolution of a single channel leaves a processor's matrix units idle. Here a row of the left matrix holds the
-    3 x (STRIP + 2) pixels that a strip of neighbouring outputs sees, and a one for the bias; the right matrix holds
-    the kernel once for each output of the strip, each time a pixel further on.
+    A convolution of a channel or two leaves a processor's matrix units idle. Here a row of the left matrix holds the
+    3 x (STRIP + 2) pixels of each channel that a strip of neighbouring outputs sees, and a one for the bias; the right
+    matrix holds the kernel once for each output of the strip, each time a pixel further on.
     """
-    n, height, width = images.shape
+    n, height, width, _ = images.shape
     if torch.is_autocast_enabled(images.device.type):
         images = images.to(torch.get_autocast_dtype(images.device.type))
-    windows = functional.pad(images, (1, 1, 1, 1)).unfold(1, 3, 1).unfold(2, STRIP + 2, STRIP)
+    windows = functional.pad(images, (0, 0, 1, 1, 1, 1)).unfold(1, 3, 1).unfold(2, STRIP + 2, STRIP)
     seen = torch.cat((windows.flatten(3), windows.new_ones(n, height, width // STRIP, 1)), 3)
     shifts = torch.eye(STRIP + 2, dtype=kernel.dtype, device=kernel.device).unfold(0, 3, 1)
-    shifted = torch.einsum("sjd,rdf->rjsf", shifts, kernel).flatten(2).flatten(0, 1)
+    shifted = torch.einsum("sjd,rdcf->crjsf", shifts, kernel).flatten(3).flatten(0, 2)
     return (seen @ torch.cat((shifted, bias.repeat(1, STRIP)))).view(n, height, width, -1)
 
 
