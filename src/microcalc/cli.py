@@ -101,7 +101,7 @@ class Run(Common):
     epochs: int = TrainingSettings.epochs
     """Epochs of an expert's final training."""
     input_scaling: InputScaling = TrainingSettings.input_scaling
-    """What the networks do with a patch first: unit nothing, centred takes its mean away, detail a wide blur."""
+    """What the networks see: unit the patch, centred less its mean, detail less a wide blur, unit+detail both."""
     symmetries: bool = True
     """Average each expert over the eight rotations and reflections of a patch."""
     fast_execution: bool = False

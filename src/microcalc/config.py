@@ -68,7 +68,7 @@ class SearchSettings:
     dropout: tuple[float, ...] = (0.0, 0.05, 0.1)
     searching_fraction: float = 0.25
     patient: bool = False
-    epochs: int = 12
+    epochs: int = 8
 
     def __post_init__(self) -> None:
         for name, values, smallest in (("dim", self.dim, 1), ("depth", self.depth, 1), ("dropout", self.dropout, 0.0)):
@@ -90,11 +90,11 @@ class SearchSettings:
 class TrainingSettings:
     """The training of one network: one-cycle learning rate, AdamW, batches of patches."""
 
-    epochs: int = 28
+    epochs: int = 56
     batch_size: int = 60
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
-    input_scaling: InputScaling = "detail"
+    input_scaling: InputScaling = "unit+detail"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
 
