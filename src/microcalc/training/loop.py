@@ -111,6 +111,7 @@ def train(
     >>> len(curves.loss)
     3
     """
+    give_back_freed_memory()
     where = choose_device(device or settings.device)
     with _seeded(seed, where), keras.device(keras_name(where)):
         network.to(where)
@@ -230,7 +231,18 @@ def keep_freed_memory() -> None:
     Each step of training frees and takes the same large buffers, and getting them from the system anew costs about a
     tenth of the time. It is for a process that only trains; it does nothing where the C library is not glibc.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    mallopt = _of_glibc("mallopt")
     if mallopt is not None:
         mallopt(M_TRIM_THRESHOLD, -1)
         mallopt(M_MMAP_MAX, 0)
+
+
+def give_back_freed_memory() -> None:
+    """Hand freed memory back to the system once, so that it does not pile up from one network to the next."""
+    trim = _of_glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_glibc(function: str) -> Any:
+    return getattr(ctypes.CDLL(None), function, None) if sys.platform == "linux" else None
