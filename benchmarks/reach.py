@@ -14,7 +14,8 @@ from pathlib import Path
 
 ROWS = {
     "default": [],
-    "input as it is, in [0, 1]": ["--input-scaling", "unit"],
+    "input in [0, 1] alone": ["--input-scaling", "unit"],
+    "detail alone": ["--input-scaling", "detail"],
     "no augmentation": ["--no-augment"],
     "one look instead of eight": ["--no-symmetries"],
 }
@@ -46,7 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     lines = []
     for row in options.rows:
-        folder = options.out / row.replace(" ", "_").replace(",", "")
+        folder = options.out / row.replace(" ", "_")
         found = {
             (seed, name): study(folder / f"seed_{seed}_{name}", [*ROWS[row], *STUDIES[name], "--seed", str(seed)])
             for seed in options.seeds

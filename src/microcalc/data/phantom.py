@@ -172,7 +172,7 @@ def _patient(random: np.random.Generator, labels: Labels, difficulty: float) -> 
     level = np.clip(tissue.brightness + random.normal(0.0, 0.03, (patches, 1, 1)), *_LEVELS)
     images = level + _texture(random, patches, tissue) + _strands(random, patches, tissue)
     calcifications, masks = np.zeros(images.shape, np.float32), np.zeros(images.shape, np.bool_)
-    calcifications[labels == 1], masks[labels == 1] = _clusters(random, int(labels.sum()))
+    calcifications[labels == 1], masks[labels == 1] = draw_clusters(random, int(labels.sum()))
     contrast = tissue.grain * 6.0 * 6.0 ** (1 - difficulty) * random.lognormal(0.0, 0.25, (patches, 1, 1))
     images += contrast * ndimage.gaussian_filter(calcifications, (0, _SYSTEM_BLUR, _SYSTEM_BLUR))
     images += _grain(random, patches, tissue) + _dust(random, patches, tissue)
@@ -234,8 +234,13 @@ def _dust(random: np.random.Generator, patches: int, tissue: _Tissue) -> Pixels:
     return dust
 
 
-def _clusters(random: np.random.Generator, patches: int) -> tuple[Pixels, Masks]:
-    """One cluster a patch: its relative contrast, at most 1, and its mask."""
+def draw_clusters(random: np.random.Generator, patches: int) -> tuple[Pixels, Masks]:
+    """Draw one cluster a patch, sharp: its relative contrast, at most 1, and its mask, (n, 60, 60) each.
+
+    >>> contrast, masks = draw_clusters(np.random.default_rng(0), patches=2)
+    >>> contrast.shape, bool((contrast[masks] > 0).all())
+    ((2, 60, 60), True)
+    """
     radius = _radii(random, patches)
     row, column = _places(random, patches)
     patch, chosen = np.nonzero(_choose(row, column, radius, random.integers(FEWEST, MOST + 1, patches)))

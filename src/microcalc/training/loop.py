@@ -1,6 +1,7 @@
 """The training of one network."""
 
 import ctypes
+import gc
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -238,7 +239,11 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Hand freed memory back to the system once, so that it does not pile up from one network to the next."""
+    """Hand freed memory back to the system once, so that it does not pile up from one network to the next.
+
+    A Keras network lies in cycles of references, and stays until they are looked for.
+    """
+    gc.collect()
     trim = _of_glibc("malloc_trim")
     if trim is not None:
         trim(0)
