@@ -12,6 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sklearn.metrics import roc_auc_score
+
+from microcalc import Committee, Data
+
 ROWS = {
     "default": [],
     "input in [0, 1] alone": ["--input-scaling", "unit"],
@@ -53,15 +57,28 @@ def main() -> None:
             for seed in options.seeds
             for name in STUDIES
         }
-        cells = []
-        for name, part, figure in FIGURES.values():
-            values = [found[seed, name][part][figure] for seed in options.seeds]
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            cells.append(f"{statistics.mean(values):.4f} +- {spread:.4f}")
+        cells = [
+            mean_and_spread([found[seed, name][part][figure] for seed in options.seeds])
+            for name, part, figure in FIGURES.values()
+        ]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     print(f"| seeds {options.seeds} | " + " | ".join(FIGURES) + " |")
     print("| --- " * (len(FIGURES) + 1) + "|")
     print("\n".join(lines))
+    if "default" in options.rows:
+        found = [adapted_auc(options.out / "default" / f"seed_{seed}_whole") for seed in options.seeds]
+        print(f"external AUC of the default, adapted to the external patches without labels: {mean_and_spread(found)}")
+
+
+def adapted_auc(run: Path) -> float:
+    external = Data.load("external")
+    committee = Committee.load(run / "committee").adapted([external.images])
+    return float(roc_auc_score(external.labels, committee.predict_proba(external.images)))
+
+
+def mean_and_spread(values: list[float]) -> str:
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.4f} +- {spread:.4f}"
 
 
 if __name__ == "__main__":

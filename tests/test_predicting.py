@@ -314,6 +314,24 @@ def test_what_is_explained_is_checked(committee: Committee) -> None:
         committee.explain(IMAGES[:1], "everyone")  # type: ignore[arg-type]
 
 
+# other film
+
+
+def test_adapting_to_a_handful_of_files_is_refused(folder: Path, saved: Path, capsys) -> None:
+    code, _, err = ask(capsys, "predict", folder, "--committee", saved, "--adapt")
+    assert code == 2 and "at least 50 patches to adapt to: got 8" in err
+
+
+def test_adapting_to_many_files_changes_the_probabilities(tmp_path: Path, saved: Path, capsys) -> None:
+    for number, image in enumerate(IMAGES[:52]):
+        write(tmp_path / "site" / f"patch_{number}.png", image)
+    for options in ([], ["--adapt"]):
+        table = tmp_path / f"{len(options)}.csv"
+        assert ask(capsys, "predict", tmp_path / "site", "--committee", saved, "--csv", table, *options)[0] == 0
+    plain, adapted = ([row["probability"] for row in rows(tmp_path / f"{number}.csv")] for number in (0, 1))
+    assert len(plain) == len(adapted) == 52 and plain != adapted
+
+
 # export and the other engines
 
 

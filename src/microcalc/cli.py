@@ -206,6 +206,9 @@ class Predict(Common):
     """A file for all predictions, each with its distance from the training data."""
     resize: bool = False
     """Bring images of another size to 60 x 60 instead of refusing them."""
+    adapt: bool = False
+    """First fit the committee to these files, at least 50 and all of one site, without labels. It then ranks film
+    unlike its own better, but its threshold is no longer calibrated."""
     engine: Engine = "torch"
     """What computes: torch; torch-bfloat16, about twice as fast where the processor has AMX or AVX512-BF16, with
     probabilities that differ by up to 0.005; or onnx, which needs the extra: pip install "microcalc[onnx]"."""
@@ -521,11 +524,13 @@ def compare(command: Compare, console: Console) -> None:
 
 def predict(command: Predict, console: Console) -> None:
     """Predict files, a batch at a time, and tell the unreadable ones at the end."""
-    from microcalc.predicting.files import Unreadable, find_files
-    from microcalc.predicting.predictions import kept_as_csv, kept_as_json, predict_files
+    from microcalc.predicting.files import Unreadable, find_files, read_batches
+    from microcalc.predicting.predictions import BATCH, kept_as_csv, kept_as_json, predict_files
 
     files = find_files(command.paths)
     committee = load_committee(command.committee)
+    if command.adapt:
+        committee = committee.adapted(b.images for b in read_batches(files, BATCH, command.resize) if b.files)
     outcomes = predict_files(committee, files, command.engine, command.resize)
     if command.csv is not None:
         outcomes = kept_as_csv(outcomes, command.csv, len(committee.networks))

@@ -1,7 +1,8 @@
 """The committee: the weighted average of the experts, calibrated, with the threshold that turns it into a decision."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from microcalc.config import WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.files import read_json, write_json
+from microcalc.networks.adaptation import observe
 from microcalc.networks.calibration import Calibration
 from microcalc.networks.hypermodel import build_network
 from microcalc.networks.inference import predict
@@ -21,6 +23,7 @@ from microcalc.networks.weights import load_weights, save_weights
 from microcalc.transforms.wavelet import wavelet_filter
 
 FORMAT = 1
+FEWEST_TO_ADAPT = 50
 LARGEST = {"dim": 256, "depth": 16, "dropout": 0.8}
 
 
@@ -104,6 +107,33 @@ class Committee:
     def predict_proba(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, 60, 60) raw patches in [0, 1] to (n,) calibrated probabilities of a cluster."""
         return self.combine(self.expert_probabilities(images))
+
+    def adapted(self, batches: Iterable[NDArray[np.float32]]) -> Self:
+        """Fit a copy to a site by patches of it, without labels; see :func:`microcalc.networks.adaptation.observe`.
+
+        It ranks patches of other film better. Its probabilities and its threshold are no longer calibrated. The
+        patches should be a fair sample of what the site sees: what is common among them becomes what is normal.
+
+        Args:
+            batches: raw patches (n, 60, 60) in [0, 1] of any n, at least 50 in all.
+
+        Raises:
+            RequestError: fewer patches.
+        """
+        networks = tuple(build_network(**vars(shape)) for shape in self.shapes)
+        for network, own in zip(networks, self.networks, strict=True):
+            network.set_weights(own.get_weights())
+        seen = 0
+        for images in batches:
+            seen += len(images)
+            prepared = filtered(images, self.wavelet)
+            for network in networks:
+                observe(network, prepared, share=len(images) / seen)
+        if seen < FEWEST_TO_ADAPT:
+            raise RequestError(
+                f"a committee needs at least {FEWEST_TO_ADAPT} patches to adapt to: got {seen}; give more or leave it"
+            )
+        return replace(self, networks=networks)
 
     def outliers(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, 60, 60) raw patches in [0, 1] to (n,) distances from the training data; see :class:`Novelty`.
