@@ -117,6 +117,12 @@ def test_learned_weights_sum_to_one_and_favour_the_experts_that_know() -> None:
     assert learned.weights[2] < min(learned.weights[:2])
 
 
+def test_experts_that_patches_do_not_tell_apart_weigh_the_same() -> None:
+    values, labels, groups = probabilities()
+    same = np.repeat(values[:, :1], 3, axis=1)
+    np.testing.assert_allclose(learn_weights(same, labels, groups, seed=0).weights, 1 / 3)
+
+
 def test_the_external_set_is_followed_but_changes_nothing() -> None:
     values, labels, groups = probabilities()
     alone = learn_weights(values, labels, groups, seed=0)

@@ -35,16 +35,16 @@ def filtered(images: NDArray[np.float32], wavelet: WaveletSettings) -> NDArray[n
 
 
 class WeightedAverage(torch.nn.Module):
-    """Weights in (0, 1) that sum to 1, as the softmax of free parameters with a random start.
+    """Weights in (0, 1) that sum to 1, as the softmax of free parameters that start equal.
 
-    >>> average = WeightedAverage(5, torch.Generator().manual_seed(0))
+    >>> average = WeightedAverage(5)
     >>> average(torch.full((3, 5), 0.25))
     tensor([0.2500, 0.2500, 0.2500], grad_fn=<MvBackward0>)
     """
 
-    def __init__(self, experts: int, generator: torch.Generator) -> None:
+    def __init__(self, experts: int) -> None:
         super().__init__()
-        self.scores = torch.nn.Parameter(torch.randn(experts, generator=generator))
+        self.scores = torch.nn.Parameter(torch.zeros(experts))
 
     @property
     def weights(self) -> torch.Tensor:

@@ -14,7 +14,6 @@ EPOCHS = 400
 PATIENCE = 60
 LEARNING_RATE = 0.05
 STOPPING_SHARE = 0.5
-EQUALITY = 0.01  # strength of the pull towards equal weights, which keeps a few patients from choosing one expert
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,9 @@ def learn_weights(
 ) -> Ensemble:
     """Weigh the experts so that their average is right, by the cross-entropy that stands in for accuracy.
 
-    Half of the patients train the weights; the others say when to stop. A weak pull draws them to equality.
+    Half of the patients train the weights; the others say when to stop. The weights start equal, and their scores (of
+    which they are the softmax) have a standard normal prior: where few patches tell the experts apart, the average
+    stays an average, and no chance start decides.
 
     Args:
         probabilities: (n, experts) of patches that no expert saw.
@@ -57,7 +58,7 @@ def learn_weights(
     fitting, stopping = split_groups(labels, groups, STOPPING_SHARE, seed)
     values = torch.from_numpy(probabilities).float().clamp(1e-6, 1 - 1e-6)
     targets = torch.from_numpy(labels).float()
-    average = WeightedAverage(values.shape[1], torch.Generator().manual_seed(seed))
+    average = WeightedAverage(values.shape[1])
     optimizer = torch.optim.Adam(average.parameters(), lr=LEARNING_RATE)
     curves: dict[str, list[float]] = {"loss": [], "accuracy": [], "holdout_loss": [], "external_accuracy": []}
     weights: list[list[float]] = []
@@ -75,7 +76,7 @@ def learn_weights(
         if epoch - int(np.argmin(curves["holdout_loss"])) >= PATIENCE:
             break
         optimizer.zero_grad()
-        torch.autograd.backward(loss + EQUALITY * average.scores.square().mean())
+        torch.autograd.backward(loss + average.scores.square().sum() / (2 * len(fitting)))
         optimizer.step()
     best = np.array(weights[int(np.argmin(curves["holdout_loss"]))], np.float64)
     return Ensemble(best / best.sum(), {**curves, "weights": weights})
