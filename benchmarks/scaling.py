@@ -70,7 +70,7 @@ def measure(task: str, path: Path, patches: int) -> dict:
     from microcalc.training.loop import train
 
     torch.set_num_threads(1)
-    network = build_network(dim=20, depth=3, dropout=0.05)
+    network = build_network(dim=20, depth=3, dropout=0.05, input_scaling=TrainingSettings.input_scaling)
     watch = PeakAnonymous()
     watch.start()
     start = time.perf_counter()
