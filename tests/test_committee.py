@@ -123,6 +123,13 @@ def test_experts_that_patches_do_not_tell_apart_weigh_the_same() -> None:
     np.testing.assert_allclose(learn_weights(same, labels, groups, seed=0).weights, 1 / 3)
 
 
+def test_a_few_patches_do_not_let_one_expert_speak_for_all() -> None:
+    values, labels, groups = probabilities()
+    few = groups < 6
+    learned = learn_weights(values[few, :2], labels[few], groups[few], seed=0)
+    assert learned.weights.max() < 0.65
+
+
 def test_the_external_set_is_followed_but_changes_nothing() -> None:
     values, labels, groups = probabilities()
     alone = learn_weights(values, labels, groups, seed=0)
@@ -145,6 +152,9 @@ def test_adapting_takes_the_statistics_of_all_batches_and_leaves_the_committee_a
     convolved = plain.networks[1].get_layer("convolution_1")(MANY[..., None]).detach().numpy().clip(0)
     np.testing.assert_allclose(mean, convolved.mean((0, 1, 2)), rtol=1e-3)
     np.testing.assert_allclose(variance, convolved.var((0, 1, 2)), rtol=1e-3)
+    ordered = MANY[np.argsort(MANY.mean((1, 2)))] * np.linspace(0.2, 1, 64, dtype=np.float32)[:, None, None]
+    joined, at_once = plain.adapted([ordered[:16], ordered[16:40], ordered[40:]]), plain.adapted([ordered])
+    np.testing.assert_allclose(first_statistics(joined)[1], first_statistics(at_once)[1], rtol=1e-3)
     assert all(np.array_equal(now, then) for now, then in zip(first_statistics(plain), kept, strict=True))
     assert np.array_equal(plain.predict_proba(IMAGES), before)
     assert not np.allclose(whole.predict_proba(IMAGES), before)

@@ -73,10 +73,15 @@ def learn_weights(
             if external is not None:
                 abroad = external[0] @ np.array(weights[-1]) >= 0.5
                 curves["external_accuracy"].append(float(np.mean(abroad == external[1])))
-        if epoch - int(np.argmin(curves["holdout_loss"])) >= PATIENCE:
+        if epoch - _best(curves["holdout_loss"]) >= PATIENCE:
             break
         optimizer.zero_grad()
         torch.autograd.backward(loss + average.scores.square().sum() / (2 * len(fitting)))
         optimizer.step()
-    best = np.array(weights[int(np.argmin(curves["holdout_loss"]))], np.float64)
+    best = np.array(weights[_best(curves["holdout_loss"])], np.float64)
     return Ensemble(best / best.sum(), {**curves, "weights": weights})
+
+
+def _best(holdout_loss: list[float]) -> int:
+    """The epoch of least loss, after one step at least: the experts' order is then the patches' and not the start's."""
+    return 1 + int(np.argmin(holdout_loss[1:])) if len(holdout_loss) > 1 else 0
