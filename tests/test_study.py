@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from microcalc import Committee, Data, Model
+from microcalc.assessment.calibration import choose_threshold
 from microcalc.config import SearchSettings, StudyConfig, TrainingSettings, WaveletSettings
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import DataError, RequestError
 from microcalc.model import run_naively, run_nested, set_test_aside
-from microcalc.training.splits import LeakError
+from microcalc.training.splits import LeakError, grouped_folds
 
 SMALL = StudyConfig(
     search=SearchSettings(dim=(2, 3), depth=(1,), dropout=(0.0,), searching_fraction=1.0, epochs=1),
@@ -155,8 +156,31 @@ def test_a_planted_patient_stops_the_study(data: Data, tmp_path: Path) -> None:
 
 
 def test_an_external_set_that_shares_a_patch_is_refused(data: Data) -> None:
-    with pytest.raises(DataError, match="also in phantom"):
+    with pytest.raises(DataError, match="of patients of phantom"):
         Model(data, replace(data.select(np.arange(3)), name="elsewhere"))
+
+
+def test_an_external_set_that_holds_a_shifted_crop_is_refused(data: Data) -> None:
+    other = Data.load("phantom", seed=7).select(np.arange(3))
+    other.images[1, :40, :40] = data.images[5, 20:, 20:]
+    with pytest.raises(DataError, match=r"this patch and \d more of elsewhere are of patients of phantom"):
+        Model(data, replace(other, name="elsewhere"))
+
+
+def test_a_test_set_of_patients_of_the_study_is_refused(data: Data) -> None:
+    part = np.arange(len(data)) % 2 == 0
+    with pytest.raises(DataError, match="of patients of phantom, by name or by pixels"):
+        Model(data.select(part), test=data.select(~part))
+
+
+def test_the_threshold_of_a_stated_sensitivity_is_that_of_the_patients_set_aside(data: Data, tmp_path: Path) -> None:
+    config = replace(SMALL, fast_execution=True, sensitivity=0.95)
+    model = Model(data, config=config, out=tmp_path / "run", jobs=1)
+    model.fold()
+    committee, chosen = model.get_ensemble(), model.split.committee
+    probabilities, labels = committee.predict_proba(data.images[chosen]), data.labels[chosen]
+    assert committee.threshold == pytest.approx(choose_threshold(labels, probabilities, sensitivity=0.95), abs=1e-6)
+    assert committee.threshold != pytest.approx(choose_threshold(labels, probabilities), abs=1e-3)
 
 
 def test_predicting_before_training_is_refused(data: Data) -> None:
@@ -172,7 +196,8 @@ def test_nested_studies_judge_every_patch_by_a_committee_that_never_saw_it(tmp_p
     assert metrics["nested"]["n"] == len(data)
     for number in range(2):
         inner = {row["patient"] for row in csv.DictReader((model.out / f"nested/fold_{number}/predictions.csv").open())}
-        assert 0 < len(inner) < len(set(data.patients))
+        rest, _ = list(grouped_folds(data.labels, data.groups, 2, 0))[number]
+        assert inner == {data.patients[row] for row in rest}
 
 
 def test_the_naive_protocol_is_marked_and_compared(data: Data, external: Data, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from microcalc.assessment.calibration import choose_threshold, fit_calibration
 from microcalc.assessment.study import Predicted, judge_cross_validation, judge_elsewhere, judge_folds, judge_nested
 from microcalc.config import StudyConfig
 from microcalc.data import Data
+from microcalc.data.provenance import linked_groups
 from microcalc.errors import DataError, RequestError
 from microcalc.files import read_json, write_json
 from microcalc.networks.calibration import Calibration
@@ -29,7 +30,7 @@ from microcalc.training.naive import augment_before_split, split_naively
 from microcalc.training.novelty import fit_novelty
 from microcalc.training.parallel import OnProgress, PeakMemory, ask_experts, no_worker_left, run_folds
 from microcalc.training.search import SearchResult
-from microcalc.training.splits import StudySplit, check_split, grouped_folds, split_groups, split_study
+from microcalc.training.splits import StudySplit, check_split, check_unseen, grouped_folds, split_groups, split_study
 
 FAST_EXECUTION_WARNING = (
     "The search was skipped and hyperparameters saved in the package were taken: they were chosen on such data, "
@@ -93,7 +94,7 @@ class Model:
             raise RequestError(f"--jobs must be at least 1: got {jobs}")
         for other in (external, test):
             if other is not None:
-                _refuse_shared_patches(data, other)
+                _refuse_shared_patients(data, other, one_archive=other is test)
         self.data, self.external, self.test = data, external, test
         self.config = config
         self.out = Path(out)
@@ -367,6 +368,7 @@ def run_nested(model: Model) -> dict[str, Any]:
         inner = Model(
             data.select(rest), config=config, out=out, jobs=model.jobs, resume=True, on_progress=model.on_progress
         )
+        check_unseen(part, rest, data.groups, "nested")
         inner.train()
         probabilities[part] = inner.committee.predict_proba(data.images[part])
         decisions[part] = probabilities[part] >= inner.committee.threshold
@@ -389,11 +391,13 @@ def describe_data(data: Data) -> dict[str, Any]:
     }
 
 
-def _refuse_shared_patches(data: Data, other: Data) -> None:
-    known = {image.tobytes() for image in data.images}
-    shared = [file for file, image in zip(other.files, other.images, strict=True) if image.tobytes() in known]
-    if shared:
+def _refuse_shared_patients(data: Data, other: Data, one_archive: bool) -> None:
+    """Patients are the same where patches share a block of pixels; in one archive also where their names are equal."""
+    elsewhere = other.patients if one_archive else [f"elsewhere/{patient}" for patient in other.patients]
+    groups = linked_groups(np.concatenate([data.images, other.images]), [*data.patients, *elsewhere])
+    shared = np.flatnonzero(np.isin(groups[len(data) :], groups[: len(data)]))
+    if len(shared):
         raise DataError(
-            f"{shared[0]}: this patch and {len(shared) - 1} more of {other.name} are also in {data.name}; "
-            "a set to test on must hold none of the patches to train on"
+            f"{other.files[shared[0]]}: this patch and {len(shared) - 1} more of {other.name} are of patients of "
+            f"{data.name}, by name or by pixels; a set to test on must hold none of the patients to train on"
         )
