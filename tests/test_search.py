@@ -45,6 +45,13 @@ def test_a_full_search_tries_every_combination_once_and_keeps_the_best(parts, tm
     assert found.hyperparameters["dim"] == found.trials[found.best]["dim"]
 
 
+def test_trials_that_cannot_win_stop_early_unless_the_search_is_patient(parts, tmp_path: Path) -> None:
+    for patient in (False, True):
+        config = replace(CONFIG, search=replace(CONFIG.search, epochs=6, patient=patient))
+        trials = explore(parts, tmp_path / str(patient), config).trials
+        assert any(trial["stopped_early"] and trial["epochs"] < 6 for trial in trials) is not patient
+
+
 def test_a_search_killed_between_trials_ends_as_one_never_interrupted(parts, tmp_path: Path) -> None:
     whole = explore(parts, tmp_path / "whole")
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import random
 import shlex
 import signal
 import sys
@@ -207,11 +208,11 @@ class Predict(Common):
     resize: bool = False
     """Bring images of another size to 60 x 60 instead of refusing them."""
     adapt: bool = False
-    """First fit the committee to these files, at least 50 and all of one site, without labels. It then ranks film
-    unlike its own better, but its threshold is no longer calibrated."""
+    """First fit the committee to these files, at least 50 and all of one site, without labels. It may then rank film
+    unlike its own better; its probabilities are no longer calibrated."""
     engine: Engine = "torch"
     """What computes: torch; torch-bfloat16, about twice as fast where the processor has AMX or AVX512-BF16, with
-    probabilities that differ by up to 0.005; or onnx, which needs the extra: pip install "microcalc[onnx]"."""
+    probabilities that differ by about 0.01 at most; or onnx, which needs the extra: pip install "microcalc[onnx]"."""
     rows: int = 20
     """Most predictions shown on the terminal."""
 
@@ -530,7 +531,9 @@ def predict(command: Predict, console: Console) -> None:
     files = find_files(command.paths)
     committee = load_committee(command.committee)
     if command.adapt:
-        committee = committee.adapted(b.images for b in read_batches(files, BATCH, command.resize) if b.files)
+        mixed = random.Random(0).sample(files, len(files))
+        committee = committee.adapted(b.images for b in read_batches(mixed, BATCH, command.resize) if b.files)
+        console.print("adapted to these files: the probabilities rank them, and are no longer calibrated")
     outcomes = predict_files(committee, files, command.engine, command.resize)
     if command.csv is not None:
         outcomes = kept_as_csv(outcomes, command.csv, len(committee.networks))

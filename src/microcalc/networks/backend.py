@@ -7,6 +7,8 @@ Keras fixes its backend when it is first imported, so the choice has to be made 
 import os
 import sys
 
+import torch
+
 from microcalc.errors import RequestError
 
 
@@ -22,6 +24,8 @@ def _refuse_another_backend() -> None:
 
 _refuse_another_backend()
 os.environ["KERAS_BACKEND"] = "torch"
+if not torch.cuda.is_available():
+    os.environ.setdefault("KERAS_TORCH_DEVICE", "cpu")  # Keras would take Apple's "mps", which lacks float64
 
 import keras  # noqa: E402
 

@@ -74,7 +74,8 @@ def _engine(committee: Committee, engine: Engine) -> Asked:
         return GraphSession(committee_graph(committee)).predict
 
     def ask(images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        with torch.autocast("cpu", torch.bfloat16, enabled=engine == "torch-bfloat16"):
+        device = committee.networks[0].variables[0].value.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=engine == "torch-bfloat16"):
             experts = committee.expert_probabilities(images)
         return committee.combine(experts), experts
 

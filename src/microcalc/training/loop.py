@@ -85,7 +85,7 @@ def train(
     An epoch goes through the patches in random order, in batches as equal as can be and no larger than
     ``settings.batch_size``. Weight decay (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101) spares biases
     and batch normalisation; the learning rate rises and falls once (Smith and Topin, 2018,
-    https://arxiv.org/abs/1708.07120). The same arguments on the same machine, with the same number of threads, give
+    https://arxiv.org/abs/1708.07120). The same arguments on the same processor, with the same number of threads, give
     the same weights bit for bit, whatever ran before.
 
     Args:
