@@ -3,7 +3,7 @@
 Run as `make pretrained`, or `python benchmarks/pretrained.py`. Two studies on the INFN data with the same settings: one
 on all patients, whose committee ships, and its twin with the archive's official Test folder set aside, whose figures on
 Test go on the card. The recipe is the default of the time when it was first made; docs/reach.md compares it with the
-later one. Weights are halved to float16 where every figure holds to the third decimal; finished studies are kept.
+later one. Weights are halved to float16 where every figure holds to 0.001; finished studies are kept.
 `--install` puts the new committee in the place of the old one.
 """
 
@@ -73,12 +73,12 @@ def cell(figures: dict, name: str) -> str:
 
 
 def halve_where_figures_hold(committee: Committee, folder: Path, external: Data) -> str:
-    """Save in float16, and back in float32 where a figure on the external set moves in its third decimal."""
+    """Save in float16, and back in float32 where a figure on the external set moves by 0.001."""
     committee.save(folder, np.float16)
     halved = Committee.load(folder).predict_proba(external.images)
     before = assess(external.labels, committee.predict_proba(external.images), committee.threshold)
     after = assess(external.labels, halved, committee.threshold)
-    if all(abs(before[rate] - after[rate]) < 5e-4 for rate in RATES):
+    if all(abs(before[rate] - after[rate]) < 1e-3 for rate in RATES):
         return "float16"
     committee.save(folder)
     return "float32"

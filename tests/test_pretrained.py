@@ -33,7 +33,7 @@ def test_its_figures_abroad_are_those_of_its_card(committee: Committee, shared_d
     found = assess(external.labels, committee.predict_proba(external.images), committee.threshold)
     card = json.loads((PLACE / "card.json").read_text())["figures"]["external"]
     for name in ("auc", "balanced_accuracy", "sensitivity", "specificity"):
-        assert found[name] == pytest.approx(card[name], abs=5e-4)
+        assert found[name] == pytest.approx(card[name], abs=1e-3)
 
 
 def test_its_card_says_what_it_is_for_and_what_not():
