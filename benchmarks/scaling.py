@@ -1,8 +1,9 @@
 """Time and memory against the number of patches: an epoch of training, and prediction streamed from disk.
 
-Run as `python benchmarks/scaling.py`. Patches are phantoms, written to a file of 8-bit grey values once; each size is
-measured in a process of its own, on one thread. Training holds its patches in memory; prediction reads them from the
-file a batch at a time. Memory is anonymous memory (what the process itself allocated), at its peak.
+Run as `python benchmarks/scaling.py`. Patches are phantoms, written as PNG once; each size is measured in a process of its
+own, on one thread. Training holds its patches in memory. Prediction is what `microcalc predict` does: a committee of
+five, untrained and with one look a patch, asked about files a batch at a time. Memory is anonymous memory (what the
+process itself allocated), at its peak.
 """
 
 import argparse
@@ -16,33 +17,29 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from PIL import Image
 
 SIZES = [1_000, 10_000, 100_000]
-BATCH = 1_000
-PATCH = (60, 60)
+BATCH, EXPERTS, PATCHES_A_PATIENT = 1_000, 5, 10
+NETWORK = (20, 3, 0.05)  # dim, depth, dropout
 
 
-def write_phantom_file(path: Path, patches: int) -> None:
-    """One byte a pixel, patch after patch, and the labels beside them."""
+def write_phantom(folder: Path, patches: int) -> None:
+    """A PNG a patch, and all labels in one file."""
     from microcalc.data.phantom import iter_phantom
 
-    labels, written = [], 0
-    with path.open("wb") as file:
-        for images, part, _ in iter_phantom(patients=-(-patches // 6)):
-            file.write(np.rint(images * 255).astype(np.uint8).tobytes())
-            labels.append(part)
-            written += len(part)
-    assert written >= patches
-    np.save(path.with_suffix(".npy"), np.concatenate(labels)[:patches])
+    labels: list[int] = []
+    for images, part, _ in iter_phantom(
+        patients=-(-patches // PATCHES_A_PATIENT), patches_per_patient=PATCHES_A_PATIENT
+    ):
+        for image, label in zip(np.rint(images * 255).astype(np.uint8), part, strict=True):
+            Image.fromarray(image).save(folder / f"{len(labels):06d}.png")
+            labels.append(label)
+    np.save(folder / "labels.npy", labels)
 
 
-def read_batches(path: Path, patches: int):
-    """(at most BATCH, 60, 60) float32 in [0, 1] at a time."""
-    with path.open("rb") as file:
-        for start in range(0, patches, BATCH):
-            count = min(BATCH, patches - start)
-            raw = np.frombuffer(file.read(count * PATCH[0] * PATCH[1]), np.uint8)
-            yield raw.reshape(count, *PATCH).astype(np.float32) / 255
+def files_of(folder: Path, patches: int) -> list[Path]:
+    return [folder / f"{number:06d}.png" for number in range(patches)]
 
 
 class PeakAnonymous(threading.Thread):
@@ -61,51 +58,64 @@ class PeakAnonymous(threading.Thread):
             self.peak = max(self.peak, memory.rss - memory.shared)
 
 
-def measure(task: str, path: Path, patches: int) -> dict:
+def measure(task: str, folder: Path, patches: int) -> dict:
     import torch
 
-    from microcalc.config import AugmentationSettings, TrainingSettings
-    from microcalc.networks.hypermodel import build_network
-    from microcalc.networks.inference import predict
-    from microcalc.training.loop import train
-
     torch.set_num_threads(1)
-    network = build_network(dim=20, depth=3, dropout=0.05, input_scaling=TrainingSettings.input_scaling)
     watch = PeakAnonymous()
     watch.start()
     start = time.perf_counter()
-    if task == "predict":
-        for batch in read_batches(path, patches):
-            predict(network, batch)
-    else:
-        images = np.empty((patches, *PATCH), np.float32)
-        for number, batch in enumerate(read_batches(path, patches)):
-            images[number * BATCH : number * BATCH + len(batch)] = batch
-        labels = np.load(path.with_suffix(".npy"))[:patches]
-        settings = TrainingSettings()
-        train(network, images, labels, settings=settings, augmentation=AugmentationSettings(), epochs=1, seed=0)
+    {"train": an_epoch, "predict": all_predictions}[task](folder, patches)
     seconds = time.perf_counter() - start
     watch.ended.set()
     watch.join()
     return {"seconds": seconds, "bytes": watch.peak}
 
 
+def an_epoch(folder: Path, patches: int) -> None:
+    from microcalc.config import AugmentationSettings, TrainingSettings
+    from microcalc.networks.hypermodel import build_network
+    from microcalc.predicting.files import read_batches
+    from microcalc.training.loop import train
+
+    settings = TrainingSettings()
+    images = np.concatenate([batch.images for batch in read_batches(files_of(folder, patches), BATCH)])
+    labels = np.load(folder / "labels.npy")[:patches]
+    network = build_network(*NETWORK, input_scaling=settings.input_scaling)
+    train(network, images, labels, settings=settings, augmentation=AugmentationSettings(), epochs=1, seed=0)
+
+
+def all_predictions(folder: Path, patches: int) -> None:
+    from microcalc import Committee
+    from microcalc.config import TrainingSettings, WaveletSettings
+    from microcalc.networks.calibration import Calibration
+    from microcalc.networks.committee import ExpertShape
+    from microcalc.networks.hypermodel import build_network
+    from microcalc.predicting.predictions import predict_files
+
+    shape = ExpertShape(*NETWORK, TrainingSettings.input_scaling)
+    networks = tuple(build_network(**vars(shape), seed=seed) for seed in range(EXPERTS))
+    equal = np.full(EXPERTS, 1 / EXPERTS)
+    committee = Committee(networks, (shape,) * EXPERTS, equal, Calibration(1.0, 0.0), 0.5, WaveletSettings("none"))
+    for _ in predict_files(committee, files_of(folder, patches)):
+        pass
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--measure", nargs=3, metavar=("TASK", "FILE", "PATCHES"), help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=3, metavar=("TASK", "FOLDER", "PATCHES"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        task, path, patches = options.measure
-        print(json.dumps(measure(task, Path(path), int(patches))))
+        task, folder, patches = options.measure
+        print(json.dumps(measure(task, Path(folder), int(patches))))
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "phantom.bin"
-        write_phantom_file(path, max(options.sizes))
+        write_phantom(Path(folder), max(options.sizes))
         for task in ("train", "predict"):
             first = None
             for patches in options.sizes:
-                command = [sys.executable, __file__, "--measure", task, str(path), str(patches)]
+                command = [sys.executable, __file__, "--measure", task, folder, str(patches)]
                 answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 found = json.loads(answer.splitlines()[-1])
                 first = first or found
