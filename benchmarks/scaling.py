@@ -1,9 +1,9 @@
 """Time and memory against the number of patches: an epoch of training, and prediction streamed from disk.
 
-Run as `python benchmarks/scaling.py`. Patches are phantoms, written as PNG once; each size is measured in a process of its
-own, on one thread. Training holds its patches in memory. Prediction is what `microcalc predict` does: a committee of
-five, untrained and with one look a patch, asked about files a batch at a time. Memory is anonymous memory (what the
-process itself allocated), at its peak.
+Run as `python benchmarks/scaling.py`. Patches are phantoms, written as PNG once; each size is measured in a process of
+its own, on one thread, after its imports. Training holds its patches in memory. Prediction is what `microcalc predict`
+does: a committee of five, untrained and with one look a patch, asked about files a batch at a time. Memory is anonymous
+memory (what the process itself allocated), at its peak.
 """
 
 import argparse
@@ -60,6 +60,9 @@ class PeakAnonymous(threading.Thread):
 
 def measure(task: str, folder: Path, patches: int) -> dict:
     import torch
+
+    import microcalc.predicting.predictions
+    import microcalc.training.loop  # noqa: F401  all that is heavy, before the clock starts
 
     torch.set_num_threads(1)
     watch = PeakAnonymous()
