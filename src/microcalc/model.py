@@ -297,7 +297,7 @@ def set_test_aside(data: Data, request: str, seed: int) -> tuple[Data, Data | No
     Args:
         data: all patches.
         request: "none"; "official" for the INFN archive's own Test folder, whose patients leave the rest; or a
-            fraction in (0, 1), for about that share of the patches, by whole patients at random.
+            fraction up to 0.5, for one of about 1 / fraction parts of the patches, by whole patients at random.
         seed: of the random share.
 
     Returns:
