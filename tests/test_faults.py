@@ -159,7 +159,7 @@ def test_a_full_disk_loses_nothing(jobs: int, patches: Path, finished: Path, tmp
             after = contents(out)
             for name, content in before.items():
                 assert name in after
-                if name.startswith("search/"):
+                if name.startswith("search/") and not name.endswith("best.safetensors"):  # a later trial may be better
                     assert after[name] == content
             for name, content in after.items():
                 assert content and not name.rpartition("/")[2].startswith(".")
