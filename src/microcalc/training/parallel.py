@@ -93,11 +93,13 @@ def no_worker_left(jobs: int) -> Iterator[None]:
     finally:
         if jobs > 1:
             get_reusable_executor(kill_workers=True).shutdown()
-            _sweep_folders_of_joblib()
+            _sweep_up_after_joblib()
 
 
-def _sweep_folders_of_joblib() -> None:
-    """Remove what joblib keeps arrays in: its own helper leaves that where a signal to the group ended it too."""
+def _sweep_up_after_joblib() -> None:
+    """Remove what joblib keeps arrays and locks in: its own helper leaves them where a signal to the group ended it."""
+    for lock in Path("/dev/shm").glob(f"sem.loky-{os.getpid()}-*"):
+        lock.unlink(missing_ok=True)
     for folder in (Path("/dev/shm"), Path(tempfile.gettempdir())):
         for left in folder.glob(f"joblib_memmapping_folder_{os.getpid()}_*"):
             shutil.rmtree(left, ignore_errors=True)
