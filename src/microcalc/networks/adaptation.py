@@ -36,8 +36,6 @@ def observe(network: Any, images: NDArray[np.float32], share: float) -> None:
                 values = _observe(layer, values, share)
             elif not isinstance(layer, Dropout):
                 values = layer.call(values)
-            if layer.name == "pool_3":
-                return
 
 
 def _observe(layer: RectifyNormalizePool, values: Tensor, share: float) -> Tensor:

@@ -111,7 +111,7 @@ class Committee:
     def adapted(self, batches: Iterable[NDArray[np.float32]]) -> Self:
         """Fit a copy to a site by patches of it, without labels; see :func:`microcalc.networks.adaptation.observe`.
 
-        It ranks patches of other film better. Its probabilities and its threshold are no longer calibrated. The
+        It may rank patches of other film better. Its probabilities and its threshold are no longer calibrated. The
         patches should be a fair sample of what the site sees: what is common among them becomes what is normal.
 
         Args:

@@ -112,7 +112,7 @@ def train(
     >>> len(curves.loss)
     3
     """
-    give_back_freed_memory()
+    _give_back_freed_memory()
     where = choose_device(device or settings.device)
     with _seeded(seed, where), keras.device(keras_name(where)):
         network.to(where)
@@ -238,7 +238,7 @@ def keep_freed_memory() -> None:
         mallopt(M_MMAP_MAX, 0)
 
 
-def give_back_freed_memory() -> None:
+def _give_back_freed_memory() -> None:
     """Hand freed memory back to the system once, so that it does not pile up from one network to the next.
 
     A Keras network lies in cycles of references, and stays until they are looked for.
