@@ -22,6 +22,7 @@ NOTHING = AugmentationSettings(
     contrast=0,
     brightness=0,
     noise=0,
+    other_backgrounds=0,
 )
 MANY = 2000
 
@@ -72,6 +73,7 @@ def test_settings_that_change_nothing_give_back_the_batch():
         contrast=st.floats(0, 1),
         brightness=st.floats(0, 1),
         noise=st.floats(0, 0.5),
+        other_backgrounds=st.floats(0, 1),
     ),
     seed=st.integers(0, 2**32),
 )
@@ -96,6 +98,30 @@ def test_each_patch_is_varied_differently():
     images = noise_images(1).expand(6, 1, 60, 60)
     varied = augment(images, AugmentationSettings(), seeded())
     assert all(not torch.equal(varied[0], other) for other in varied[1:])
+
+
+def test_the_stated_share_of_patches_stands_on_the_background_of_another():
+    levels = torch.linspace(0.2, 0.6, 400).view(-1, 1, 1, 1).expand(-1, 1, 60, 60)
+    brightness = vary(levels, other_backgrounds=0.35).mean((1, 2, 3)) - levels.mean((1, 2, 3))
+    assert 0.28 < (brightness.abs() > 1e-4).float().mean() < 0.42
+    torch.testing.assert_close(brightness.mean(), torch.tensor(0.0), atol=0.02, rtol=0)
+
+
+def test_a_patch_keeps_its_own_calcifications_on_another_background():
+    spots = torch.zeros(2, 1, 60, 60)
+    spots[0, 0, 30, 20] = spots[1, 0, 12, 40] = 0.3
+    bright = torch.tensor([0.2, 0.6]).view(-1, 1, 1, 1)
+    exchanged = next(
+        out for seed in range(50) if (out := vary(spots + bright, seed, other_backgrounds=1))[0].mean() > 0.5
+    )
+    torch.testing.assert_close(exchanged - bright.flip(0), spots, atol=0.01, rtol=0)
+
+
+def test_background_of_another_patch_carries_its_gradient_of_density():
+    ramp = torch.linspace(0.2, 0.7, 60).expand(1, 1, 60, 60)
+    images = torch.cat((ramp, ramp.flip(-1)))
+    exchanged = next(out for seed in range(50) if (out := vary(images, seed, other_backgrounds=1))[0, 0, 0, 0] > 0.5)
+    torch.testing.assert_close(exchanged, images.flip(0), atol=0.04, rtol=0)
 
 
 def test_flips_reach_all_four_mirror_images_equally_often():

@@ -81,6 +81,8 @@ class Run(Common):
     """naive repeats the study the earlier, leaking way too, to show side by side how optimistic that is."""
     augment: bool = True
     """Vary the training patches on the fly."""
+    other_backgrounds: float = AugmentationSettings.other_backgrounds
+    """Share of the training patches that are put on the background of another, each time they are seen."""
     wavelet: WaveletName = "none"
     """Wavelet filter on every patch."""
     threshold: float = 1.5
@@ -132,7 +134,7 @@ class Run(Common):
                 epochs=self.search_epochs,
             ),
             training=TrainingSettings(epochs=self.epochs, input_scaling=self.input_scaling),
-            augmentation=AugmentationSettings() if self.augment else None,
+            augmentation=AugmentationSettings(other_backgrounds=self.other_backgrounds) if self.augment else None,
             wavelet=WaveletSettings(self.wavelet, self.threshold, self.wavelet_backend),
             folds=self.folds,
             symmetries=self.symmetries,

@@ -26,6 +26,7 @@ class AugmentationSettings:
         contrast: 1 + this is the largest factor on the contrast about the patch's mean, and its inverse the smallest.
         brightness: largest grey level added.
         noise: largest standard deviation of Gaussian noise added.
+        other_backgrounds: share of the patches that are put on the background of another patch of their batch.
 
     >>> AugmentationSettings().rotation_degrees
     180.0
@@ -40,6 +41,11 @@ class AugmentationSettings:
     contrast: float = 0.35
     brightness: float = 0.1
     noise: float = 0.015
+    other_backgrounds: float = 0.35
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.other_backgrounds <= 1:
+            raise RequestError(f"--other-backgrounds is a share, from 0 to 1: got {self.other_backgrounds}")
 
 
 @dataclass(frozen=True)

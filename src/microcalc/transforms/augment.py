@@ -10,13 +10,19 @@ from torch import Tensor
 from microcalc.config import AugmentationSettings
 
 BLUR_STEP = 0.05
+BACKGROUND_SIGMA = 3.0
 
 
 def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Generator) -> Tensor:
     """Vary each patch of a batch at random, on the device where the batch lies.
 
-    A blur, which stands in for other film and keeps what shrinks free of aliasing, comes first. Rotation, shift, flips
-    and scale go through one bilinear resampling, with reflection at the borders; then come gamma, contrast (about the
+    First, some patches change their background, a Gaussian blur of 3 pixels, for that of another patch of the batch,
+    and keep their label. Where each class has its own patients, and so its own film and tissue, a network learns those
+    too; this leaves the calcifications as the only sign that holds. (Yang and Soatto, 2020,
+    https://arxiv.org/abs/2004.05498, exchange low frequencies between two sources of images.)
+
+    Then comes a blur, which stands in for other film and keeps what shrinks free of aliasing. Rotation, shift, flips
+    and scale go through one bilinear resampling, with reflection at the borders; last come gamma, contrast (about the
     patch's mean), brightness and Gaussian noise. Each range is uniform and symmetric about no change, of scale, gamma
     and contrast in the logarithm. The batch given is left as it is.
 
@@ -32,6 +38,7 @@ def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Gen
     >>> augment(images, AugmentationSettings(), torch.Generator().manual_seed(0)).shape
     torch.Size([4, 1, 60, 60])
     """
+    images = _exchange_backgrounds(images, settings.other_backgrounds, generator)
     draws = torch.rand(11, len(images), generator=generator, device=images.device, dtype=images.dtype) * 2 - 1
     scale = torch.exp(draws[0] * math.log(settings.largest_scale))
     blurred = _blur(images, _blur_widths(draws[1], scale, settings))
@@ -47,6 +54,18 @@ def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Gen
         grain = torch.randn(exposed.shape, generator=generator, device=images.device, dtype=images.dtype)
         exposed.addcmul_(grain, settings.noise * (noise + 1) / 2)
     return exposed.clamp_(0, 1)
+
+
+def _exchange_backgrounds(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Put a share of the patches on the background of another: what is finer than the blur stays where it was."""
+    if not share:
+        return images
+    others = torch.randperm(len(images), generator=generator, device=images.device)
+    chosen = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < share
+    width = round(BACKGROUND_SIGMA / BLUR_STEP)
+    down, across = (_blur_matrices(side, width, images.device)[width] for side in images.shape[2:])
+    background = down @ images @ across.T
+    return torch.where(chosen, (images + background[others] - background).clamp_(0, 1), images)
 
 
 def _blur_widths(draw: Tensor, scale: Tensor, settings: AugmentationSettings) -> Tensor:
