@@ -204,15 +204,41 @@ def test_detail_is_what_a_gaussian_blur_leaves_out():
     np.testing.assert_allclose(detail.squeeze(-1), 20 * (images - blurred), atol=1e-4)
 
 
-def test_unit_and_detail_are_two_channels():
+def test_normalized_detail_hardly_changes_with_the_contrast_of_a_rough_patch():
+    smooth = np.random.default_rng(0).normal(0.5, 0.001, (1, 60, 60, 1))
+    spots = np.zeros_like(smooth)
+    spots[:, 10:50:10, 10:50:10] = 0.2
+
+    def strongest(patches):
+        return float(InputScaling("normalized")(torch.from_numpy(patches.astype(np.float32))).max())
+
+    rough = 0.5 + 40 * (smooth - 0.5)
+    assert strongest(0.5 + 2 * (rough - 0.5)) < 1.3 * strongest(rough)
+    assert strongest(smooth + 2 * spots) > 1.7 * strongest(smooth + spots)
+    assert strongest(smooth + spots) > 2 * strongest(rough + spots)
+
+
+def test_normalized_detail_of_usual_texture_is_the_detail():
     patches = torch.from_numpy(PATCHES).unsqueeze(-1)
-    both = InputScaling("unit+detail")(patches)
-    assert torch.equal(both[..., :1], patches) and torch.equal(both[..., 1:], InputScaling("detail")(patches))
-    assert build_network(2, 1, 0.0, "unit+detail").get_layer("input_scaling").output.shape == (None, 60, 60, 2)
+    detail = InputScaling("detail")(patches)
+    texture = detail.abs().sqrt().mean((1, 2, 3), keepdim=True) ** 2
+    usual = patches * (0.2 / texture)
+    torch.testing.assert_close(InputScaling("normalized")(usual), InputScaling("detail")(usual), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("second", ["detail", "normalized"])
+def test_two_inputs_are_two_channels(second):
+    patches, both = torch.from_numpy(PATCHES).unsqueeze(-1), f"unit+{second}"
+    scaled = InputScaling(both)(patches)
+    assert torch.equal(scaled[..., :1], patches) and torch.equal(scaled[..., 1:], InputScaling(second)(patches))
+    assert build_network(2, 1, 0.0, both).get_layer("input_scaling").output.shape == (None, 60, 60, 2)
 
 
 def test_an_unknown_input_scaling_is_refused():
-    with pytest.raises(RequestError, match=r"must be one of unit, centred, detail, unit\+detail: got loud"):
+    with pytest.raises(
+        RequestError,
+        match=r"must be one of unit, centred, detail, normalized, unit\+detail, unit\+normalized: got loud",
+    ):
         InputScaling("loud")
 
 

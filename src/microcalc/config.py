@@ -8,7 +8,7 @@ from microcalc.errors import RequestError
 WaveletName = Literal["none", "sym3", "haar"]
 WaveletBackend = Literal["pywavelets", "matlab"]
 Protocol = Literal["honest", "naive"]
-InputScaling = Literal["unit", "centred", "detail", "unit+detail"]
+InputScaling = Literal["unit", "centred", "detail", "normalized", "unit+detail", "unit+normalized"]
 Engine = Literal["torch", "torch-bfloat16", "onnx"]
 
 

@@ -13,7 +13,7 @@ from microcalc.errors import RequestError
 from microcalc.networks.calibration import SMALLEST_PROBABILITY
 from microcalc.networks.committee import Committee
 from microcalc.networks.hypermodel import PATCH_SIDE
-from microcalc.networks.layers import DETAIL_GAIN, blur_matrix
+from microcalc.networks.layers import DETAIL_GAIN, USUAL_TEXTURE, blur_matrix
 
 OPSET = 17
 IR_VERSION = 8  # the oldest that has this opset, so that older runtimes read the graph too
@@ -216,8 +216,10 @@ def _add_activation(graph: _Graph, layer: Any, values: str) -> str:
 def _add_input_scaling(graph: _Graph, kind: str, images: str) -> str:
     if kind == "unit":
         return images
-    if kind == "unit+detail":
-        return graph.add("Concat", images, _add_input_scaling(graph, "detail", images), axis=1)
+    if "+" in kind:
+        return graph.add("Concat", *(_add_input_scaling(graph, part, images) for part in kind.split("+")), axis=1)
+    if kind == "normalized":
+        return _add_normalization(graph, _add_input_scaling(graph, "detail", images))
     if kind == "centred":
         rows = graph.add("ReduceMean", images, axes=[COLUMNS])  # in two steps: a float32 sum of 3,600 is too coarse
         return graph.add("Sub", images, graph.add("ReduceMean", rows, axes=[ROWS]))
@@ -225,6 +227,15 @@ def _add_input_scaling(graph: _Graph, kind: str, images: str) -> str:
     down = graph.add("MatMul", graph.constant(blur), images)
     background = graph.add("MatMul", down, graph.constant(blur.T))
     return graph.add("Mul", graph.add("Sub", images, background), graph.constant(DETAIL_GAIN))
+
+
+def _add_normalization(graph: _Graph, detail: str) -> str:
+    usual = graph.constant(DETAIL_GAIN * USUAL_TEXTURE)
+    roots = graph.add("Sqrt", graph.add("Abs", detail))
+    mean = graph.add("ReduceMean", graph.add("ReduceMean", roots, axes=[COLUMNS]), axes=[ROWS])
+    texture = graph.add("Mul", mean, mean)
+    gain = graph.add("Div", graph.constant(2 * DETAIL_GAIN * USUAL_TEXTURE), graph.add("Add", usual, texture))
+    return graph.add("Mul", detail, gain)
 
 
 def _add_combination(graph: _Graph, committee: Committee, experts: str) -> str:

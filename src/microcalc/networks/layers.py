@@ -19,7 +19,7 @@ from microcalc.errors import RequestError
 from microcalc.networks.backend import keras
 
 Shape = tuple[int, ...]
-BACKGROUND_SIGMA, DETAIL_GAIN = 6.0, 20.0
+BACKGROUND_SIGMA, DETAIL_GAIN, USUAL_TEXTURE = 6.0, 20.0, 0.01
 
 
 def _detail(patches: Tensor) -> Tensor:
@@ -29,6 +29,17 @@ def _detail(patches: Tensor) -> Tensor:
     with torch.autocast(images.device.type, enabled=False):
         detail = DETAIL_GAIN * (images - down @ images @ across.T)
     return detail.unsqueeze(-1)
+
+
+def _normalized(patches: Tensor) -> Tensor:
+    """The detail, divided by what is usual for the patch: less where the whole of it is rough, more where it is smooth.
+
+    The square of the mean root says little of a few bright spots and much of the texture between them.
+    """
+    detail = _detail(patches)
+    texture = detail.abs().sqrt().mean((1, 2, 3), keepdim=True) ** 2
+    usual = DETAIL_GAIN * USUAL_TEXTURE
+    return detail * (2 * usual / (usual + texture))
 
 
 @functools.cache
@@ -51,7 +62,9 @@ INPUT_SCALINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "unit": lambda patches: patches,
     "centred": lambda patches: patches - patches.mean((1, 2, 3), keepdim=True),
     "detail": _detail,
+    "normalized": _normalized,
     "unit+detail": lambda patches: torch.cat((patches, _detail(patches)), -1),
+    "unit+normalized": lambda patches: torch.cat((patches, _normalized(patches)), -1),
 }
 STRIP = 10
 PIECE_BYTES = 2**19
@@ -63,7 +76,10 @@ class InputScaling(keras.layers.Layer):  # type: ignore[misc]
     """Brings patches in [0, 1] to the range the network works in.
 
     ``kind``: "unit" leaves them as they are, "centred" takes each patch's own mean away, "detail" a Gaussian blur of
-    6 pixels, and enlarges what is left 20 times; "unit+detail" gives both as two channels.
+    6 pixels, and enlarges what is left 20 times. "normalized" multiplies this by 0.02 / (0.01 + t), where t is the
+    texture of the whole patch in grey levels: divisive normalisation (Heeger, 1992,
+    https://doi.org/10.1017/S0952523800009640; in networks Jarrett et al., 2009,
+    https://doi.org/10.1109/ICCV.2009.5459469). "unit+detail" and "unit+normalized" give both as two channels.
 
     >>> InputScaling("centred")(torch.tensor([0.25, 0.75]).reshape(1, 1, 2, 1)).flatten().tolist()
     [-0.25, 0.25]
