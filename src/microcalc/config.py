@@ -96,11 +96,11 @@ class SearchSettings:
 class TrainingSettings:
     """The training of one network: one-cycle learning rate, AdamW, batches of patches."""
 
-    epochs: int = 56
+    epochs: int = 80
     batch_size: int = 60
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
-    input_scaling: InputScaling = "unit+detail"
+    input_scaling: InputScaling = "unit+normalized"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
 
