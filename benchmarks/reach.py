@@ -16,10 +16,13 @@ from sklearn.metrics import roc_auc_score
 
 from microcalc import Committee, Data
 
+BEFORE = ["--other-backgrounds", "0", "--epochs", "56"]
 ROWS = {
     "default": [],
-    "input in [0, 1] alone": ["--input-scaling", "unit"],
-    "detail alone": ["--input-scaling", "detail"],
+    "patch and detail on other backgrounds": ["--input-scaling", "unit+detail", "--epochs", "56"],
+    "patch and detail": ["--input-scaling", "unit+detail", *BEFORE],
+    "detail alone": ["--input-scaling", "detail", *BEFORE],
+    "input in [0, 1] alone": ["--input-scaling", "unit", *BEFORE],
     "no augmentation": ["--no-augment"],
     "one look instead of eight": ["--no-symmetries"],
 }
@@ -36,10 +39,9 @@ STUDIES = {"whole": ["--test", "none"], "official": ["--test", "official"]}
 
 
 def study(out: Path, options: list[str]) -> dict:
-    """Run one study, or take what is there, and give its metrics."""
-    if not (out / "report.html").exists():
-        command = [sys.executable, "-c", "from microcalc.cli import main; main()", "run", "--data", "infn"]
-        subprocess.run([*command, "--resume", "--out", str(out), "--gradcam", "0", *options], check=True)
+    """Run one study, or check that it is there and finished, and give its metrics."""
+    command = [sys.executable, "-c", "from microcalc.cli import main; main()", "run", "--data", "infn"]
+    subprocess.run([*command, "--resume", "--out", str(out), "--gradcam", "0", *options], check=True)
     return json.loads((out / "metrics.json").read_text())
 
 

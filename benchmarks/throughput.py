@@ -202,12 +202,12 @@ def compare(python: str, rounds: int, cores: int) -> Worker:
     rates = take_turns(
         {name: Contestant(workers, "train", trained) for name, workers in theirs.items()}
         | {"ours": Contestant(ours, "train", trained), "ours, augmented": Contestant(ours, "train augmented", trained)}
-        | {"ours, patch and detail": Contestant(ours, "train two channels", trained)},
+        | {"ours, default input": Contestant(ours, "train two channels", trained)},
         rounds,
     )
     print(f"training ratio: {rates['ours'] / max(rates[name] for name in theirs):.2f} x")
     print(f"augmentation adds {100 * (rates['ours'] / rates['ours, augmented'] - 1):.0f} % to the time")
-    print(f"the default input adds {100 * (rates['ours'] / rates['ours, patch and detail'] - 1):.0f} % to the time")
+    print(f"the default input adds {100 * (rates['ours'] / rates['ours, default input'] - 1):.0f} % to the time")
 
     print(f"prediction by {EXPERTS} networks, {cores} processes of ours side by side")
     rates = take_turns(

@@ -10,6 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microcalc.config import AugmentationSettings
+from microcalc.data import Data
+from microcalc.errors import RequestError
+from microcalc.training.naive import augment_before_split
 from microcalc.transforms.augment import augment
 
 NOTHING = AugmentationSettings(
@@ -105,6 +108,19 @@ def test_the_stated_share_of_patches_stands_on_the_background_of_another():
     brightness = vary(levels, other_backgrounds=0.35).mean((1, 2, 3)) - levels.mean((1, 2, 3))
     assert 0.28 < (brightness.abs() > 1e-4).float().mean() < 0.42
     torch.testing.assert_close(brightness.mean(), torch.tensor(0.0), atol=0.02, rtol=0)
+
+
+def test_a_share_of_other_backgrounds_outside_0_to_1_is_refused():
+    for share in (-0.1, 1.5):
+        with pytest.raises(RequestError, match="--other-backgrounds is a share"):
+            AugmentationSettings(other_backgrounds=share)
+
+
+def test_the_earlier_way_leaves_each_patch_on_its_own_background():
+    data = Data.load("phantom").select(np.arange(20))
+    settings = replace(NOTHING, other_backgrounds=1)
+    doubled = augment_before_split(data, settings, seed=0)
+    np.testing.assert_allclose(doubled.images[20:], data.images, atol=2e-5)
 
 
 def test_a_patch_keeps_its_own_calcifications_on_another_background():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from microcalc.cli import main
+from microcalc.cli import Run, main
+from microcalc.config import AugmentationSettings
 
 OPTIONS = "--dim 2 --depth 1 --dropout 0 --searching-fraction 1 --search-epochs 1 --epochs 1 --folds 2 --gradcam 1"
 TINY = OPTIONS.split()
@@ -67,6 +68,7 @@ def test_a_study_of_the_archive_never_falls_back(nowhere: Path, capsys):
         "run --data phantom --gradcam 26",
         "run --data phantom --wavelet sym3 --threshold 0",
         "run --data phantom --sensitivity 2",
+        "run --data phantom --other-backgrounds 1.5",
         "run --data phantom --test official",
         "run --data nowhere",
         "audit nowhere",
@@ -87,6 +89,11 @@ def test_a_wrong_request_is_refused_with_nothing_written(request_: str, tmp_path
 def test_a_traceback_comes_with_debug_alone(capsys):
     with pytest.raises(Exception, match="--dim"):
         main(["run", "--data", "phantom", "--dim", "0", "--debug"])
+
+
+def test_augmentation_is_as_asked_for():
+    assert Run(other_backgrounds=0.2).config().augmentation == AugmentationSettings(other_backgrounds=0.2)
+    assert Run(augment=False).config().augmentation is None
 
 
 def test_quiet_says_nothing(tmp_path: Path, capsys):

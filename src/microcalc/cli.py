@@ -104,7 +104,7 @@ class Run(Common):
     epochs: int = TrainingSettings.epochs
     """Epochs of an expert's final training."""
     input_scaling: InputScaling = TrainingSettings.input_scaling
-    """What the networks see: the patch, less its mean, less a wide blur, that evened (normalized), or two of these."""
+    """unit: the patch; centred: less its mean; detail: less a wide blur; normalized: that, evened by its texture."""
     symmetries: bool = True
     """Average each expert over the eight rotations and reflections of a patch."""
     fast_execution: bool = False

@@ -130,11 +130,10 @@ def draw_data(folder: Path, data: Data, config: StudyConfig) -> None:
     if config.wavelet.name != "none":
         figures.save_figure(figures.filtered_patches(images, taken, labels), folder / "filtered.png")
     if config.augmentation is not None:
-        originals = taken[:AUGMENTED_PATCHES]
-        repeated = torch.from_numpy(originals).repeat_interleave(VARIANTS, dim=0).unsqueeze(1)
-        variants = augment(repeated, config.augmentation, torch.Generator().manual_seed(config.seed)).numpy()
-        shape = (len(originals), VARIANTS, *originals.shape[1:])
-        figures.save_figure(figures.augmented_patches(originals, variants.reshape(shape)), folder / "augmented.png")
+        batch, generator = torch.from_numpy(taken).unsqueeze(1), torch.Generator().manual_seed(config.seed)
+        drawn = [augment(batch, config.augmentation, generator)[:AUGMENTED_PATCHES] for _ in range(VARIANTS)]
+        variants = torch.cat(drawn, dim=1).numpy()
+        figures.save_figure(figures.augmented_patches(taken[: len(variants)], variants), folder / "augmented.png")
 
 
 def draw_training(directory: Path, folds: int) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from microcalc.config import AugmentationSettings
 
 BLUR_STEP = 0.05
-BACKGROUND_SIGMA = 3.0
+BACKGROUND_PIXELS = 3.0
 
 
 def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Generator) -> Tensor:
@@ -18,7 +18,7 @@ def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Gen
 
     First, some patches change their background, a Gaussian blur of 3 pixels, for that of another patch of the batch,
     and keep their label. Where each class has its own patients, and so its own film and tissue, a network learns those
-    too; this leaves the calcifications as the only sign that holds. (Yang and Soatto, 2020,
+    too; this makes brightness and density worth less to it. (Yang and Soatto, 2020,
     https://arxiv.org/abs/2004.05498, exchange low frequencies between two sources of images.)
 
     Then comes a blur, which stands in for other film and keeps what shrinks free of aliasing. Rotation, shift, flips
@@ -62,7 +62,7 @@ def _exchange_backgrounds(images: Tensor, share: float, generator: torch.Generat
         return images
     others = torch.randperm(len(images), generator=generator, device=images.device)
     chosen = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < share
-    width = round(BACKGROUND_SIGMA / BLUR_STEP)
+    width = round(BACKGROUND_PIXELS / BLUR_STEP)
     down, across = (_blur_matrices(side, width, images.device)[width] for side in images.shape[2:])
     background = down @ images @ across.T
     return torch.where(chosen, (images + background[others] - background).clamp_(0, 1), images)
