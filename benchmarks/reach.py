@@ -23,8 +23,8 @@ ROWS = {
     "patch and detail": ["--input-scaling", "unit+detail", *BEFORE],
     "detail alone": ["--input-scaling", "detail", *BEFORE],
     "input in [0, 1] alone": ["--input-scaling", "unit", *BEFORE],
-    "no augmentation": ["--no-augment"],
-    "one look instead of eight": ["--no-symmetries"],
+    "patch and detail, no augmentation": ["--input-scaling", "unit+detail", "--no-augment", "--epochs", "56"],
+    "patch and detail, one look": ["--input-scaling", "unit+detail", *BEFORE, "--no-symmetries"],
 }
 FIGURES = {
     "CV AUC": ("whole", "cross_validation", "auc"),
