@@ -43,6 +43,7 @@ OWN = AugmentationSettings(other_backgrounds=0.0)
 ROWS = {
     "default: patch and normalised detail, 35 % on other backgrounds": (TrainingSettings(), AugmentationSettings()),
     "56 epochs": (TrainingSettings(epochs=SHORTER), AugmentationSettings()),
+    "15 % with strands": (TrainingSettings(), AugmentationSettings(strands=0.15)),
     "own backgrounds": (TrainingSettings(), OWN),
     "patch and detail": (TrainingSettings(input_scaling="unit+detail"), AugmentationSettings()),
     "patch and detail, own backgrounds, 56 epochs": (
@@ -173,6 +174,7 @@ def one_network(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     data, _ = set_test_aside(Data.load("infn"), "official", seed=0)
@@ -182,9 +184,9 @@ def main() -> None:
     print(f"{len(data)} patches of {len(set(data.groups))} patients; {len(tissues[0])} patches of other film")
     print("| recipe | " + " | ".join(NAMES) + " |")
     print("| --- " * (len(NAMES) + 1) + "|", flush=True)
-    for name, recipe in ROWS.items():
+    for name in options.rows:
         calls = [
-            joblib.delayed(one_network)(data, *recipe, fold, 100 * seed + fold, tissues, drawn)
+            joblib.delayed(one_network)(data, *ROWS[name], fold, 100 * seed + fold, tissues, drawn)
             for seed in options.seeds
             for fold in range(FOLDS)
         ]

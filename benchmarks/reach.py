@@ -19,6 +19,7 @@ from microcalc import Committee, Data
 BEFORE = ["--other-backgrounds", "0", "--epochs", "56"]
 ROWS = {
     "default": [],
+    "default with strands": ["--strands", "0.15"],
     "patch and detail on other backgrounds": ["--input-scaling", "unit+detail", "--epochs", "56"],
     "patch and detail": ["--input-scaling", "unit+detail", *BEFORE],
     "detail alone": ["--input-scaling", "detail", *BEFORE],

@@ -77,6 +77,7 @@ def test_settings_that_change_nothing_give_back_the_batch():
         brightness=st.floats(0, 1),
         noise=st.floats(0, 0.5),
         other_backgrounds=st.floats(0, 1),
+        strands=st.floats(0, 1),
     ),
     seed=st.integers(0, 2**32),
 )
@@ -110,10 +111,20 @@ def test_the_stated_share_of_patches_stands_on_the_background_of_another():
     torch.testing.assert_close(brightness.mean(), torch.tensor(0.0), atol=0.02, rtol=0)
 
 
-def test_a_share_of_other_backgrounds_outside_0_to_1_is_refused():
+@pytest.mark.parametrize("name", ["other_backgrounds", "strands"])
+def test_a_share_outside_0_to_1_is_refused(name):
     for share in (-0.1, 1.5):
-        with pytest.raises(RequestError, match="--other-backgrounds is a share"):
-            AugmentationSettings(other_backgrounds=share)
+        with pytest.raises(RequestError, match="is a share, from 0 to 1"):
+            AugmentationSettings(**{name: share})
+
+
+def test_strands_are_long_and_bright_and_drawn_into_the_stated_share():
+    drawn = vary(torch.full((400, 1, 60, 60), 0.5), strands=0.3) - 0.5
+    struck = drawn.amax((1, 2, 3)) > 0.01
+    assert 0.2 < struck.float().mean() < 0.4
+    assert drawn.min() > -1e-5 and drawn.max() < 0.5
+    lengths = (drawn[struck, 0] > 0.01).sum((1, 2)).float()
+    assert lengths.median() > 60
 
 
 def test_the_earlier_way_leaves_each_patch_on_its_own_background():

@@ -83,6 +83,8 @@ class Run(Common):
     """Vary the training patches on the fly."""
     other_backgrounds: float = AugmentationSettings.other_backgrounds
     """Share of the training patches that are put on the background of another, each time they are seen."""
+    strands: float = AugmentationSettings.strands
+    """Share of the training patches into which strands are drawn: for film full of them."""
     wavelet: WaveletName = "none"
     """Wavelet filter on every patch."""
     threshold: float = 1.5
@@ -134,7 +136,9 @@ class Run(Common):
                 epochs=self.search_epochs,
             ),
             training=TrainingSettings(epochs=self.epochs, input_scaling=self.input_scaling),
-            augmentation=AugmentationSettings(other_backgrounds=self.other_backgrounds) if self.augment else None,
+            augmentation=AugmentationSettings(other_backgrounds=self.other_backgrounds, strands=self.strands)
+            if self.augment
+            else None,
             wavelet=WaveletSettings(self.wavelet, self.threshold, self.wavelet_backend),
             folds=self.folds,
             symmetries=self.symmetries,

@@ -27,6 +27,7 @@ class AugmentationSettings:
         brightness: largest grey level added.
         noise: largest standard deviation of Gaussian noise added.
         other_backgrounds: share of the patches that are put on the background of another patch of their batch.
+        strands: share of the patches into which bright strands are drawn; for film rich in them, at some cost at home.
 
     >>> AugmentationSettings().rotation_degrees
     180.0
@@ -42,10 +43,12 @@ class AugmentationSettings:
     brightness: float = 0.1
     noise: float = 0.015
     other_backgrounds: float = 0.35
+    strands: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.other_backgrounds <= 1:
-            raise RequestError(f"--other-backgrounds is a share, from 0 to 1: got {self.other_backgrounds}")
+        for option, share in (("--other-backgrounds", self.other_backgrounds), ("--strands", self.strands)):
+            if not 0 <= share <= 1:
+                raise RequestError(f"{option} is a share, from 0 to 1: got {share}")
 
 
 @dataclass(frozen=True)
