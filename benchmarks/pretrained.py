@@ -60,9 +60,10 @@ and on whole mammograms will be lower. Probabilities are calibrated at home only
 
 
 def study(out: Path, *options: str) -> dict:
-    """Run one study, or check that it is there and finished, and give its metrics."""
-    command = [sys.executable, "-c", "from microcalc.cli import main; main()", "run", "--resume", "--out", str(out)]
-    subprocess.run([*command, *OPTIONS, *options], check=True)
+    """Run one study, or take what is there, and give its metrics."""
+    if not (out / "report.html").exists():
+        command = [sys.executable, "-c", "from microcalc.cli import main; main()", "run", "--resume", "--out", str(out)]
+        subprocess.run([*command, *OPTIONS, *options], check=True)
     return json.loads((out / "metrics.json").read_text())
 
 

@@ -40,9 +40,10 @@ STUDIES = {"whole": ["--test", "none"], "official": ["--test", "official"]}
 
 
 def study(out: Path, options: list[str]) -> dict:
-    """Run one study, or check that it is there and finished, and give its metrics."""
-    command = [sys.executable, "-c", "from microcalc.cli import main; main()", "run", "--data", "infn"]
-    subprocess.run([*command, "--resume", "--out", str(out), "--gradcam", "0", *options], check=True)
+    """Run one study, or take what is there, and give its metrics."""
+    if not (out / "report.html").exists():
+        command = [sys.executable, "-c", "from microcalc.cli import main; main()", "run", "--data", "infn"]
+        subprocess.run([*command, "--resume", "--out", str(out), "--gradcam", "0", *options], check=True)
     return json.loads((out / "metrics.json").read_text())
 
 

@@ -27,7 +27,7 @@ class AugmentationSettings:
         brightness: largest grey level added.
         noise: largest standard deviation of Gaussian noise added.
         other_backgrounds: share of the patches that are put on the background of another patch of their batch.
-        strands: share of the patches into which bright strands are drawn; for film rich in them, at some cost at home.
+        strands: share of the patches into which bright strands are drawn; for film full of them.
 
     >>> AugmentationSettings().rotation_degrees
     180.0
