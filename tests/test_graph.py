@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from microcalc.config import WaveletSettings
 from microcalc.data import Data
@@ -21,7 +22,8 @@ from microcalc.networks.hypermodel import build_network
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-PATCHES = np.random.default_rng(0).random((7, 60, 60), dtype=np.float32)
+NOISE = np.random.default_rng(0).random((7, 60, 60), dtype=np.float32)
+PATCHES = np.stack([ndimage.gaussian_filter(patch, blur) for patch, blur in zip(NOISE, range(7), strict=True)])
 
 
 def committee(scaling: str = "detail", symmetries: bool = True, **more: Any) -> Committee:
@@ -45,7 +47,7 @@ def test_the_graph_gives_what_pytorch_gives(scaling: str, symmetries: bool) -> N
     probabilities, experts = GraphSession(committee_graph(made)).predict(PATCHES)
     np.testing.assert_allclose(experts, made.expert_probabilities(PATCHES), atol=1e-5)
     np.testing.assert_allclose(probabilities, made.predict_proba(PATCHES), atol=1e-5)
-    assert (np.ptp(experts, axis=0) > 3e-4).all()
+    assert (np.ptp(experts, axis=0) > 1e-3).all()
 
 
 def test_a_patch_is_judged_alike_alone_and_among_others() -> None:
