@@ -28,10 +28,19 @@ def draw_strands(images: Tensor, share: float, generator: torch.Generator) -> Te
     """
     if not share:
         return images
-    height, width = images.shape[2:]
-    draws = torch.rand(8, len(images), AT_MOST, 1, 1, generator=generator, device=images.device)
+    chosen = torch.rand(len(images), generator=generator, device=images.device) < share
+    drawn = images.clone()
+    drawn[chosen] = (images[chosen] + _strands(int(chosen.sum()), images.shape[2:], generator)).clamp_(0, 1)
+    return drawn
+
+
+def _strands(number: int, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """(number, 1, height, width) contrasts to be added."""
+    height, width = shape
+    device = generator.device
+    draws = torch.rand(8, number, AT_MOST, 1, 1, generator=generator, device=device)
     turn, place, bend, thickness, strength, pace, phase, presence = draws
-    row, column = (torch.arange(side, device=images.device) - (side - 1) / 2 for side in (height, width))
+    row, column = (torch.arange(side, device=device) - (side - 1) / 2 for side in shape)
     angle = math.pi * turn
     along = column * angle.cos() + row[:, None] * angle.sin()
     across = row[:, None] * angle.cos() - column * angle.sin()
@@ -39,6 +48,5 @@ def draw_strands(images: Tensor, share: float, generator: torch.Generator) -> Te
     sigma = SMALLEST_WIDTH * (LARGEST_WIDTH / SMALLEST_WIDTH) ** thickness
     waxing = 1 + 0.4 * torch.sin(along * (0.05 + 0.35 * pace) + 2 * math.pi * phase)
     contrast = LARGEST_CONTRAST * strength * (presence < LIKELIHOOD)
-    strands = (contrast * waxing * torch.exp(-0.5 * ((across - centre) / sigma) ** 2)).sum(1, keepdim=True)
-    chosen = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < share
-    return torch.where(chosen, (images + strands).clamp_(0, 1), images)
+    strands: Tensor = contrast * waxing * torch.exp(-0.5 * ((across - centre) / sigma) ** 2)
+    return strands.sum(1, keepdim=True)
