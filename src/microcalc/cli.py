@@ -84,7 +84,9 @@ class Run(Common):
     other_backgrounds: float = AugmentationSettings.other_backgrounds
     """Share of the training patches that are put on the background of another, each time they are seen."""
     strands: float = AugmentationSettings.strands
-    """Share of the training patches into which strands are drawn: for film full of them."""
+    """Share of the training patches into which strands are drawn, as ducts and vessels make them."""
+    texture: float = AugmentationSettings.texture
+    """Share of the training patches to which texture is added, of the spectrum of normal breast tissue."""
     wavelet: WaveletName = "none"
     """Wavelet filter on every patch."""
     threshold: float = 1.5
@@ -136,7 +138,9 @@ class Run(Common):
                 epochs=self.search_epochs,
             ),
             training=TrainingSettings(epochs=self.epochs, input_scaling=self.input_scaling),
-            augmentation=AugmentationSettings(other_backgrounds=self.other_backgrounds, strands=self.strands)
+            augmentation=AugmentationSettings(
+                other_backgrounds=self.other_backgrounds, strands=self.strands, texture=self.texture
+            )
             if self.augment
             else None,
             wavelet=WaveletSettings(self.wavelet, self.threshold, self.wavelet_backend),

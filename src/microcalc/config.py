@@ -27,7 +27,8 @@ class AugmentationSettings:
         brightness: largest grey level added.
         noise: largest standard deviation of Gaussian noise added.
         other_backgrounds: share of the patches that are put on the background of another patch of their batch.
-        strands: share of the patches into which bright strands are drawn; for film full of them.
+        strands: share of the patches into which bright strands are drawn.
+        texture: share of the patches to which the texture of normal tissue is added.
 
     >>> AugmentationSettings().rotation_degrees
     180.0
@@ -44,11 +45,12 @@ class AugmentationSettings:
     noise: float = 0.015
     other_backgrounds: float = 0.35
     strands: float = 0.0
+    texture: float = 0.0
 
     def __post_init__(self) -> None:
-        for option, share in (("--other-backgrounds", self.other_backgrounds), ("--strands", self.strands)):
-            if not 0 <= share <= 1:
-                raise RequestError(f"{option} is a share, from 0 to 1: got {share}")
+        for name in ("other_backgrounds", "strands", "texture"):
+            if not 0 <= (share := getattr(self, name)) <= 1:
+                raise RequestError(f"--{name.replace('_', '-')} is a share, from 0 to 1: got {share}")
 
 
 @dataclass(frozen=True)

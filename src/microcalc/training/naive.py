@@ -18,7 +18,7 @@ COPIES = 1
 def augment_before_split(data: Data, settings: AugmentationSettings, seed: int) -> Data:
     """Add augmented copies as if they were new patches, so that a patch and its copy may stand on two sides.
 
-    Backgrounds stay: the earlier way varied each patch by itself.
+    Backgrounds and tissue stay: the earlier way turned, moved and re-exposed each patch by itself.
 
     Returns:
         The patches and ``COPIES`` variants of each, every one a group of its own.
@@ -29,7 +29,7 @@ def augment_before_split(data: Data, settings: AugmentationSettings, seed: int) 
     """
     originals = torch.from_numpy(data.images).unsqueeze(1)
     generator = torch.Generator().manual_seed(seed)
-    settings = dataclasses.replace(settings, other_backgrounds=0.0)
+    settings = dataclasses.replace(settings, other_backgrounds=0.0, strands=0.0, texture=0.0)
     variants = [augment(originals, settings, generator)[:, 0].numpy() for _ in range(COPIES)]
     times = COPIES + 1
     return dataclasses.replace(

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from microcalc.config import AugmentationSettings
-from microcalc.transforms.strands import draw_strands
+from microcalc.transforms.tissue import draw_strands, draw_texture
 
 BLUR_STEP = 0.05
 BACKGROUND_PIXELS = 3.0
@@ -17,10 +17,11 @@ BACKGROUND_PIXELS = 3.0
 def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Generator) -> Tensor:
     """Vary each patch of a batch at random, on the device where the batch lies.
 
-    Where the settings ask for it, strands are drawn first. Then some patches change their background, a Gaussian blur
-    of 3 pixels, for that of another patch of the batch, and keep their label. Where each class has its own patients,
-    and so its own film and tissue, a network learns those too; this makes brightness and density worth less to it.
-    (Yang and Soatto, 2020, https://arxiv.org/abs/2004.05498, exchange low frequencies between two sources of images.)
+    First some patches get strands and texture, of either class alike: one archive's normal tissue is not all there is.
+    Then some patches change their background, a Gaussian blur of 3 pixels, for that of another patch of the batch, and
+    keep their label. Where each class has its own patients, and so its own film and tissue, a network learns those too;
+    this makes brightness and density worth less to it. (Yang and Soatto, 2020, https://arxiv.org/abs/2004.05498,
+    exchange low frequencies between two sources of images.)
 
     Then comes a blur, which stands in for other film and keeps what shrinks free of aliasing. Rotation, shift, flips
     and scale go through one bilinear resampling, with reflection at the borders; last come gamma, contrast (about the
@@ -39,7 +40,7 @@ def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Gen
     >>> augment(images, AugmentationSettings(), torch.Generator().manual_seed(0)).shape
     torch.Size([4, 1, 60, 60])
     """
-    images = draw_strands(images, settings.strands, generator)
+    images = draw_texture(draw_strands(images, settings.strands, generator), settings.texture, generator)
     images = _exchange_backgrounds(images, settings.other_backgrounds, generator)
     draws = torch.rand(11, len(images), generator=generator, device=images.device, dtype=images.dtype) * 2 - 1
     scale = torch.exp(draws[0] * math.log(settings.largest_scale))
