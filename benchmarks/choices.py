@@ -44,19 +44,28 @@ from microcalc.training.loop import train
 from microcalc.training.splits import grouped_folds, split_groups
 
 SHORTER = 56
-OWN = AugmentationSettings(other_backgrounds=0.0)
+NO_TEXTURE = AugmentationSettings(texture=0.0)
+NO_TISSUE = AugmentationSettings(strands=0.0, texture=0.0)
+OWN = AugmentationSettings(other_backgrounds=0.0, strands=0.0, texture=0.0)
 ROWS = {
-    "default: patch and normalised detail, 35 % on other backgrounds": (TrainingSettings(), AugmentationSettings()),
-    "56 epochs": (TrainingSettings(epochs=SHORTER), AugmentationSettings()),
-    "15 % with strands": (TrainingSettings(), AugmentationSettings(strands=0.15)),
-    "own backgrounds": (TrainingSettings(), OWN),
+    "default: patch and normalised detail, other backgrounds, strands, texture": (
+        TrainingSettings(),
+        AugmentationSettings(),
+    ),
+    "no texture": (TrainingSettings(), NO_TEXTURE),
+    "no strands, no texture": (TrainingSettings(), NO_TISSUE),
+    "own backgrounds, no strands, no texture": (TrainingSettings(), OWN),
+    "patch in [0, 1] alone": (TrainingSettings(input_scaling="unit"), AugmentationSettings()),
     "patch and detail": (TrainingSettings(input_scaling="unit+detail"), AugmentationSettings()),
-    "patch and detail, own backgrounds, 56 epochs": (
+    "56 epochs": (TrainingSettings(epochs=SHORTER), AugmentationSettings()),
+    "patch and detail, own, no strands, no texture, 56 epochs": (
         TrainingSettings(epochs=SHORTER, input_scaling="unit+detail"),
         OWN,
     ),
-    "detail, own backgrounds, 56 epochs": (TrainingSettings(epochs=SHORTER, input_scaling="detail"), OWN),
-    "patch, own backgrounds, 56 epochs": (TrainingSettings(epochs=SHORTER, input_scaling="unit"), OWN),
+    "patch in [0, 1] alone, own, no strands, no texture, 56 epochs": (
+        TrainingSettings(epochs=SHORTER, input_scaling="unit"),
+        OWN,
+    ),
 }
 NAMES = [
     "loss",

@@ -16,11 +16,14 @@ from sklearn.metrics import roc_auc_score
 
 from microcalc import Committee, Data
 
-BEFORE = ["--other-backgrounds", "0", "--epochs", "56"]
+NO_TISSUE = ["--strands", "0", "--texture", "0"]
+BEFORE = ["--other-backgrounds", "0", *NO_TISSUE, "--epochs", "56"]
 ROWS = {
     "default": [],
-    "default with strands": ["--strands", "0.15"],
-    "patch and detail on other backgrounds": ["--input-scaling", "unit+detail", "--epochs", "56"],
+    "input in [0, 1] alone, trained as the default": ["--input-scaling", "unit"],
+    "no strands, no texture": NO_TISSUE,
+    "no texture": ["--texture", "0"],
+    "patch and detail on other backgrounds": ["--input-scaling", "unit+detail", *NO_TISSUE, "--epochs", "56"],
     "patch and detail": ["--input-scaling", "unit+detail", *BEFORE],
     "detail alone": ["--input-scaling", "detail", *BEFORE],
     "input in [0, 1] alone": ["--input-scaling", "unit", *BEFORE],

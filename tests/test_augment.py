@@ -26,6 +26,8 @@ NOTHING = AugmentationSettings(
     brightness=0,
     noise=0,
     other_backgrounds=0,
+    strands=0,
+    texture=0,
 )
 MANY = 2000
 

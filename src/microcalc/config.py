@@ -44,8 +44,8 @@ class AugmentationSettings:
     brightness: float = 0.1
     noise: float = 0.015
     other_backgrounds: float = 0.35
-    strands: float = 0.0
-    texture: float = 0.0
+    strands: float = 0.15
+    texture: float = 0.3
 
     def __post_init__(self) -> None:
         for name in ("other_backgrounds", "strands", "texture"):
