@@ -22,7 +22,6 @@ ROWS = {
     "default": [],
     "input in [0, 1] alone, trained as the default": ["--input-scaling", "unit"],
     "no strands, no texture": NO_TISSUE,
-    "no texture": ["--texture", "0"],
     "patch and detail on other backgrounds": ["--input-scaling", "unit+detail", *NO_TISSUE, "--epochs", "56"],
     "patch and detail": ["--input-scaling", "unit+detail", *BEFORE],
     "detail alone": ["--input-scaling", "detail", *BEFORE],
