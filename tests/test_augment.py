@@ -122,10 +122,10 @@ def test_a_share_outside_0_to_1_is_refused(name):
 
 
 def test_strands_are_long_and_bright_and_drawn_into_the_stated_share():
-    drawn = vary(torch.full((400, 1, 60, 60), 0.5), strands=0.3) - 0.5
+    drawn = vary(torch.full((400, 1, 60, 60), 0.2), strands=0.3) - 0.2
     struck = drawn.amax((1, 2, 3)) > 0.01
     assert 0.2 < struck.float().mean() < 0.4
-    assert drawn.min() > -1e-5 and drawn.max() < 0.5
+    assert drawn.min() > -1e-5 and 0.1 < drawn.max() < 0.5
     lengths = (drawn[struck, 0] > 0.01).sum((1, 2)).float()
     assert lengths.median() > 60
 
@@ -280,4 +280,4 @@ def test_a_batch_of_60_costs_a_few_milliseconds_of_one_core():
             costs.append(time.process_time() - start)
     finally:
         torch.set_num_threads(threads)
-    assert min(costs) < 0.040
+    assert min(costs) < 0.025

@@ -94,6 +94,8 @@ def test_a_traceback_comes_with_debug_alone(capsys):
 def test_augmentation_is_as_asked_for():
     assert Run(other_backgrounds=0.2).config().augmentation == AugmentationSettings(other_backgrounds=0.2)
     assert Run(strands=0.2, texture=0.1).config().augmentation == AugmentationSettings(strands=0.2, texture=0.1)
+    assert Run().config().augmentation == AugmentationSettings()
+    assert Run(wavelet="haar", texture=0.2).config().augmentation == AugmentationSettings(strands=0, texture=0.2)
     assert Run(augment=False).config().augmentation is None
 
 

@@ -83,10 +83,10 @@ class Run(Common):
     """Vary the training patches on the fly."""
     other_backgrounds: float = AugmentationSettings.other_backgrounds
     """Share of the training patches that are put on the background of another, each time they are seen."""
-    strands: float = AugmentationSettings.strands
-    """Share of the training patches into which strands are drawn, as ducts and vessels make them."""
-    texture: float = AugmentationSettings.texture
-    """Share of the training patches to which texture is added, of the spectrum of normal breast tissue."""
+    strands: float | None = None
+    """Share of the training patches into which strands are drawn, as vessels make them: 0.15, or 0 with a wavelet."""
+    texture: float | None = None
+    """Share of the training patches that get texture like that of normal tissue: 0.3, or 0 with a wavelet."""
     wavelet: WaveletName = "none"
     """Wavelet filter on every patch."""
     threshold: float = 1.5
@@ -138,11 +138,7 @@ class Run(Common):
                 epochs=self.search_epochs,
             ),
             training=TrainingSettings(epochs=self.epochs, input_scaling=self.input_scaling),
-            augmentation=AugmentationSettings(
-                other_backgrounds=self.other_backgrounds, strands=self.strands, texture=self.texture
-            )
-            if self.augment
-            else None,
+            augmentation=self._augmentation() if self.augment else None,
             wavelet=WaveletSettings(self.wavelet, self.threshold, self.wavelet_backend),
             folds=self.folds,
             symmetries=self.symmetries,
@@ -150,6 +146,15 @@ class Run(Common):
             fast_execution=self.fast_execution,
             gradcam=self.gradcam,
             seed=self.seed,
+        )
+
+    def _augmentation(self) -> AugmentationSettings:
+        """Tissue is drawn as a raw patch shows it, so none into filtered patches, unless asked for."""
+        usual = AugmentationSettings() if self.wavelet == "none" else AugmentationSettings(strands=0, texture=0)
+        return AugmentationSettings(
+            other_backgrounds=self.other_backgrounds,
+            strands=usual.strands if self.strands is None else self.strands,
+            texture=usual.texture if self.texture is None else self.texture,
         )
 
 

@@ -14,7 +14,7 @@ Engine = Literal["torch", "torch-bfloat16", "onnx"]
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """How training patches are varied, on the fly; each range is symmetric about no change.
+    """How training patches are varied, on the fly; ranges of geometry and grey levels are symmetric about no change.
 
     Attributes:
         rotation_degrees: largest rotation; 180, since a mammogram has no direction that tells of a cluster.
@@ -27,8 +27,8 @@ class AugmentationSettings:
         brightness: largest grey level added.
         noise: largest standard deviation of Gaussian noise added.
         other_backgrounds: share of the patches that are put on the background of another patch of their batch.
-        strands: share of the patches into which bright strands are drawn.
-        texture: share of the patches to which the texture of normal tissue is added.
+        strands: share of the patches into which bright strands are drawn; meant for raw patches, not filtered ones.
+        texture: share of the patches to which the texture of normal tissue is added; the same goes for it.
 
     >>> AugmentationSettings().rotation_degrees
     180.0

@@ -1,4 +1,4 @@
-"""Augmentation on the fly: each time a training patch is seen it is turned, moved and re-exposed afresh."""
+"""Augmentation on the fly: training patches are turned, moved, re-exposed and set in other tissue, afresh each time."""
 
 import functools
 import math
@@ -17,7 +17,7 @@ BACKGROUND_PIXELS = 3.0
 def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Generator) -> Tensor:
     """Vary each patch of a batch at random, on the device where the batch lies.
 
-    First some patches get strands and texture, of either class alike: one archive's normal tissue is not all there is.
+    First some patches, whatever their class, get strands or texture: one archive's tissue is not all there is.
     Then some patches change their background, a Gaussian blur of 3 pixels, for that of another patch of the batch, and
     keep their label. Where each class has its own patients, and so its own film and tissue, a network learns those too;
     this makes brightness and density worth less to it. (Yang and Soatto, 2020, https://arxiv.org/abs/2004.05498,

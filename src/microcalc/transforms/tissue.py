@@ -6,16 +6,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-AT_MOST, LIKELIHOOD = 4, 0.6
-LARGEST_CONTRAST, SMALLEST_WIDTH, LARGEST_WIDTH, LARGEST_CURVATURE = 0.12, 0.6, 3.0, 0.01  # grey level, pixels
-SMALLEST_EXPONENT, LARGEST_EXPONENT, LARGEST_DEVIATION = 1.5, 3.5, 0.05
+STRANDS_AT_MOST, STRAND_LIKELIHOOD, STRAND_CONTRAST = 4, 0.6, 0.12
+STRAND_WIDTHS, STRAND_BEND = (0.6, 3.0), 0.01  # standard deviation in pixels; 1 / pixel
+TEXTURE_EXPONENTS, TEXTURE_DEVIATION = (1.5, 3.5), 0.05
 
 
 def draw_strands(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Draw up to four bright strands, as ducts, vessels and ligaments make them, into a share of the patches.
+    """Draw none to four bright strands, as ducts, vessels and ligaments make them, into a share of the patches.
 
-    Place, direction, width and contrast are random. A strand is a parabola with a Gaussian profile, whose contrast
-    waxes and wanes along it.
+    Place, direction, width and contrast are random. A strand is a parabola with a Gaussian profile, whose contrast, up
+    to 0.12, waxes and wanes along it by two fifths.
 
     Args:
         images: (n, 1, height, width) float32 in [0, 1].
@@ -23,7 +23,7 @@ def draw_strands(images: Tensor, share: float, generator: torch.Generator) -> Te
         generator: random numbers, on the device of ``images``.
 
     Returns:
-        (n, 1, height, width) in [0, 1].
+        (n, 1, height, width) in [0, 1]; ``images`` itself where no patch is chosen.
 
     >>> images = torch.zeros(2, 1, 60, 60)
     >>> draw_strands(images, 1.0, torch.Generator().manual_seed(0)).amax((1, 2, 3)) > 0
@@ -37,6 +37,7 @@ def draw_texture(images: Tensor, share: float, generator: torch.Generator) -> Te
 
     The power is proportional to 1 / frequency^exponent. The exponent is drawn from 1.5 to 3.5, the range found in
     mammograms (Burgess and Judy, 2007, https://doi.org/10.1364/JOSAA.24.000B52), the standard deviation from 0 to 0.05.
+    The texture is periodic over the patch.
 
     Args:
         images: (n, 1, height, width) float32 in [0, 1].
@@ -44,7 +45,7 @@ def draw_texture(images: Tensor, share: float, generator: torch.Generator) -> Te
         generator: random numbers, on the device of ``images``.
 
     Returns:
-        (n, 1, height, width) in [0, 1].
+        (n, 1, height, width) in [0, 1]; ``images`` itself where no patch is chosen.
 
     >>> images = torch.full((1, 1, 60, 60), 0.5)
     >>> 0 < float(draw_texture(images, 1.0, torch.Generator().manual_seed(0)).std()) < 0.05
@@ -72,16 +73,17 @@ def _draw(
 def _strands(number: int, shape: torch.Size, generator: torch.Generator) -> Tensor:
     """(number, 1, height, width) grey levels."""
     height, width = shape
-    draws = torch.rand(8, number, AT_MOST, 1, 1, generator=generator, device=generator.device)
+    draws = torch.rand(8, number, STRANDS_AT_MOST, 1, 1, generator=generator, device=generator.device)
     turn, place, bend, thickness, strength, pace, phase, presence = draws
     row, column = (torch.arange(side, device=generator.device) - (side - 1) / 2 for side in shape)
     angle = math.pi * turn
     along = column * angle.cos() + row[:, None] * angle.sin()
     across = row[:, None] * angle.cos() - column * angle.sin()
-    centre = (place - 0.5) * max(height, width) + LARGEST_CURVATURE * (2 * bend - 1) * along**2
-    sigma = SMALLEST_WIDTH * (LARGEST_WIDTH / SMALLEST_WIDTH) ** thickness
+    centre = (place - 0.5) * max(height, width) + STRAND_BEND * (2 * bend - 1) * along**2
+    narrowest, widest = STRAND_WIDTHS
+    sigma = narrowest * (widest / narrowest) ** thickness
     waxing = 1 + 0.4 * torch.sin(along * (0.05 + 0.35 * pace) + 2 * math.pi * phase)
-    contrast = LARGEST_CONTRAST * strength * (presence < LIKELIHOOD)
+    contrast = STRAND_CONTRAST * strength * (presence < STRAND_LIKELIHOOD)
     strands: Tensor = contrast * waxing * torch.exp(-0.5 * ((across - centre) / sigma) ** 2)
     return strands.sum(1, keepdim=True)
 
@@ -90,11 +92,12 @@ def _texture(number: int, shape: torch.Size, generator: torch.Generator) -> Tens
     """(number, 1, height, width) grey levels."""
     height, width = shape
     exponent, deviation = torch.rand(2, number, 1, 1, 1, generator=generator, device=generator.device)
-    exponent = SMALLEST_EXPONENT + (LARGEST_EXPONENT - SMALLEST_EXPONENT) * exponent
+    smallest, largest = TEXTURE_EXPONENTS
+    exponent = smallest + (largest - smallest) * exponent
     rows = torch.fft.fftfreq(height, device=generator.device)
     frequency = torch.hypot(rows[:, None], torch.fft.rfftfreq(width, device=generator.device))
     frequency[0, 0] = math.inf
     noise = torch.randn(number, 1, height, width, generator=generator, device=generator.device)
     texture: Tensor = torch.fft.irfft2(torch.fft.rfft2(noise) * frequency ** (-exponent / 2), s=(height, width))
-    texture *= LARGEST_DEVIATION * deviation / texture.std((2, 3), keepdim=True)
+    texture *= TEXTURE_DEVIATION * deviation / texture.std((2, 3), keepdim=True)
     return texture
