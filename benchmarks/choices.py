@@ -57,7 +57,6 @@ ROWS = {
     "own backgrounds, no strands, no texture": (TrainingSettings(), OWN),
     "patch in [0, 1] alone": (TrainingSettings(input_scaling="unit"), AugmentationSettings()),
     "patch and detail": (TrainingSettings(input_scaling="unit+detail"), AugmentationSettings()),
-    "56 epochs": (TrainingSettings(epochs=SHORTER), AugmentationSettings()),
     "patch and detail, own, no strands, no texture, 56 epochs": (
         TrainingSettings(epochs=SHORTER, input_scaling="unit+detail"),
         OWN,
