@@ -3,9 +3,8 @@
 Run as `make pretrained`, or `python benchmarks/pretrained.py`. Two studies on the INFN data with the same settings: one
 on all patients, whose committee ships, and its twin with the archive's official Test folder set aside, whose figures on
 Test go on the card. The recipe is the default one, with fewer filters to choose from so that the weights stay small;
-they are halved to float16 where every figure holds to 0.001. Finished studies are kept, whatever
-their settings: give another --out once they have changed.
-`--install` puts the new committee in the place of the old one.
+they are halved to float16 where every figure holds to 0.001. Finished studies are kept, whatever their
+settings: give another --out once they have changed. `--install` puts the new committee in the place of the old one.
 """
 
 import argparse

@@ -117,7 +117,7 @@ def test_the_stated_share_of_patches_stands_on_the_background_of_another():
 @pytest.mark.parametrize("name", ["other_backgrounds", "strands", "texture"])
 def test_a_share_outside_0_to_1_is_refused(name):
     for share in (-0.1, 1.5):
-        with pytest.raises(RequestError, match="is a share, from 0 to 1"):
+        with pytest.raises(RequestError, match=f"--{name.replace('_', '-')} is a share, from 0 to 1"):
             AugmentationSettings(**{name: share})
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from microcalc.config import AugmentationSettings
-from microcalc.transforms.tissue import draw_strands, draw_texture
+from microcalc.transforms.tissue import draw_tissue
 
 BLUR_STEP = 0.05
 BACKGROUND_PIXELS = 3.0
@@ -40,7 +40,7 @@ def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Gen
     >>> augment(images, AugmentationSettings(), torch.Generator().manual_seed(0)).shape
     torch.Size([4, 1, 60, 60])
     """
-    images = draw_texture(draw_strands(images, settings.strands, generator), settings.texture, generator)
+    images = draw_tissue(images, settings.strands, settings.texture, generator)
     images = _exchange_backgrounds(images, settings.other_backgrounds, generator)
     draws = torch.rand(11, len(images), generator=generator, device=images.device, dtype=images.dtype) * 2 - 1
     scale = torch.exp(draws[0] * math.log(settings.largest_scale))

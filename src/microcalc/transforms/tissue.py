@@ -11,47 +11,30 @@ STRAND_WIDTHS, STRAND_BEND = (0.6, 3.0), 0.01  # standard deviation in pixels; 1
 TEXTURE_EXPONENTS, TEXTURE_DEVIATION = (1.5, 3.5), 0.05
 
 
-def draw_strands(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Draw none to four bright strands, as ducts, vessels and ligaments make them, into a share of the patches.
+def draw_tissue(images: Tensor, strands: float, texture: float, generator: torch.Generator) -> Tensor:
+    """Draw bright strands into a share of the patches, then add texture to a share of them.
 
-    Place, direction, width and contrast are random. A strand is a parabola with a Gaussian profile, whose contrast, up
-    to 0.12, waxes and wanes along it by two fifths.
+    None to four strands, as ducts, vessels and ligaments make them, of random place, direction, width and contrast. A
+    strand is a parabola with a Gaussian profile, whose contrast, up to 0.12, waxes and wanes along it by two fifths.
+
+    The texture is that of normal breast tissue: noise whose power is proportional to 1 / frequency^exponent. The
+    exponent is drawn from 1.5 to 3.5, the range found in mammograms (Burgess and Judy, 2007,
+    https://doi.org/10.1364/JOSAA.24.000B52), the standard deviation from 0 to 0.05. It is periodic over the patch.
 
     Args:
         images: (n, 1, height, width) float32 in [0, 1].
-        share: of the patches that get strands, from 0 to 1.
+        strands: share of the patches that get strands, from 0 to 1.
+        texture: share of the patches that get texture, from 0 to 1.
         generator: random numbers, on the device of ``images``.
 
     Returns:
         (n, 1, height, width) in [0, 1]; ``images`` itself where no patch is chosen.
 
     >>> images = torch.zeros(2, 1, 60, 60)
-    >>> draw_strands(images, 1.0, torch.Generator().manual_seed(0)).amax((1, 2, 3)) > 0
+    >>> draw_tissue(images, 1.0, 0.0, torch.Generator().manual_seed(0)).amax((1, 2, 3)) > 0
     tensor([True, True])
     """
-    return _draw(_strands, images, share, generator)
-
-
-def draw_texture(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Add the texture of normal breast tissue to a share of the patches: noise of a power-law spectrum.
-
-    The power is proportional to 1 / frequency^exponent. The exponent is drawn from 1.5 to 3.5, the range found in
-    mammograms (Burgess and Judy, 2007, https://doi.org/10.1364/JOSAA.24.000B52), the standard deviation from 0 to 0.05.
-    The texture is periodic over the patch.
-
-    Args:
-        images: (n, 1, height, width) float32 in [0, 1].
-        share: of the patches that get texture, from 0 to 1.
-        generator: random numbers, on the device of ``images``.
-
-    Returns:
-        (n, 1, height, width) in [0, 1]; ``images`` itself where no patch is chosen.
-
-    >>> images = torch.full((1, 1, 60, 60), 0.5)
-    >>> 0 < float(draw_texture(images, 1.0, torch.Generator().manual_seed(0)).std()) < 0.05
-    True
-    """
-    return _draw(_texture, images, share, generator)
+    return _draw(_texture, _draw(_strands, images, strands, generator), texture, generator)
 
 
 def _draw(
