@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,21 @@ OnProgress = Callable[[dict[str, Progress]], None]
 def run_folds(tasks: list[FoldTask], *, jobs: int, on_progress: OnProgress | None = None) -> None:
     """Search and train every fold; what they find is on disk afterwards, in the tasks' directories.
 
-    The searches go first. An expert waits for the search of its own fold, which another process is then running.
+    Each process begins with a search; then experts and the searches that are left take turns, so that pieces of
+    different length are left for the end, when processes run out of work. An expert waits for the search of its own
+    fold, which another process may then be running.
 
     Args:
         tasks: one a fold.
         jobs: processes side by side; 1 computes in this one.
         on_progress: called about four times a second with the state of each piece of work, by its name.
     """
-    pieces = [(task, _search_piece) for task in tasks] + [(task, _expert_piece) for task in tasks]
+    processes = min(jobs, len(tasks))
+    searches = [(number, _search_piece, task) for number, task in enumerate(tasks)]
+    experts = [(number + processes - 0.5, _expert_piece, task) for number, task in enumerate(tasks)]
+    pieces = sorted(searches + experts, key=itemgetter(0))
     with watched(tasks, on_progress):
-        _side_by_side(min(jobs, len(tasks)), [joblib.delayed(piece)(task) for task, piece in pieces])
+        _side_by_side(processes, [joblib.delayed(piece)(task) for _, piece, task in pieces])
 
 
 def ask_experts(
