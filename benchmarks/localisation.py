@@ -5,7 +5,7 @@ which takes some minutes. On patients of another seed, a hit is a map whose hott
 2 pixels away; only patches are counted in which the committee rightly sees a cluster.
 """
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -40,8 +40,9 @@ def chance(masks: NDArray[np.bool_]) -> float:
 
 
 def main() -> None:
-    run = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp()) / "run"
-    committee = trained_committee(run)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, nargs="?", help="a finished study of a phantom")
+    committee = trained_committee(parser.parse_args().run or Path(tempfile.mkdtemp()) / "run")
     images, labels, _, masks = make_phantom(patients=100, seed=1)
     called = (labels == 1) & (committee.predict_proba(images) >= committee.threshold)
     images, masks = images[called], masks[called]
