@@ -20,6 +20,7 @@ NOTHING = AugmentationSettings(
     shift_pixels=0,
     flips=False,
     largest_scale=1,
+    largest_reduction=1,
     blur_pixels=0,
     gamma=0,
     contrast=0,
@@ -75,6 +76,7 @@ def test_settings_that_change_nothing_give_back_the_batch():
         shift_pixels=st.floats(0, 10),
         flips=st.booleans(),
         largest_scale=st.floats(1, 2),
+        largest_reduction=st.floats(1, 2),
         contrast=st.floats(0, 1),
         brightness=st.floats(0, 1),
         noise=st.floats(0, 0.5),
@@ -119,6 +121,13 @@ def test_a_share_outside_0_to_1_is_refused(name):
     for share in (-0.1, 1.5):
         with pytest.raises(RequestError, match=f"--{name.replace('_', '-')} is a share, from 0 to 1"):
             AugmentationSettings(**{name: share})
+
+
+@pytest.mark.parametrize("name", ["largest_scale", "largest_reduction"])
+def test_a_scale_that_would_turn_round_is_refused(name):
+    for scale in (0.7, 5.0, float("nan")):
+        with pytest.raises(RequestError, match=f"--{name.replace('_', '-')} is a factor, from 1 to 4"):
+            AugmentationSettings(**{name: scale})
 
 
 def test_strands_are_long_and_bright_and_drawn_into_the_stated_share():
@@ -199,18 +208,20 @@ def test_shifts_are_in_pixels_uniform_and_independent():
     assert abs(np.corrcoef(found.T)[0, 1]) < 0.08
 
 
-def test_scale_is_uniform_in_its_logarithm_up_to_the_largest():
+def test_half_are_enlarged_and_half_reduced_each_uniformly_in_the_logarithm():
     image = blobs(MANY, 0.0, 0.0, sigma=4.0)
-    area = vary(image, largest_scale=1.25).sum((1, 2, 3)) / image[0].sum()
+    area = vary(image, largest_scale=1.25, largest_reduction=1.6).sum((1, 2, 3)) / image[0].sum()
     logarithm = (area.log() / 2).numpy()
-    assert np.abs(logarithm).max() < np.log(1.25) + 0.01
-    assert abs(logarithm.mean()) < 0.01
-    assert logarithm.std() == pytest.approx(np.log(1.25) / np.sqrt(3), rel=0.05)
+    assert np.mean(logarithm > 0) == pytest.approx(0.5, abs=0.04)
+    for side, most in ((logarithm[logarithm > 0], 1.25), (-logarithm[logarithm < 0], 1.6)):
+        assert side.max() < np.log(most) + 0.01
+        assert side.mean() == pytest.approx(np.log(most) / 2, rel=0.05)
+        assert side.std() == pytest.approx(np.log(most) / np.sqrt(12), rel=0.06)
 
 
 def test_what_comes_in_at_the_border_is_the_patch_reflected():
     images = 0.4 + 0.2 * noise_images(200)
-    varied = vary(images, rotation_degrees=180, shift_pixels=10, largest_scale=1.5)
+    varied = vary(images, rotation_degrees=180, shift_pixels=10, largest_scale=1.5, largest_reduction=1.5)
     assert varied.min() >= 0.4 - 1e-5 and varied.max() <= 0.6 + 1e-5
     ramp = (torch.arange(60) / 100).expand(1, 1, 60, 60)
     shifted = vary(ramp.expand(50, 1, 60, 60), shift_pixels=5)
@@ -254,7 +265,7 @@ def test_up_to_half_of_the_patches_are_blurred_and_none_changes_its_mean():
 
 def test_what_shrinks_is_free_of_aliasing():
     stripes = (torch.arange(60) % 2 * 1.0).expand(300, 1, 60, 60)
-    contrast = vary(stripes, largest_scale=1.4)[..., 10:50].std((1, 2, 3))
+    contrast = vary(stripes, largest_reduction=1.4)[..., 10:50].std((1, 2, 3))
     assert contrast.max() > 0.4
     assert contrast.min() < 0.2  # bilinear resampling alone leaves 0.3 and moire
 

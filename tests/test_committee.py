@@ -29,7 +29,8 @@ def committee() -> Committee:
     networks = tuple(build_network(**vars(shape), seed=number) for number, shape in enumerate(SHAPES))
     wavelet = WaveletSettings("sym3", 1.5)
     novelty = Novelty(np.arange(11.0), np.eye(11) / 3, threshold=5.0, false_alarm_rate=0.01)
-    return Committee(networks, SHAPES, np.array([0.25, 0.75]), Calibration(1.5, -0.2), 0.4, wavelet, novelty=novelty)
+    calibration = Calibration(1.5, -0.2)
+    return Committee(networks, SHAPES, np.array([0.25, 0.75]), calibration, 0.4, wavelet, True, 3, novelty)
 
 
 def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Path) -> None:
@@ -48,6 +49,17 @@ def test_the_committee_is_the_calibrated_weighted_average(committee: Committee) 
     assert np.allclose(committee.predict_proba(IMAGES), expected)
 
 
+def test_a_committee_saved_before_there_were_closer_looks_takes_none(committee: Committee, tmp_path: Path) -> None:
+    committee.save(tmp_path)
+    path = tmp_path / "committee.json"
+    saved = json.loads(path.read_text())
+    del saved["closer_looks"]
+    path.write_text(json.dumps(saved))
+    expected = replace(committee, closer_looks=0).predict_proba(IMAGES)
+    assert np.array_equal(Committee.load(tmp_path).predict_proba(IMAGES), expected)
+    assert not np.allclose(committee.predict_proba(IMAGES), expected)
+
+
 NOVELTY = {"mean": [0.0] * 11, "whitening": [[0.0] * 11] * 11, "threshold": 5.0, "false_alarm_rate": 0.01}
 CHANGES = {
     "weights that do not sum to 1": {"weights": [0.9, 0.9]},
@@ -58,6 +70,8 @@ CHANGES = {
     "an unknown filter": {"wavelet": {"name": "os.system", "threshold": 1.5}},
     "an expert too large to build": {"experts": [{"dim": 10**9, "depth": 1, "dropout": 0.0, "input_scaling": "unit"}]},
     "a layer of someone else": {"experts": [{"class_name": "Lambda", "config": {}}] * 2},
+    "more closer looks than looks": {"closer_looks": 9},
+    "a share of a closer look": {"closer_looks": 1.5},
     "another format": {"format": 2},
     "no experts": {"experts": []},
     "a novelty of nothing": {"novelty": {}},

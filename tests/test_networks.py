@@ -12,7 +12,7 @@ from microcalc.errors import RequestError
 from microcalc.networks import backend
 from microcalc.networks.backend import keras
 from microcalc.networks.hypermodel import build_network, logits
-from microcalc.networks.inference import predict
+from microcalc.networks.inference import eight_looks, predict
 from microcalc.networks.layers import Dropout, InputScaling, _convolve_strips, _rectify_pool, _RectifyNormalizePool
 
 PATCHES = np.random.default_rng(0).random((6, 60, 60), np.float32)
@@ -232,6 +232,32 @@ def test_two_inputs_are_two_channels(second):
     scaled = InputScaling(both)(patches)
     assert torch.equal(scaled[..., :1], patches) and torch.equal(scaled[..., 1:], InputScaling(second)(patches))
     assert build_network(2, 1, 0.0, both).get_layer("input_scaling").output.shape == (None, 60, 60, 2)
+
+
+def test_eight_looks_are_the_symmetries_of_the_square():
+    expected = [np.rot90(side, turns) for side in (PATCHES[0], PATCHES[0].T) for turns in range(4)]
+    looks = [look[0, :, :, 0].numpy() for look in eight_looks(torch.tensor(PATCHES[:1, :, :, None]), closer=0)]
+    assert sorted(look.tobytes() for look in looks) == sorted(symmetry.tobytes() for symmetry in expected)
+
+
+@pytest.mark.parametrize("closer", [1, 3, 8])
+def test_closer_looks_enlarge_the_middle_of_the_last_of_them(closer):
+    batch = torch.tensor(PATCHES[..., None])
+    plain, looks = eight_looks(batch, closer=0), eight_looks(batch, closer)
+    for look, unchanged in zip(looks[: 8 - closer], plain, strict=False):
+        assert torch.equal(look, unchanged)
+    middle = torch.eye(2, 3)[None] / 1.4
+    grid = functional.affine_grid(middle.expand(len(batch), 2, 3), [len(batch), 1, 60, 60], align_corners=False)
+    for look, symmetry in zip(looks[8 - closer :], plain[8 - closer :], strict=True):
+        expected = functional.grid_sample(symmetry.movedim(-1, 1), grid, align_corners=False).movedim(1, -1)
+        assert torch.allclose(look, expected, atol=1e-5)
+
+
+def test_an_answer_over_eight_looks_is_their_mean():
+    network, _ = twins()
+    looks = [look.squeeze(-1).numpy() for look in eight_looks(torch.tensor(PATCHES[..., None]), closer=3)]
+    expected = np.mean([predict(network, look) for look in looks], axis=0)
+    assert np.allclose(predict(network, PATCHES, symmetries=True, closer_looks=3), expected)
 
 
 def test_an_unknown_input_scaling_is_refused():

@@ -81,6 +81,10 @@ class Run(Common):
     """naive repeats the study the earlier, leaking way too, to show side by side how optimistic that is."""
     augment: bool = True
     """Vary the training patches on the fly."""
+    largest_scale: float = AugmentationSettings.largest_scale
+    """The most by which half of the training patches are enlarged."""
+    largest_reduction: float = AugmentationSettings.largest_reduction
+    """The most by which the other half are reduced."""
     other_backgrounds: float = AugmentationSettings.other_backgrounds
     """Share of the training patches that are put on the background of another, each time they are seen."""
     strands: float | None = None
@@ -111,6 +115,8 @@ class Run(Common):
     """unit: the patch; centred: less its mean; detail: less a wide blur; normalized: that, evened by its texture."""
     symmetries: bool = True
     """Average each expert over the eight rotations and reflections of a patch."""
+    closer_looks: int = StudyConfig.closer_looks
+    """How many of these eight show the patch's middle, enlarged 1.4 times."""
     fast_execution: bool = False
     """Skip the search and take hyperparameters saved in the package; the figures are then optimistic."""
     folds: int = 5
@@ -142,6 +148,7 @@ class Run(Common):
             wavelet=WaveletSettings(self.wavelet, self.threshold, self.wavelet_backend),
             folds=self.folds,
             symmetries=self.symmetries,
+            closer_looks=self.closer_looks,
             sensitivity=self.sensitivity,
             fast_execution=self.fast_execution,
             gradcam=self.gradcam,
@@ -152,6 +159,8 @@ class Run(Common):
         """Tissue is drawn as a raw patch shows it, so none into filtered patches, unless asked for."""
         usual = AugmentationSettings() if self.wavelet == "none" else AugmentationSettings(strands=0, texture=0)
         return AugmentationSettings(
+            largest_scale=self.largest_scale,
+            largest_reduction=self.largest_reduction,
             other_backgrounds=self.other_backgrounds,
             strands=usual.strands if self.strands is None else self.strands,
             texture=usual.texture if self.texture is None else self.texture,

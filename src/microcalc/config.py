@@ -14,13 +14,15 @@ Engine = Literal["torch", "torch-bfloat16", "onnx"]
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """How training patches are varied, on the fly; ranges of geometry and grey levels are symmetric about no change.
+    """How training patches are varied, on the fly; all ranges but that of scale are symmetric about no change.
 
     Attributes:
         rotation_degrees: largest rotation; 180, since a mammogram has no direction that tells of a cluster.
         shift_pixels: largest shift along each axis.
         flips: mirror each axis half of the time.
-        largest_scale: largest magnification, and its inverse the smallest; what shrinks is blurred to match.
+        largest_scale: the most by which half of the patches are enlarged.
+        largest_reduction: the most by which the other half are reduced, and blurred to match; more than the former, for
+            film of coarser resolution.
         blur_pixels: largest standard deviation of a Gaussian blur, which half of the patches get.
         gamma: 1 + this is the largest exponent on the grey levels, and its inverse the smallest.
         contrast: 1 + this is the largest factor on the contrast about the patch's mean, and its inverse the smallest.
@@ -37,7 +39,8 @@ class AugmentationSettings:
     rotation_degrees: float = 180.0
     shift_pixels: float = 3.0
     flips: bool = True
-    largest_scale: float = 1.4
+    largest_scale: float = 1.15
+    largest_reduction: float = 1.4
     blur_pixels: float = 0.7
     gamma: float = 0.2
     contrast: float = 0.35
@@ -51,6 +54,9 @@ class AugmentationSettings:
         for name in ("other_backgrounds", "strands", "texture"):
             if not 0 <= (share := getattr(self, name)) <= 1:
                 raise RequestError(f"--{name.replace('_', '-')} is a share, from 0 to 1: got {share}")
+        for name in ("largest_scale", "largest_reduction"):
+            if not 1 <= (scale := getattr(self, name)) <= 4:
+                raise RequestError(f"--{name.replace('_', '-')} is a factor, from 1 to 4: got {scale}")
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,7 @@ class StudyConfig:
     validation_fraction: float = 0.25
     committee_fraction: float = 0.15
     symmetries: bool = True
+    closer_looks: int = 3
     sensitivity: float | None = None
     fast_execution: bool = False
     gradcam: int = 6
@@ -135,6 +142,8 @@ class StudyConfig:
     def __post_init__(self) -> None:
         if self.folds < 2:
             raise RequestError(f"--folds must be at least 2: got {self.folds}")
+        if not 0 <= self.closer_looks <= 8:
+            raise RequestError(f"--closer-looks are some of eight, from 0 to 8: got {self.closer_looks}")
         if self.sensitivity is not None and not 0 < self.sensitivity <= 1:
             raise RequestError(f"--sensitivity must lie in (0, 1]: got {self.sensitivity}")
         if not 0 <= self.gradcam <= 25:

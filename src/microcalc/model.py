@@ -224,6 +224,7 @@ class Model:
             threshold=0.5,
             wavelet=self.config.wavelet,
             symmetries=self.config.symmetries,
+            closer_looks=self.config.closer_looks,
         )
 
     def _judge(self) -> dict[str, Any]:

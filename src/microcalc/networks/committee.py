@@ -78,6 +78,7 @@ class Committee:
         threshold: a probability at or above it is the decision 1.
         wavelet: the filter that patches pass before the experts see them.
         symmetries: whether an expert's probability is the average over the eight symmetries of a patch.
+        closer_looks: how many of the eight are enlarged; see :func:`microcalc.networks.inference.eight_looks`.
         novelty: how far a patch lies from the training data; None where the committee was saved without it.
     """
 
@@ -88,6 +89,7 @@ class Committee:
     threshold: float
     wavelet: WaveletSettings
     symmetries: bool = False
+    closer_looks: int = 0
     novelty: Novelty | None = None
 
     @property
@@ -98,7 +100,11 @@ class Committee:
     def expert_probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, 60, 60) raw patches in [0, 1] to (n, experts): each expert's own probability of a cluster."""
         prepared = filtered(images, self.wavelet)
-        return np.stack([predict(network, prepared, symmetries=self.symmetries) for network in self.networks], axis=1)
+        return np.stack([self.ask(network, prepared) for network in self.networks], axis=1)
+
+    def ask(self, network: Any, prepared: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, 60, 60) patches as the experts take them to (n,) probabilities by one of these."""
+        return predict(network, prepared, symmetries=self.symmetries, closer_looks=self.closer_looks)
 
     def combine(self, expert_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, experts) probabilities of the experts to (n,) calibrated probabilities of the committee."""
@@ -176,6 +182,7 @@ class Committee:
             "threshold": self.threshold,
             "wavelet": {"name": self.wavelet.name, "threshold": self.wavelet.threshold},
             "symmetries": self.symmetries,
+            "closer_looks": self.closer_looks,
         }
         if self.novelty is not None:
             description["novelty"] = _plain_novelty(self.novelty)
@@ -213,6 +220,7 @@ class Committee:
             threshold = _number(saved["threshold"])
             wavelet = WaveletSettings(name=saved["wavelet"]["name"], threshold=_number(saved["wavelet"]["threshold"]))
             novelty = _read_novelty(saved["novelty"]) if "novelty" in saved else None
+            closer_looks = saved.get("closer_looks", 0)
             sound = (
                 saved["format"] == FORMAT
                 and 1 <= len(shapes) == len(weights) <= 100
@@ -220,6 +228,8 @@ class Committee:
                 and abs(weights.sum() - 1) < 1e-6
                 and wavelet.name in ("none", "sym3", "haar")
                 and isinstance(saved["symmetries"], bool)
+                and isinstance(closer_looks, int)
+                and 0 <= closer_looks <= 8
             )
         except (KeyError, TypeError, ValueError, OverflowError, RequestError) as error:
             raise RequestError(
@@ -232,7 +242,17 @@ class Committee:
             network = build_network(**vars(shape))
             load_weights(network, path.parent / f"expert_{number}.safetensors")
             networks.append(network)
-        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, saved["symmetries"], novelty)
+        return cls(
+            tuple(networks),
+            shapes,
+            weights,
+            calibration,
+            threshold,
+            wavelet,
+            saved["symmetries"],
+            closer_looks,
+            novelty,
+        )
 
 
 def _number(value: Any) -> float:

@@ -13,12 +13,13 @@ from microcalc.errors import RequestError
 from microcalc.networks.calibration import SMALLEST_PROBABILITY
 from microcalc.networks.committee import Committee
 from microcalc.networks.hypermodel import PATCH_SIDE
+from microcalc.networks.inference import enlarging_matrix
 from microcalc.networks.layers import DETAIL_GAIN, USUAL_TEXTURE, blur_matrix
 
 OPSET = 17
 IR_VERSION = 8  # the oldest that has this opset, so that older runtimes read the graph too
 ROWS, COLUMNS = 2, 3
-PIECE = 8  # patches at a time; eight symmetries of each share the graph's memory
+PIECE = 8  # patches at a time; eight looks at each share the graph's memory
 
 
 class _Graph:
@@ -41,7 +42,7 @@ class _Graph:
 
 
 def committee_graph(committee: Committee) -> bytes:
-    """Write a committee as an ONNX model: input scaling, experts, symmetries, weights and calibration in one graph.
+    """Write a committee as an ONNX model: input scaling, experts, looks, weights and calibration in one graph.
 
     The graph takes ``patches`` (n, 60, 60) float32, raw grey values in [0, 1], and gives ``probability`` (n,), the
     calibrated probability of a cluster, and ``expert_probabilities`` (n, experts), both float32. Its metadata tell
@@ -143,25 +144,32 @@ def _metadata(committee: Committee) -> dict[str, str]:
 def _add_experts(graph: _Graph, committee: Committee) -> str:
     """(n, experts) probabilities of the experts, in double precision."""
     images = graph.add("Unsqueeze", "patches", graph.constant([1], np.int64))
-    views = _add_symmetries(graph, images) if committee.symmetries else images
+    looks = _add_eight_looks(graph, images, committee.closer_looks) if committee.symmetries else images
     votes = []
     for network in committee.networks:
-        vote = views
+        vote = looks
         for layer in network.layers[1:]:
             vote = _add_layer(graph, layer, vote)
         if committee.symmetries:
-            by_view = graph.add("Reshape", vote, graph.constant([8, -1, 1], np.int64))
-            vote = graph.add("ReduceMean", by_view, axes=[0], keepdims=0)
+            by_look = graph.add("Reshape", vote, graph.constant([8, -1, 1], np.int64))
+            vote = graph.add("ReduceMean", by_look, axes=[0], keepdims=0)
         votes.append(vote)
     return graph.add("Concat", *votes, axis=1)
 
 
-def _add_symmetries(graph: _Graph, images: str) -> str:
-    """(8 n, 1, 60, 60): the images, all of them in each of the eight symmetries of the square in turn."""
-    views = [images, graph.add("Transpose", images, perm=[0, 1, COLUMNS, ROWS])]
-    for axis in (ROWS, COLUMNS):
-        views += [_add_flip(graph, view, axis) for view in views]
-    return graph.add("Concat", *views, axis=0)
+def _add_eight_looks(graph: _Graph, images: str, closer: int) -> str:
+    """(8 n, 1, 60, 60): all of the images in each look of :func:`microcalc.networks.inference.eight_looks` in turn."""
+    looks = []
+    for side in (images, _add_flip(graph, images, COLUMNS)):
+        looks.append(side)
+        for _ in range(3):
+            turned = graph.add("Transpose", looks[-1], perm=[0, 1, COLUMNS, ROWS])
+            looks.append(_add_flip(graph, turned, ROWS))
+    matrix = enlarging_matrix(PATCH_SIDE).numpy()
+    down, across = graph.constant(matrix), graph.constant(matrix.T)
+    for number in range(8 - closer, 8):
+        looks[number] = graph.add("MatMul", graph.add("MatMul", down, looks[number]), across)
+    return graph.add("Concat", *looks, axis=0)
 
 
 def _add_flip(graph: _Graph, images: str, axis: int) -> str:

@@ -17,7 +17,6 @@ from microcalc.explain.gradcam import gradcam
 from microcalc.explain.overlay import overlay
 from microcalc.files import read_json, write_atomically, write_json
 from microcalc.networks.committee import Committee, filtered
-from microcalc.networks.inference import predict
 from microcalc.report import figures
 from microcalc.report.html import write_report
 from microcalc.training.splits import StudySplit
@@ -178,7 +177,7 @@ def draw_gradcam(folder: Path, data: Data, split: StudySplit, committee: Committ
     if shown == 0:
         return
     network, images = committee.networks[number], filtered(data.images[chosen], committee.wavelet)
-    maps, probabilities = gradcam(network, images), predict(network, images, symmetries=committee.symmetries)
+    maps, probabilities = gradcam(network, images), committee.ask(network, images)
     for image, heat, probability, index in zip(images, maps, probabilities, chosen, strict=True):
         name = Path(data.files[index]).name
         figure = overlay(image, heat, float(probability), int(data.labels[index]), name)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,8 @@ def ask_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) -> dict[s
     """The probabilities by a fold's trained expert, (n,) for each of the named (n, 60, 60) images as it takes them."""
     with _one_thread():
         network, _ = load_expert(task)
-        return {name: predict(network, part, symmetries=task.config.symmetries) for name, part in images.items()}
+        ask = partial(predict, network, symmetries=task.config.symmetries, closer_looks=task.config.closer_looks)
+        return {name: ask(part) for name, part in images.items()}
 
 
 def _read_result(path: Path, task: FoldTask, more: dict[str, Any] | None = None) -> SearchResult:

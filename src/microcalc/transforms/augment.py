@@ -25,8 +25,9 @@ def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Gen
 
     Then comes a blur, which stands in for other film and keeps what shrinks free of aliasing. Rotation, shift, flips
     and scale go through one bilinear resampling, with reflection at the borders; last come gamma, contrast (about the
-    patch's mean), brightness and Gaussian noise. Each range is uniform and symmetric about no change, of scale, gamma
-    and contrast in the logarithm. The batch given is left as it is.
+    patch's mean), brightness and Gaussian noise. Half of the patches are enlarged, half reduced; each other range is
+    symmetric about no change. All are uniform, of scale, gamma and contrast in the logarithm. The batch given is left
+    as it is.
 
     Args:
         images: (n, 1, height, width) float32 in [0, 1].
@@ -43,7 +44,7 @@ def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Gen
     images = draw_tissue(images, settings.strands, settings.texture, generator)
     images = _exchange_backgrounds(images, settings.other_backgrounds, generator)
     draws = torch.rand(11, len(images), generator=generator, device=images.device, dtype=images.dtype) * 2 - 1
-    scale = torch.exp(draws[0] * math.log(settings.largest_scale))
+    scale = torch.where(draws[0] > 0, settings.largest_scale, settings.largest_reduction) ** draws[0]
     blurred = _blur(images, _blur_widths(draws[1], scale, settings))
     grid = F.affine_grid(_affine(draws[2:7], scale, settings, images.shape), list(images.shape), align_corners=False)
     moved = F.grid_sample(blurred, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
