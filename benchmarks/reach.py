@@ -17,18 +17,23 @@ from sklearn.metrics import roc_auc_score
 
 from microcalc import Committee, Data
 
-NO_TISSUE = ["--strands", "0", "--texture", "0"]
-BEFORE = ["--other-backgrounds", "0", *NO_TISSUE, "--epochs", "56"]
+ALIKE = ["--closer-looks", "0", "--largest-scale", "1.4"]
+NO_TISSUE = [*ALIKE, "--strands", "0", "--texture", "0"]
+OWN = [*NO_TISSUE, "--other-backgrounds", "0", "--epochs", "56"]
 ROWS = {
     "default": [],
     "input in [0, 1] alone, trained as the default": ["--input-scaling", "unit"],
+    "no closer looks": ["--closer-looks", "0"],
+    "sym3 filter": ["--wavelet", "sym3"],
+    "haar filter": ["--wavelet", "haar"],
+    "enlarged as much as reduced, no closer looks": ALIKE,
     "no strands, no texture": NO_TISSUE,
     "patch and detail on other backgrounds": ["--input-scaling", "unit+detail", *NO_TISSUE, "--epochs", "56"],
-    "patch and detail": ["--input-scaling", "unit+detail", *BEFORE],
-    "detail alone": ["--input-scaling", "detail", *BEFORE],
-    "input in [0, 1] alone": ["--input-scaling", "unit", *BEFORE],
-    "patch and detail, no augmentation": ["--input-scaling", "unit+detail", "--no-augment", "--epochs", "56"],
-    "patch and detail, one look": ["--input-scaling", "unit+detail", *BEFORE, "--no-symmetries"],
+    "patch and detail": ["--input-scaling", "unit+detail", *OWN],
+    "detail alone": ["--input-scaling", "detail", *OWN],
+    "input in [0, 1] alone": ["--input-scaling", "unit", *OWN],
+    "patch and detail, no augmentation": ["--input-scaling", "unit+detail", *OWN, "--no-augment"],
+    "patch and detail, one look": ["--input-scaling", "unit+detail", *OWN, "--no-symmetries"],
 }
 FIGURES = {
     "CV AUC": ("whole", "cross_validation", "auc"),
