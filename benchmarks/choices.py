@@ -37,7 +37,7 @@ from scipy import ndimage
 from sklearn.metrics import log_loss, recall_score, roc_auc_score
 
 from microcalc import Data
-from microcalc.config import AugmentationSettings, SearchSettings, StudyConfig, TrainingSettings
+from microcalc.config import AugmentationSettings, SearchSettings, TrainingSettings
 from microcalc.data.phantom import draw_clusters
 from microcalc.images import read_image
 from microcalc.model import set_test_aside
@@ -46,20 +46,19 @@ from microcalc.networks.inference import predict
 from microcalc.training.loop import train
 from microcalc.training.splits import grouped_folds, split_groups
 
-CLOSER = StudyConfig.closer_looks
 NEARER = AugmentationSettings(largest_scale=1.4)
 ROWS = {
-    "default": (TrainingSettings(), AugmentationSettings(), CLOSER),
-    "no closer looks": (TrainingSettings(), AugmentationSettings(), 0),
-    "enlarged to 1.4, no closer looks": (TrainingSettings(), NEARER, 0),
+    "default": (TrainingSettings(), AugmentationSettings(), 0),
+    "three closer looks": (TrainingSettings(), AugmentationSettings(), 3),
+    "enlarged as much as reduced": (TrainingSettings(), NEARER, 0),
     "and no strands, no texture": (TrainingSettings(), replace(NEARER, strands=0.0, texture=0.0), 0),
     "and own backgrounds": (
         TrainingSettings(),
         replace(NEARER, strands=0.0, texture=0.0, other_backgrounds=0.0),
         0,
     ),
-    "patch in [0, 1] alone": (TrainingSettings(input_scaling="unit"), AugmentationSettings(), CLOSER),
-    "patch and detail": (TrainingSettings(input_scaling="unit+detail"), AugmentationSettings(), CLOSER),
+    "patch in [0, 1] alone": (TrainingSettings(input_scaling="unit"), AugmentationSettings(), 0),
+    "patch and detail": (TrainingSettings(input_scaling="unit+detail"), AugmentationSettings(), 0),
 }
 NAMES = [
     "loss",

@@ -133,7 +133,7 @@ class StudyConfig:
     validation_fraction: float = 0.25
     committee_fraction: float = 0.15
     symmetries: bool = True
-    closer_looks: int = 3
+    closer_looks: int = 0
     sensitivity: float | None = None
     fast_execution: bool = False
     gradcam: int = 6
