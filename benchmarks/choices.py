@@ -14,8 +14,8 @@ no part in it. Five more questions are put to each network:
 - *coarse tissue*: the bright spots of the hold-out, as they are and at half their size, added to that tissue as it is,
   at three resolutions.
 
-Sensitivity and specificity are each the plain mean over the questions that end in them; a cluster is a probability
-above 0.5.
+Sensitivity and specificity are each the plain mean over the questions before coarse tissue, and over those on it; a
+cluster is a probability above 0.5.
 
 Bright spots are what a morphological opening by a disc of 9 pixels takes away (the top-hat), grain among them; the
 augmentation, which is judged here, blurs instead.
@@ -47,16 +47,14 @@ from microcalc.training.loop import train
 from microcalc.training.splits import grouped_folds, split_groups
 
 NEARER = AugmentationSettings(largest_scale=1.4)
+NO_TISSUE = replace(NEARER, strands=0.0, texture=0.0)
+OWN = replace(NO_TISSUE, other_backgrounds=0.0)
 ROWS = {
     "default": (TrainingSettings(), AugmentationSettings(), 0),
     "three closer looks": (TrainingSettings(), AugmentationSettings(), 3),
     "enlarged as much as reduced": (TrainingSettings(), NEARER, 0),
-    "and no strands, no texture": (TrainingSettings(), replace(NEARER, strands=0.0, texture=0.0), 0),
-    "and own backgrounds": (
-        TrainingSettings(),
-        replace(NEARER, strands=0.0, texture=0.0, other_backgrounds=0.0),
-        0,
-    ),
+    "enlarged as much as reduced, no strands, no texture": (TrainingSettings(), NO_TISSUE, 0),
+    "enlarged as much as reduced, no strands, no texture, own backgrounds": (TrainingSettings(), OWN, 0),
     "patch in [0, 1] alone": (TrainingSettings(input_scaling="unit"), AugmentationSettings(), 0),
     "patch and detail": (TrainingSettings(input_scaling="unit+detail"), AugmentationSettings(), 0),
 }
@@ -74,9 +72,9 @@ NAMES = [
     "sensitivity",
     "specificity",
     "AUC coarse tissue",
-    "AUC the same, half the size",
-    "sensitivity",
-    "specificity",
+    "AUC coarse tissue, spots of half the size",
+    "sensitivity, coarse tissue",
+    "specificity, coarse tissue",
 ]
 FOLDS, DIM, DEPTH, DROPOUT = 4, 20, 3, 0.05
 OTHER_FILM_UM, RESOLUTIONS_UM, COARSE_UM = 45.0, (85.0, 170.0), (170.0, 340.0, 510.0)
@@ -85,6 +83,7 @@ TISSUE, GRAIN, CONTRAST = 0.12, 0.008, 15.0  # grey level, least grain, and a cl
 
 Floats = NDArray[np.float32]
 Question = tuple[Floats, NDArray[np.int64]]
+Ask = Callable[[Floats], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,10 @@ def tissue_patches(film: Floats, um: float, random: np.random.Generator) -> Floa
     corners: list[tuple[int, int]] = []
     for row, column in random.integers(0, (height - SIDE, width - SIDE), (TRIES, 2)):
         free = all(max(abs(row - other[0]), abs(column - other[1])) >= SIDE // 2 for other in corners)
-        if free and tissue[row : row + SIDE, column : column + SIDE].mean() > 0.97 and len(corners) < PATCHES_A_FILM:
+        if free and tissue[row : row + SIDE, column : column + SIDE].mean() > 0.97:
             corners.append((row, column))
+        if len(corners) == PATCHES_A_FILM:
+            break
     return np.array([film[row : row + SIDE, column : column + SIDE] for row, column in corners]).reshape(-1, SIDE, SIDE)
 
 
@@ -148,10 +149,11 @@ def with_real_spots(data: Data, spots: Floats, background: Floats, random: np.ra
 
 
 def half_size(spots: Floats, random: np.random.Generator) -> Floats:
-    """The same spots at half their size, up to 10 pixels off the middle."""
+    """What is brighter than half of a patch's spots, at half its size, up to 10 pixels off the middle."""
     small = np.zeros_like(spots)
     middle = SIDE // 4
-    small[:, middle:-middle, middle:-middle] = spots.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))
+    above = np.maximum(spots - np.median(spots, axis=(1, 2), keepdims=True), 0)
+    small[:, middle:-middle, middle:-middle] = above.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))
     shifts = random.integers(-10, 11, (len(small), 2))
     return np.stack([np.roll(image, tuple(shift), (0, 1)) for image, shift in zip(small, shifts, strict=True)])
 
@@ -187,7 +189,7 @@ def one_network(
     closer_looks: int,
     fold: int,
     seed: int,
-    film: OtherFilm,
+    other: OtherFilm,
 ) -> Scores:
     """Train as a study does, a trial's weights first, and judge what was held out."""
     torch.set_num_threads(1)
@@ -209,32 +211,34 @@ def one_network(
             seed=seed,
             holdout=holdout,
         )
-    random = np.random.default_rng(fold)
-    background = opened(rest.images)
-    spots = rest.images - background
-    swapped = exchanged(rest, spots, background, random)
-    real = [with_real_spots(rest, spots, other, random) for other in film.backgrounds]
+    ask = partial(predict, network, symmetries=True, closer_looks=closer_looks)
+    return Scores(held_out, ask(rest.images), judge_elsewhere(ask, rest, other, fold))
+
+
+def judge_elsewhere(ask: Ask, held_out: Data, other: OtherFilm, seed: int) -> list[float]:
+    """The figures of all questions, in the order of their names."""
+    random = np.random.default_rng(seed)
+    background = opened(held_out.images)
+    spots = held_out.images - background
+    swapped = exchanged(held_out, spots, background, random)
+    real = [with_real_spots(held_out, spots, smooth, random) for smooth in other.backgrounds]
     large, small = (
-        [with_real_spots(rest, size, tissue, random) for tissue in film.coarse]
+        [with_real_spots(held_out, size, tissue, np.random.default_rng(seed)) for tissue in other.coarse]
         for size in (spots, half_size(spots, random))
     )
-    ask = partial(predict, network, symmetries=True, closer_looks=closer_looks)
-    aucs, rates = elsewhere(ask, [swapped, *real, *map(rough, real), *film.drawn])
-    coarse_aucs, coarse_rates = elsewhere(ask, [*large, *small])
+    aucs, rates = answers(ask, [swapped, *real, *map(rough, real), *other.drawn])
+    coarse_aucs, coarse_rates = answers(ask, [*large, *small])
     sizes = [statistics.mean(coarse_aucs[: len(large)]), statistics.mean(coarse_aucs[len(large) :])]
-    return Scores(held_out, ask(rest.images), [*aucs, *rates, *sizes, *coarse_rates])
+    return [*aucs, *rates, *sizes, *coarse_rates]
 
 
-def elsewhere(
-    ask: Callable[[Floats], NDArray[np.float64]], questions: list[Question]
-) -> tuple[list[float], list[float]]:
+def answers(ask: Ask, questions: list[Question]) -> tuple[list[float], list[float]]:
     """AUC on each question; the mean sensitivity and specificity."""
-    answers = [(labels, ask(images)) for images, labels in questions]
-    aucs = [float(roc_auc_score(labels, probabilities)) for labels, probabilities in answers]
-    decisions = [(labels, probabilities > 0.5) for labels, probabilities in answers]
-    return aucs, [
-        statistics.mean(recall_score(*decision, pos_label=label) for decision in decisions) for label in (1, 0)
-    ]
+    given = [(labels, ask(images)) for images, labels in questions]
+    aucs = [float(roc_auc_score(labels, probabilities)) for labels, probabilities in given]
+    decisions = [(labels, probabilities > 0.5) for labels, probabilities in given]
+    rates = [statistics.mean(recall_score(*decision, pos_label=label) for decision in decisions) for label in (1, 0)]
+    return aucs, rates
 
 
 def main() -> None:
@@ -244,13 +248,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     data, _ = set_test_aside(Data.load("infn"), "official", seed=0)
-    film = other_film(np.random.default_rng(0))
-    print(f"{len(data)} patches of {len(set(data.groups))} patients; {len(film.backgrounds[0])} patches of other film")
+    other = other_film(np.random.default_rng(0))
+    sizes = ", ".join(str(len(patches)) for patches in (*other.backgrounds, *other.coarse))
+    print(f"{len(data)} patches of {len(set(data.groups))} patients; {sizes} patches of other film")
     print("| recipe | " + " | ".join(NAMES) + " |")
     print("| --- " * (len(NAMES) + 1) + "|", flush=True)
     for name in options.rows:
         calls = [
-            joblib.delayed(one_network)(data, *ROWS[name], fold, 100 * seed + fold, film)
+            joblib.delayed(one_network)(data, *ROWS[name], fold, 100 * seed + fold, other)
             for seed in options.seeds
             for fold in range(FOLDS)
         ]

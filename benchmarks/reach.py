@@ -17,15 +17,15 @@ from sklearn.metrics import roc_auc_score
 
 from microcalc import Committee, Data
 
-ALIKE = ["--largest-scale", "1.4"]
+ALIKE = ["--largest-scale", "1.4", "--largest-reduction", "1.4"]
 NO_TISSUE = [*ALIKE, "--strands", "0", "--texture", "0"]
 OWN = [*NO_TISSUE, "--other-backgrounds", "0", "--epochs", "56"]
 ROWS = {
     "default": [],
     "input in [0, 1] alone, trained as the default": ["--input-scaling", "unit"],
     "three closer looks": ["--closer-looks", "3"],
-    "sym3 filter": ["--wavelet", "sym3"],
-    "haar filter": ["--wavelet", "haar"],
+    "sym3 filter, no strands, no texture": ["--wavelet", "sym3"],
+    "haar filter, no strands, no texture": ["--wavelet", "haar"],
     "enlarged as much as reduced": ALIKE,
     "no strands, no texture": NO_TISSUE,
     "patch and detail on other backgrounds": ["--input-scaling", "unit+detail", *NO_TISSUE, "--epochs", "56"],

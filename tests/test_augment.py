@@ -124,7 +124,7 @@ def test_a_share_outside_0_to_1_is_refused(name):
 
 
 @pytest.mark.parametrize("name", ["largest_scale", "largest_reduction"])
-def test_a_scale_that_would_turn_round_is_refused(name):
+def test_a_scale_outside_1_to_4_is_refused(name):
     for scale in (0.7, 5.0, float("nan")):
         with pytest.raises(RequestError, match=f"--{name.replace('_', '-')} is a factor, from 1 to 4"):
             AugmentationSettings(**{name: scale})

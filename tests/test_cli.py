@@ -69,6 +69,9 @@ def test_a_study_of_the_archive_never_falls_back(nowhere: Path, capsys):
         "run --data phantom --wavelet sym3 --threshold 0",
         "run --data phantom --sensitivity 2",
         "run --data phantom --other-backgrounds 1.5",
+        "run --data phantom --largest-scale 0.5",
+        "run --data phantom --closer-looks 9",
+        "run --data phantom --closer-looks 3 --no-symmetries",
         "run --data phantom --test official",
         "run --data nowhere",
         "audit nowhere",
@@ -97,6 +100,9 @@ def test_augmentation_is_as_asked_for():
     assert Run().config().augmentation == AugmentationSettings()
     assert Run(wavelet="haar", texture=0.2).config().augmentation == AugmentationSettings(strands=0, texture=0.2)
     assert Run(augment=False).config().augmentation is None
+    scales = {"largest_scale": 1.3, "largest_reduction": 1.6}
+    assert Run(**scales).config().augmentation == AugmentationSettings(**scales)
+    assert Run(closer_looks=3).config().closer_looks == 3
 
 
 def test_quiet_says_nothing(tmp_path: Path, capsys):

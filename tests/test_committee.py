@@ -30,7 +30,7 @@ def committee() -> Committee:
     wavelet = WaveletSettings("sym3", 1.5)
     novelty = Novelty(np.arange(11.0), np.eye(11) / 3, threshold=5.0, false_alarm_rate=0.01)
     calibration = Calibration(1.5, -0.2)
-    return Committee(networks, SHAPES, np.array([0.25, 0.75]), calibration, 0.4, wavelet, True, 3, novelty)
+    return Committee(networks, SHAPES, np.array([0.25, 0.75]), calibration, 0.4, wavelet, True, novelty, 3)
 
 
 def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Path) -> None:
@@ -72,6 +72,7 @@ CHANGES = {
     "a layer of someone else": {"experts": [{"class_name": "Lambda", "config": {}}] * 2},
     "more closer looks than looks": {"closer_looks": 9},
     "a share of a closer look": {"closer_looks": 1.5},
+    "a truth for a number of looks": {"closer_looks": True},
     "another format": {"format": 2},
     "no experts": {"experts": []},
     "a novelty of nothing": {"novelty": {}},

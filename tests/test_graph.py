@@ -35,7 +35,8 @@ def committee(scaling: str = "detail", **more: Any) -> Committee:
         drawn = random.normal(0, np.prod(variable.shape[:-1]) ** -0.5 if len(variable.shape) > 1 else 1, variable.shape)
         variable.assign(np.abs(drawn) + 0.2 if variable.name == "moving_variance" else drawn)
     calibration = Calibration(1.3, -0.4)
-    made = Committee(networks, shapes, np.array([0.3, 0.7]), calibration, 0.41, WaveletSettings("none"), True, 3)
+    weights, wavelet = np.array([0.3, 0.7]), WaveletSettings("none")
+    made = Committee(networks, shapes, weights, calibration, 0.41, wavelet, symmetries=True, closer_looks=3)
     return replace(made, **more)
 
 

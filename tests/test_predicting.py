@@ -335,8 +335,9 @@ def test_adapting_to_many_files_changes_the_probabilities(tmp_path: Path, saved:
 # export and the other engines
 
 
-def test_the_bfloat16_engine_stays_as_near_as_the_help_says(folder: Path) -> None:
-    committee, files = Committee.pretrained(), find_files([str(folder)])
+@pytest.mark.parametrize("closer_looks", [0, 3])
+def test_the_bfloat16_engine_stays_as_near_as_the_help_says(closer_looks: int, folder: Path) -> None:
+    committee, files = replace(Committee.pretrained(), closer_looks=closer_looks), find_files([str(folder)])
     exact, rounded = (
         np.array([(answer.probability, *answer.experts) for answer in predict_files(committee, files, engine)])
         for engine in ("torch", "torch-bfloat16")

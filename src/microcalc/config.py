@@ -144,6 +144,10 @@ class StudyConfig:
             raise RequestError(f"--folds must be at least 2: got {self.folds}")
         if not 0 <= self.closer_looks <= 8:
             raise RequestError(f"--closer-looks are some of eight, from 0 to 8: got {self.closer_looks}")
+        if self.closer_looks and not self.symmetries:
+            raise RequestError(
+                "--closer-looks are some of eight, which --no-symmetries leaves out; give one of the two"
+            )
         if self.sensitivity is not None and not 0 < self.sensitivity <= 1:
             raise RequestError(f"--sensitivity must lie in (0, 1]: got {self.sensitivity}")
         if not 0 <= self.gradcam <= 25:

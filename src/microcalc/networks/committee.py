@@ -78,8 +78,8 @@ class Committee:
         threshold: a probability at or above it is the decision 1.
         wavelet: the filter that patches pass before the experts see them.
         symmetries: whether an expert's probability is the average over the eight symmetries of a patch.
-        closer_looks: how many of the eight are enlarged; see :func:`microcalc.networks.inference.eight_looks`.
         novelty: how far a patch lies from the training data; None where the committee was saved without it.
+        closer_looks: how many of the eight are enlarged; see :func:`microcalc.networks.inference.eight_looks`.
     """
 
     networks: tuple[Any, ...]
@@ -89,8 +89,8 @@ class Committee:
     threshold: float
     wavelet: WaveletSettings
     symmetries: bool = False
-    closer_looks: int = 0
     novelty: Novelty | None = None
+    closer_looks: int = 0
 
     @property
     def most_reliable(self) -> int:
@@ -228,7 +228,7 @@ class Committee:
                 and abs(weights.sum() - 1) < 1e-6
                 and wavelet.name in ("none", "sym3", "haar")
                 and isinstance(saved["symmetries"], bool)
-                and isinstance(closer_looks, int)
+                and type(closer_looks) is int
                 and 0 <= closer_looks <= 8
             )
         except (KeyError, TypeError, ValueError, OverflowError, RequestError) as error:
@@ -250,8 +250,8 @@ class Committee:
             threshold,
             wavelet,
             saved["symmetries"],
-            closer_looks,
             novelty,
+            closer_looks,
         )
 
 

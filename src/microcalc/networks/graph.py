@@ -165,10 +165,12 @@ def _add_eight_looks(graph: _Graph, images: str, closer: int) -> str:
         for _ in range(3):
             turned = graph.add("Transpose", looks[-1], perm=[0, 1, COLUMNS, ROWS])
             looks.append(_add_flip(graph, turned, ROWS))
-    matrix = enlarging_matrix(PATCH_SIDE).numpy()
-    down, across = graph.constant(matrix), graph.constant(matrix.T)
-    for number in range(8 - closer, 8):
-        looks[number] = graph.add("MatMul", graph.add("MatMul", down, looks[number]), across)
+    if closer:
+        matrix = enlarging_matrix(PATCH_SIDE).numpy()
+        down, across = graph.constant(matrix), graph.constant(matrix.T)
+        looks[8 - closer :] = [
+            graph.add("MatMul", graph.add("MatMul", down, look), across) for look in looks[8 - closer :]
+        ]
     return graph.add("Concat", *looks, axis=0)
 
 

@@ -61,11 +61,14 @@ def eight_looks(batch: Tensor, closer: int) -> list[Tensor]:
     >>> len({tuple(look.flatten().tolist()) for look in eight_looks(torch.arange(9.0).reshape(1, 3, 3, 1), closer=3)})
     8
     """
-    looks = [torch.rot90(side, turns, (1, 2)) for side in (batch, batch.flip(2)) for turns in range(4)]
+    looks = [torch.rot90(side, turns, (1, 2)).contiguous() for side in (batch, batch.flip(2)) for turns in range(4)]
+    return [*looks[: 8 - closer], *(_enlarge(look) for look in looks[8 - closer :])]
+
+
+def _enlarge(batch: Tensor) -> Tensor:
     enlarge = enlarging_matrix(batch.shape[1]).to(batch.device)
-    plain = len(looks) - closer
-    enlarged = [(enlarge @ look.squeeze(-1) @ enlarge.T).unsqueeze(-1) for look in looks[plain:]]
-    return [look.contiguous() for look in looks[:plain]] + enlarged
+    with torch.autocast(batch.device.type, enabled=False):
+        return (enlarge @ batch.squeeze(-1) @ enlarge.T).unsqueeze(-1)
 
 
 @functools.cache

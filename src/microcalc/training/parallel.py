@@ -34,8 +34,8 @@ def run_folds(tasks: list[FoldTask], *, jobs: int, on_progress: OnProgress | Non
     """Search and train every fold; what they find is on disk afterwards, in the tasks' directories.
 
     Each process begins with a search; then experts and the searches that are left take turns, so that pieces of
-    different length are left for the end, when processes run out of work. An expert waits for the search of its own
-    fold, which another process may then be running.
+    different length are left for the end, when processes run out of work. An expert waits, and its process with it,
+    for the search of its own fold, which another process may then be running.
 
     Args:
         tasks: one a fold.
