@@ -23,7 +23,8 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 NOISE = np.random.default_rng(0).random((7, 60, 60), dtype=np.float32)
-PATCHES = np.stack([ndimage.gaussian_filter(patch, blur) for patch, blur in zip(NOISE, range(7), strict=True)])
+BLURRED = [ndimage.gaussian_filter(patch, blur) for patch, blur in zip(NOISE, range(7), strict=True)]
+PATCHES = np.stack([(patch - patch.min()) / np.ptp(patch) for patch in BLURRED])
 
 
 def committee(scaling: str = "detail", **more: Any) -> Committee:
@@ -50,7 +51,7 @@ def test_the_graph_gives_what_pytorch_gives(scaling: str, looks: dict[str, Any])
     probabilities, experts = GraphSession(committee_graph(made)).predict(PATCHES)
     np.testing.assert_allclose(experts, made.expert_probabilities(PATCHES), atol=1e-5)
     np.testing.assert_allclose(probabilities, made.predict_proba(PATCHES), atol=1e-5)
-    assert (np.ptp(experts, axis=0) > 5e-4).all()
+    assert (np.ptp(experts, axis=0) > 1e-3).all()
 
 
 def test_a_patch_is_judged_alike_alone_and_among_others() -> None:

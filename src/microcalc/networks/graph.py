@@ -166,7 +166,7 @@ def _add_eight_looks(graph: _Graph, images: str, closer: int) -> str:
             turned = graph.add("Transpose", looks[-1], perm=[0, 1, COLUMNS, ROWS])
             looks.append(_add_flip(graph, turned, ROWS))
     if closer:
-        matrix = enlarging_matrix(PATCH_SIDE).numpy()
+        matrix = enlarging_matrix(PATCH_SIDE, torch.device("cpu")).numpy()
         down, across = graph.constant(matrix), graph.constant(matrix.T)
         looks[8 - closer :] = [
             graph.add("MatMul", graph.add("MatMul", down, look), across) for look in looks[8 - closer :]
