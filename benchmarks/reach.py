@@ -17,13 +17,14 @@ from sklearn.metrics import roc_auc_score
 
 from microcalc import Committee, Data
 
-ALIKE = ["--largest-scale", "1.4", "--largest-reduction", "1.4"]
+EIGHT = ["--looks", "eight"]
+ALIKE = [*EIGHT, "--largest-scale", "1.4", "--largest-reduction", "1.4"]
 NO_TISSUE = [*ALIKE, "--strands", "0", "--texture", "0"]
 OWN = [*NO_TISSUE, "--other-backgrounds", "0", "--epochs", "56"]
 ROWS = {
     "default": [],
     "input in [0, 1] alone, trained as the default": ["--input-scaling", "unit"],
-    "three closer looks": ["--closer-looks", "3"],
+    "eight looks": EIGHT,
     "sym3 filter, no strands, no texture": ["--wavelet", "sym3"],
     "haar filter, no strands, no texture": ["--wavelet", "haar"],
     "enlarged as much as reduced": ALIKE,
@@ -33,7 +34,7 @@ ROWS = {
     "detail alone": ["--input-scaling", "detail", *OWN],
     "input in [0, 1] alone": ["--input-scaling", "unit", *OWN],
     "patch and detail, no augmentation": ["--input-scaling", "unit+detail", *OWN, "--no-augment"],
-    "patch and detail, one look": ["--input-scaling", "unit+detail", *OWN, "--no-symmetries"],
+    "patch and detail, one look": ["--input-scaling", "unit+detail", *OWN, "--looks", "one"],
 }
 FIGURES = {
     "CV AUC": ("whole", "cross_validation", "auc"),

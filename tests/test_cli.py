@@ -70,8 +70,7 @@ def test_a_study_of_the_archive_never_falls_back(nowhere: Path, capsys):
         "run --data phantom --sensitivity 2",
         "run --data phantom --other-backgrounds 1.5",
         "run --data phantom --largest-scale 0.5",
-        "run --data phantom --closer-looks 9",
-        "run --data phantom --closer-looks 3 --no-symmetries",
+        "run --data phantom --looks twice",
         "run --data phantom --test official",
         "run --data nowhere",
         "audit nowhere",
@@ -102,7 +101,7 @@ def test_augmentation_is_as_asked_for():
     assert Run(augment=False).config().augmentation is None
     scales = {"largest_scale": 1.3, "largest_reduction": 1.6}
     assert Run(**scales).config().augmentation == AugmentationSettings(**scales)
-    assert Run(closer_looks=3).config().closer_looks == 3
+    assert Run(looks="eight").config().looks == "eight"
 
 
 def test_quiet_says_nothing(tmp_path: Path, capsys):

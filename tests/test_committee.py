@@ -5,11 +5,12 @@ import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from microcalc.config import WaveletSettings
+from microcalc.config import Looks, WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.networks.calibration import Calibration
 from microcalc.networks.committee import Committee, ExpertShape
@@ -30,7 +31,7 @@ def committee() -> Committee:
     wavelet = WaveletSettings("sym3", 1.5)
     novelty = Novelty(np.arange(11.0), np.eye(11) / 3, threshold=5.0, false_alarm_rate=0.01)
     calibration = Calibration(1.5, -0.2)
-    return Committee(networks, SHAPES, np.array([0.25, 0.75]), calibration, 0.4, wavelet, True, novelty, 3)
+    return Committee(networks, SHAPES, np.array([0.25, 0.75]), calibration, 0.4, wavelet, "quarters", novelty)
 
 
 def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Path) -> None:
@@ -49,15 +50,29 @@ def test_the_committee_is_the_calibrated_weighted_average(committee: Committee) 
     assert np.allclose(committee.predict_proba(IMAGES), expected)
 
 
-def test_a_committee_saved_before_there_were_closer_looks_takes_none(committee: Committee, tmp_path: Path) -> None:
-    committee.save(tmp_path)
-    path = tmp_path / "committee.json"
+def saved_before_there_were_quarters(committee: Committee, folder: Path, **older: Any) -> Path:
+    committee.save(folder)
+    path = folder / "committee.json"
     saved = json.loads(path.read_text())
-    del saved["closer_looks"]
-    path.write_text(json.dumps(saved))
-    expected = replace(committee, closer_looks=0).predict_proba(IMAGES)
-    assert np.array_equal(Committee.load(tmp_path).predict_proba(IMAGES), expected)
+    del saved["looks"]
+    path.write_text(json.dumps(saved | older))
+    return folder
+
+
+@pytest.mark.parametrize(("symmetries", "looks"), [(True, "eight"), (False, "one")])
+def test_a_committee_saved_before_there_were_quarters_answers_as_it_did(
+    symmetries: bool, looks: Looks, committee: Committee, tmp_path: Path
+) -> None:
+    folder = saved_before_there_were_quarters(committee, tmp_path, symmetries=symmetries, closer_looks=0)
+    expected = replace(committee, looks=looks).predict_proba(IMAGES)
+    assert np.array_equal(Committee.load(folder).predict_proba(IMAGES), expected)
     assert not np.allclose(committee.predict_proba(IMAGES), expected)
+
+
+def test_a_committee_whose_way_of_looking_is_gone_is_refused(committee: Committee, tmp_path: Path) -> None:
+    folder = saved_before_there_were_quarters(committee, tmp_path, symmetries=True, closer_looks=3)
+    with pytest.raises(RequestError, match="closer_looks 3"):
+        Committee.load(folder)
 
 
 NOVELTY = {"mean": [0.0] * 11, "whitening": [[0.0] * 11] * 11, "threshold": 5.0, "false_alarm_rate": 0.01}
@@ -70,9 +85,8 @@ CHANGES = {
     "an unknown filter": {"wavelet": {"name": "os.system", "threshold": 1.5}},
     "an expert too large to build": {"experts": [{"dim": 10**9, "depth": 1, "dropout": 0.0, "input_scaling": "unit"}]},
     "a layer of someone else": {"experts": [{"class_name": "Lambda", "config": {}}] * 2},
-    "more closer looks than looks": {"closer_looks": 9},
-    "a share of a closer look": {"closer_looks": 1.5},
-    "a truth for a number of looks": {"closer_looks": True},
+    "looks of no kind": {"looks": "twice"},
+    "a number for the looks": {"looks": 8},
     "another format": {"format": 2},
     "no experts": {"experts": []},
     "a novelty of nothing": {"novelty": {}},

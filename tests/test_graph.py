@@ -4,13 +4,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from microcalc.config import WaveletSettings
+from microcalc.config import Looks, WaveletSettings
 from microcalc.data import Data
 from microcalc.errors import RequestError
 from microcalc.networks.backend import keras
@@ -37,17 +37,14 @@ def committee(scaling: str = "detail", **more: Any) -> Committee:
         variable.assign(np.abs(drawn) + 0.2 if variable.name == "moving_variance" else drawn)
     calibration = Calibration(1.3, -0.4)
     weights, wavelet = np.array([0.3, 0.7]), WaveletSettings("none")
-    made = Committee(networks, shapes, weights, calibration, 0.41, wavelet, symmetries=True, closer_looks=3)
+    made = Committee(networks, shapes, weights, calibration, 0.41, wavelet, looks="quarters")
     return replace(made, **more)
 
 
-LOOKS = {"one look": {"symmetries": False}, "eight": {"closer_looks": 0}, "three of eight closer": {}}
-
-
-@pytest.mark.parametrize("looks", LOOKS.values(), ids=LOOKS.keys())
+@pytest.mark.parametrize("looks", get_args(Looks))
 @pytest.mark.parametrize("scaling", ["unit", "centred", "detail", "normalized", "unit+detail", "unit+normalized"])
-def test_the_graph_gives_what_pytorch_gives(scaling: str, looks: dict[str, Any]) -> None:
-    made = committee(scaling, **looks)
+def test_the_graph_gives_what_pytorch_gives(scaling: str, looks: Looks) -> None:
+    made = committee(scaling, looks=looks)
     probabilities, experts = GraphSession(committee_graph(made)).predict(PATCHES)
     np.testing.assert_allclose(experts, made.expert_probabilities(PATCHES), atol=1e-5)
     np.testing.assert_allclose(probabilities, made.predict_proba(PATCHES), atol=1e-5)
@@ -63,7 +60,7 @@ def test_a_patch_is_judged_alike_alone_and_among_others() -> None:
 
 def test_every_infn_patch_gets_the_same_probability(shared_data: Path) -> None:
     data = Data.load("infn", archive=shared_data / "DL_class_data.tar.gz")
-    made = committee(symmetries=False)
+    made = committee(looks="one")
     probabilities, experts = GraphSession(committee_graph(made)).predict(data.images)
     np.testing.assert_allclose(experts, made.expert_probabilities(data.images), atol=1e-5)
     np.testing.assert_allclose(probabilities, made.predict_proba(data.images), atol=1e-5)
@@ -90,6 +87,6 @@ def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_layer_without_counterpart_is_refused() -> None:
-    strange = SimpleNamespace(layers=[None, keras.layers.UpSampling2D(name="enlarge")])
+    strange = SimpleNamespace(layers=[None, keras.layers.UpSampling2D(name="enlarge"), None])
     with pytest.raises(RequestError, match="enlarge of an expert has no ONNX counterpart"):
         committee_graph(committee(networks=(strange,)))

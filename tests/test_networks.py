@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from scipy.special import expit, logit
 from torch.nn import functional
 
 from microcalc.errors import RequestError
 from microcalc.networks import backend
 from microcalc.networks.backend import keras
 from microcalc.networks.hypermodel import build_network, logits
-from microcalc.networks.inference import eight_looks, predict
+from microcalc.networks.inference import joined, predict, views
 from microcalc.networks.layers import Dropout, InputScaling, _convolve_strips, _rectify_pool, _RectifyNormalizePool
 
 PATCHES = np.random.default_rng(0).random((6, 60, 60), np.float32)
@@ -234,30 +235,53 @@ def test_two_inputs_are_two_channels(second):
     assert build_network(2, 1, 0.0, both).get_layer("input_scaling").output.shape == (None, 60, 60, 2)
 
 
+def seen(patches, looks):
+    return [view.squeeze(-1).numpy() for view in views(torch.tensor(patches[..., None]), looks)]
+
+
 def test_eight_looks_are_the_symmetries_of_the_square():
     expected = [np.rot90(side, turns) for side in (PATCHES[0], PATCHES[0].T) for turns in range(4)]
-    looks = [look[0, :, :, 0].numpy() for look in eight_looks(torch.tensor(PATCHES[:1, :, :, None]), closer=0)]
+    looks = [view[0] for view in seen(PATCHES[:1], "eight")]
     assert sorted(look.tobytes() for look in looks) == sorted(symmetry.tobytes() for symmetry in expected)
 
 
-@pytest.mark.parametrize("closer", [1, 3, 8])
-def test_closer_looks_enlarge_the_middle_of_the_last_of_them(closer):
-    batch = torch.tensor(PATCHES[..., None])
-    plain, looks = eight_looks(batch, closer=0), eight_looks(batch, closer)
-    for look, unchanged in zip(looks[: 8 - closer], plain, strict=False):
-        assert torch.equal(look, unchanged)
-    middle = torch.eye(2, 3)[None] / 1.4
-    grid = functional.affine_grid(middle.expand(len(batch), 2, 3), [len(batch), 1, 60, 60], align_corners=False)
-    for look, symmetry in zip(looks[8 - closer :], plain[8 - closer :], strict=True):
-        expected = functional.grid_sample(symmetry.movedim(-1, 1), grid, align_corners=False).movedim(1, -1)
-        assert torch.allclose(look, expected, atol=1e-5)
+def test_quarters_are_four_turns_of_the_whole_and_each_corner_enlarged_once():
+    whole, quarters = seen(PATCHES[:1], "quarters")[:4], seen(PATCHES[:1], "quarters")[4:]
+    for turns, view in enumerate(whole):
+        assert np.array_equal(view[0], np.rot90(PATCHES[0], turns))
+    for turns, view in enumerate(quarters):
+        mirrored = torch.tensor(np.rot90(np.fliplr(PATCHES[0]), turns).copy())
+        corner = torch.tensor([[[1, 0, 1 / 1.4 - 1], [0, 1, 1 / 1.4 - 1]]]) / torch.tensor([1.4, 1.4, 1.0])
+        grid = functional.affine_grid(corner, [1, 1, 60, 60], align_corners=False)
+        expected = functional.grid_sample(mirrored[None, None], grid, padding_mode="border", align_corners=False)
+        assert np.allclose(view[0], expected[0, 0], atol=1e-5)
 
 
 def test_an_answer_over_eight_looks_is_their_mean():
     network, _ = twins()
-    looks = [look.squeeze(-1).numpy() for look in eight_looks(torch.tensor(PATCHES[..., None]), closer=3)]
-    expected = np.mean([predict(network, look) for look in looks], axis=0)
-    assert np.allclose(predict(network, PATCHES, symmetries=True, closer_looks=3), expected)
+    expected = np.mean([predict(network, look) for look in seen(PATCHES, "eight")], axis=0)
+    assert np.allclose(predict(network, PATCHES, looks="eight"), expected)
+
+
+def test_in_an_answer_over_quarters_their_mean_odds_have_a_third_of_the_say():
+    network, _ = twins()
+    odds = logit([predict(network, look) for look in seen(PATCHES, "quarters")])
+    expected = expit(2 / 3 * odds[:4].mean(0) + np.log(np.exp(odds[4:]).mean(0)) / 3)
+    assert np.allclose(predict(network, PATCHES, looks="quarters"), expected)
+
+
+def test_an_answer_over_quarters_is_the_same_however_the_patch_is_turned():
+    network, _ = twins()
+    turned = np.rot90(PATCHES, 1, (1, 2)).copy()
+    assert np.allclose(
+        predict(network, turned, looks="quarters"), predict(network, PATCHES, looks="quarters"), atol=1e-6
+    )
+
+
+def test_one_quarter_with_a_cluster_makes_a_patch_with_a_cluster():
+    nothing, cluster = torch.full((8, 1), -3.0), torch.full((8, 1), -3.0)
+    cluster[7] = 9.0
+    assert joined(nothing, "quarters") < 0.1 < 0.5 < joined(cluster, "quarters")
 
 
 def test_an_unknown_input_scaling_is_refused():

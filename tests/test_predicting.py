@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import PIL.Image
@@ -14,7 +15,7 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
 from microcalc.cli import main, next_commands
-from microcalc.config import WaveletSettings
+from microcalc.config import Looks, WaveletSettings
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
 from microcalc.networks.calibration import Calibration
@@ -335,9 +336,9 @@ def test_adapting_to_many_files_changes_the_probabilities(tmp_path: Path, saved:
 # export and the other engines
 
 
-@pytest.mark.parametrize("closer_looks", [0, 3])
-def test_the_bfloat16_engine_stays_as_near_as_the_help_says(closer_looks: int, folder: Path) -> None:
-    committee, files = replace(Committee.pretrained(), closer_looks=closer_looks), find_files([str(folder)])
+@pytest.mark.parametrize("looks", get_args(Looks))
+def test_the_bfloat16_engine_stays_as_near_as_the_help_says(looks: Looks, folder: Path) -> None:
+    committee, files = replace(Committee.pretrained(), looks=looks), find_files([str(folder)])
     exact, rounded = (
         np.array([(answer.probability, *answer.experts) for answer in predict_files(committee, files, engine)])
         for engine in ("torch", "torch-bfloat16")

@@ -26,6 +26,7 @@ from microcalc.config import (
     AugmentationSettings,
     Engine,
     InputScaling,
+    Looks,
     Protocol,
     SearchSettings,
     StudyConfig,
@@ -113,10 +114,8 @@ class Run(Common):
     """Epochs of an expert's final training."""
     input_scaling: InputScaling = TrainingSettings.input_scaling
     """unit: the patch; centred: less its mean; detail: less a wide blur; normalized: that, evened by its texture."""
-    symmetries: bool = True
-    """Average each expert over the eight rotations and reflections of a patch."""
-    closer_looks: int = StudyConfig.closer_looks
-    """How many of these eight show the patch's middle, enlarged 1.4 times."""
+    looks: Looks = StudyConfig.looks
+    """one: at the patch as it is; eight: turned and mirrored; quarters: four turns, and its quarters enlarged."""
     fast_execution: bool = False
     """Skip the search and take hyperparameters saved in the package; the figures are then optimistic."""
     folds: int = 5
@@ -147,8 +146,7 @@ class Run(Common):
             augmentation=self._augmentation() if self.augment else None,
             wavelet=WaveletSettings(self.wavelet, self.threshold, self.wavelet_backend),
             folds=self.folds,
-            symmetries=self.symmetries,
-            closer_looks=self.closer_looks,
+            looks=self.looks,
             sensitivity=self.sensitivity,
             fast_execution=self.fast_execution,
             gradcam=self.gradcam,

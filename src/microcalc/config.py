@@ -9,6 +9,7 @@ WaveletName = Literal["none", "sym3", "haar"]
 WaveletBackend = Literal["pywavelets", "matlab"]
 Protocol = Literal["honest", "naive"]
 InputScaling = Literal["unit", "centred", "detail", "normalized", "unit+detail", "unit+normalized"]
+Looks = Literal["one", "eight", "quarters"]
 Engine = Literal["torch", "torch-bfloat16", "onnx"]
 
 
@@ -132,8 +133,7 @@ class StudyConfig:
     folds: int = 5
     validation_fraction: float = 0.25
     committee_fraction: float = 0.15
-    symmetries: bool = True
-    closer_looks: int = 0
+    looks: Looks = "quarters"
     sensitivity: float | None = None
     fast_execution: bool = False
     gradcam: int = 6
@@ -142,12 +142,6 @@ class StudyConfig:
     def __post_init__(self) -> None:
         if self.folds < 2:
             raise RequestError(f"--folds must be at least 2: got {self.folds}")
-        if not 0 <= self.closer_looks <= 8:
-            raise RequestError(f"--closer-looks are some of eight, from 0 to 8: got {self.closer_looks}")
-        if self.closer_looks and not self.symmetries:
-            raise RequestError(
-                "--closer-looks are some of eight, which --no-symmetries leaves out; give one of the two"
-            )
         if self.sensitivity is not None and not 0 < self.sensitivity <= 1:
             raise RequestError(f"--sensitivity must lie in (0, 1]: got {self.sensitivity}")
         if not 0 <= self.gradcam <= 25:

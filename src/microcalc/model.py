@@ -223,8 +223,7 @@ class Model:
             calibration=Calibration(slope=1.0, intercept=0.0),
             threshold=0.5,
             wavelet=self.config.wavelet,
-            symmetries=self.config.symmetries,
-            closer_looks=self.config.closer_looks,
+            looks=self.config.looks,
         )
 
     def _judge(self) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from microcalc.config import WaveletSettings
+from microcalc.config import Looks, WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.files import read_json, write_json
 from microcalc.networks.adaptation import observe
@@ -77,9 +77,8 @@ class Committee:
         calibration: from the raw average to a probability.
         threshold: a probability at or above it is the decision 1.
         wavelet: the filter that patches pass before the experts see them.
-        symmetries: whether an expert's probability is the average over the eight symmetries of a patch.
+        looks: what the experts are shown of a patch; see :func:`microcalc.networks.inference.views`.
         novelty: how far a patch lies from the training data; None where the committee was saved without it.
-        closer_looks: how many of the eight are enlarged; see :func:`microcalc.networks.inference.eight_looks`.
     """
 
     networks: tuple[Any, ...]
@@ -88,9 +87,8 @@ class Committee:
     calibration: Calibration
     threshold: float
     wavelet: WaveletSettings
-    symmetries: bool = False
+    looks: Looks = "one"
     novelty: Novelty | None = None
-    closer_looks: int = 0
 
     @property
     def most_reliable(self) -> int:
@@ -104,7 +102,7 @@ class Committee:
 
     def ask(self, network: Any, prepared: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, 60, 60) patches as the experts take them to (n,) probabilities by one of these."""
-        return predict(network, prepared, symmetries=self.symmetries, closer_looks=self.closer_looks)
+        return predict(network, prepared, looks=self.looks)
 
     def combine(self, expert_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, experts) probabilities of the experts to (n,) calibrated probabilities of the committee."""
@@ -181,8 +179,7 @@ class Committee:
             "calibration": vars(self.calibration),
             "threshold": self.threshold,
             "wavelet": {"name": self.wavelet.name, "threshold": self.wavelet.threshold},
-            "symmetries": self.symmetries,
-            "closer_looks": self.closer_looks,
+            "looks": self.looks,
         }
         if self.novelty is not None:
             description["novelty"] = _plain_novelty(self.novelty)
@@ -220,16 +217,13 @@ class Committee:
             threshold = _number(saved["threshold"])
             wavelet = WaveletSettings(name=saved["wavelet"]["name"], threshold=_number(saved["wavelet"]["threshold"]))
             novelty = _read_novelty(saved["novelty"]) if "novelty" in saved else None
-            closer_looks = saved.get("closer_looks", 0)
+            looks = _read_looks(saved)
             sound = (
                 saved["format"] == FORMAT
                 and 1 <= len(shapes) == len(weights) <= 100
                 and (weights >= 0).all()
                 and abs(weights.sum() - 1) < 1e-6
                 and wavelet.name in ("none", "sym3", "haar")
-                and isinstance(saved["symmetries"], bool)
-                and type(closer_looks) is int
-                and 0 <= closer_looks <= 8
             )
         except (KeyError, TypeError, ValueError, OverflowError, RequestError) as error:
             raise RequestError(
@@ -249,9 +243,8 @@ class Committee:
             calibration,
             threshold,
             wavelet,
-            saved["symmetries"],
+            looks,
             novelty,
-            closer_looks,
         )
 
 
@@ -259,6 +252,15 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{value!r} is not a number")
     return float(value)
+
+
+def _read_looks(saved: dict[str, Any]) -> Looks:
+    """A committee saved before there were quarters tells its ``symmetries``; what its ``closer_looks`` were is gone."""
+    before: dict[bool, Looks] = {True: "eight", False: "one"}
+    looks: Looks = saved["looks"] if "looks" in saved else before[saved["symmetries"]]
+    if looks not in get_args(Looks) or saved.get("closer_looks"):
+        raise ValueError(f"looks {looks!r} with closer_looks {saved.get('closer_looks')}")
+    return looks
 
 
 def _read_shape(saved: dict[str, Any]) -> ExpertShape:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from microcalc import __version__
+from microcalc.config import Looks
 from microcalc.errors import RequestError
 from microcalc.networks.calibration import SMALLEST_PROBABILITY
 from microcalc.networks.committee import Committee
 from microcalc.networks.hypermodel import PATCH_SIDE
-from microcalc.networks.inference import enlarging_matrix
+from microcalc.networks.inference import QUARTERS_SAY, enlarging_matrix
 from microcalc.networks.layers import DETAIL_GAIN, USUAL_TEXTURE, blur_matrix
 
 OPSET = 17
@@ -144,34 +146,49 @@ def _metadata(committee: Committee) -> dict[str, str]:
 def _add_experts(graph: _Graph, committee: Committee) -> str:
     """(n, experts) probabilities of the experts, in double precision."""
     images = graph.add("Unsqueeze", "patches", graph.constant([1], np.int64))
-    looks = _add_eight_looks(graph, images, committee.closer_looks) if committee.symmetries else images
+    views = _add_views(graph, images, committee.looks)
     votes = []
     for network in committee.networks:
-        vote = looks
-        for layer in network.layers[1:]:
-            vote = _add_layer(graph, layer, vote)
-        if committee.symmetries:
-            by_look = graph.add("Reshape", vote, graph.constant([8, -1, 1], np.int64))
-            vote = graph.add("ReduceMean", by_look, axes=[0], keepdims=0)
-        votes.append(vote)
+        said = views
+        for layer in network.layers[1:-1]:
+            said = _add_layer(graph, layer, said)
+        votes.append(_add_joined(graph, said, committee.looks))
     return graph.add("Concat", *votes, axis=1)
 
 
-def _add_eight_looks(graph: _Graph, images: str, closer: int) -> str:
-    """(8 n, 1, 60, 60): all of the images in each look of :func:`microcalc.networks.inference.eight_looks` in turn."""
-    looks = []
+def _add_views(graph: _Graph, images: str, looks: Looks) -> str:
+    """(views n, 1, 60, 60): all of the images in each view of :func:`microcalc.networks.inference.views` in turn."""
+    if looks == "one":
+        return images
+    views = []
     for side in (images, _add_flip(graph, images, COLUMNS)):
-        looks.append(side)
+        views.append(side)
         for _ in range(3):
-            turned = graph.add("Transpose", looks[-1], perm=[0, 1, COLUMNS, ROWS])
-            looks.append(_add_flip(graph, turned, ROWS))
-    if closer:
+            turned = graph.add("Transpose", views[-1], perm=[0, 1, COLUMNS, ROWS])
+            views.append(_add_flip(graph, turned, ROWS))
+    if looks == "quarters":
         matrix = enlarging_matrix(PATCH_SIDE, torch.device("cpu")).numpy()
         down, across = graph.constant(matrix), graph.constant(matrix.T)
-        looks[8 - closer :] = [
-            graph.add("MatMul", graph.add("MatMul", down, look), across) for look in looks[8 - closer :]
-        ]
-    return graph.add("Concat", *looks, axis=0)
+        views[4:] = [graph.add("MatMul", graph.add("MatMul", down, view), across) for view in views[4:]]
+    return graph.add("Concat", *views, axis=0)
+
+
+def _add_joined(graph: _Graph, said: str, looks: Looks) -> str:
+    """(views n, 1) logits to (n, 1) probabilities, as :func:`microcalc.networks.inference.joined` gives them."""
+    said = graph.add("Cast", said, to=graph.onnx.TensorProto.DOUBLE)
+    if looks == "one":
+        return graph.add("Sigmoid", said)
+    by_view = graph.add("Reshape", said, graph.constant([8, -1, 1], np.int64))
+    if looks == "eight":
+        return graph.add("ReduceMean", graph.add("Sigmoid", by_view), axes=[0], keepdims=0)
+    first, fifth, end = (graph.constant([number], np.int64) for number in (0, 4, 8))
+    whole = graph.add("Slice", by_view, first, fifth)
+    quarters = graph.add("Slice", by_view, fifth, end)
+    whole = graph.add("ReduceMean", whole, axes=[0], keepdims=0)
+    odds = graph.add("ReduceLogSumExp", quarters, axes=[0], keepdims=0)
+    quarters = graph.add("Sub", odds, graph.constant(math.log(4), np.float64))
+    more = graph.add("Mul", graph.add("Sub", quarters, whole), graph.constant(QUARTERS_SAY, np.float64))
+    return graph.add("Sigmoid", graph.add("Add", whole, more))
 
 
 def _add_flip(graph: _Graph, images: str, axis: int) -> str:
@@ -198,9 +215,7 @@ def _add_layer(graph: _Graph, layer: Any, values: str) -> str:
             return graph.add("Flatten", graph.add("Transpose", values, perm=[0, ROWS, COLUMNS, 1]))
         case "Dense":
             dense = graph.add("Gemm", values, *(graph.constant(weight) for weight in weights))
-            return _add_activation(graph, layer, dense)
-        case "Activation":
-            return _add_activation(graph, layer, values)
+            return graph.add({"linear": "Identity", "relu": "Relu"}[layer.activation.__name__], dense)
     raise RequestError(f"the layer {layer.name} of an expert has no ONNX counterpart here; use --engine torch")
 
 
@@ -214,13 +229,6 @@ def _add_rectify_normalize_pool(graph: _Graph, weights: list[Any], epsilon: floa
     pooled = graph.add("MaxPool", values, kernel_shape=[2, 2], strides=[2, 2])
     constants = [graph.constant(constant) for constant in (sign * gamma, beta, sign * mean, variance)]
     return graph.add("BatchNormalization", pooled, *constants, epsilon=epsilon)
-
-
-def _add_activation(graph: _Graph, layer: Any, values: str) -> str:
-    operator = {"linear": "Identity", "relu": "Relu", "sigmoid": "Sigmoid"}[layer.activation.__name__]
-    if operator == "Sigmoid":  # in double precision, as in predict
-        values = graph.add("Cast", values, to=graph.onnx.TensorProto.DOUBLE)
-    return graph.add(operator, values)
 
 
 def _add_input_scaling(graph: _Graph, kind: str, images: str) -> str:

@@ -124,7 +124,7 @@ def ask_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) -> dict[s
     """The probabilities by a fold's trained expert, (n,) for each of the named (n, 60, 60) images as it takes them."""
     with _one_thread():
         network, _ = load_expert(task)
-        ask = partial(predict, network, symmetries=task.config.symmetries, closer_looks=task.config.closer_looks)
+        ask = partial(predict, network, looks=task.config.looks)
         return {name: ask(part) for name, part in images.items()}
 
 
