@@ -172,6 +172,14 @@ def test_noise_holds_no_shortcut():
         assert high > 0.4
 
 
+def test_one_bright_pixel_a_cluster_shows_in_the_maximum_alone():
+    images, labels = noise(100) / 2, np.arange(100) % 2
+    images[labels == 1, 30, 30] = 1.0
+    alone = shortcut_figures(images, labels, np.arange(100))["mean_std_min_max"]["alone"]
+    assert alone["max"] == 1.0
+    assert 0.3 < alone["mean"] < 0.7 and 0.3 < alone["min"] < 0.7
+
+
 def test_a_texture_of_the_patient_helps_plain_folds_and_not_grouped_ones():
     groups = np.repeat(np.arange(12), 12)
     labels = (np.arange(12) % 2)[groups]
