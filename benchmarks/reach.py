@@ -2,7 +2,7 @@
 
 Run as `python benchmarks/reach.py --out runs/reach`: for every row and seed a study with cross-validation and the
 external set, and one with the official Test folder set aside. Every choice inside a study is made on hold-outs; the
-figures below come from patches that nothing in it has seen. Finished studies are kept, whatever
+figures below come from patches that nothing in it has seen. Recipes of before ask about a patch in eight looks. Finished studies are kept, whatever
 their settings, so that it can be interrupted: give another --out once defaults have changed.
 """
 
@@ -23,7 +23,7 @@ NO_TISSUE = [*ALIKE, "--strands", "0", "--texture", "0"]
 OWN = [*NO_TISSUE, "--other-backgrounds", "0", "--epochs", "56"]
 ROWS = {
     "default": [],
-    "input in [0, 1] alone, trained as the default": ["--input-scaling", "unit"],
+    "input in [0, 1] alone, trained as the default, eight looks": ["--input-scaling", "unit", *EIGHT],
     "eight looks": EIGHT,
     "sym3 filter, no strands, no texture": ["--wavelet", "sym3"],
     "haar filter, no strands, no texture": ["--wavelet", "haar"],

@@ -82,6 +82,7 @@ def test_shortcuts_of_the_real_archive_reach_what_is_known_of_them(infn_figures)
     assert (intensity["statistics"], wavelet["statistics"]) == (4, 27)
     assert intensity["grouped_auc"] == pytest.approx(0.92, abs=0.006)
     assert wavelet["grouped_auc"] == pytest.approx(0.983, abs=0.004)
+    assert intensity["alone"] == pytest.approx({"mean": 0.802, "std": 0.862, "min": 0.745, "max": 0.893}, abs=0.002)
     for figures in (intensity, wavelet):
         low, high = figures["grouped_auc_ci95"]
         assert low < figures["grouped_auc"] < high
@@ -105,10 +106,18 @@ def test_findings_on_the_real_archive_say_what_must_be_known(infn_figures):
         "98% of the patches",
         "shares with its Train: 6 (3 by name)",
         "517 of 556",
+        "mean 0.80, std 0.86, min 0.75, max 0.89",
         "27 wavelet statistics reaches AUC 0.98",
         "brighter than normal ones by 1.2",
     ):
         assert known in words
+
+
+def test_the_brightest_pixel_tells_the_classes_of_the_external_set_and_the_mean_hardly_does(shared_data):
+    external = Data.load(shared_data / "external_patches.zip")
+    alone = shortcut_figures(external.images, external.labels, external.groups)["mean_std_min_max"]["alone"]
+    assert alone["max"] == pytest.approx(0.960, abs=0.002)
+    assert alone["mean"] == pytest.approx(0.643, abs=0.002)
 
 
 def test_the_external_set_is_more_contrasted_than_the_real_archive(infn, shared_data):

@@ -59,20 +59,29 @@ def saved_before_there_were_quarters(committee: Committee, folder: Path, **older
     return folder
 
 
-@pytest.mark.parametrize(("symmetries", "looks"), [(True, "eight"), (False, "one")])
+@pytest.mark.parametrize(
+    ("older", "looks"),
+    [
+        ({"symmetries": True}, "eight"),
+        ({"symmetries": True, "closer_looks": 0}, "eight"),
+        ({"symmetries": False}, "one"),
+    ],
+)
 def test_a_committee_saved_before_there_were_quarters_answers_as_it_did(
-    symmetries: bool, looks: Looks, committee: Committee, tmp_path: Path
+    older: dict[str, Any], looks: Looks, committee: Committee, tmp_path: Path
 ) -> None:
-    folder = saved_before_there_were_quarters(committee, tmp_path, symmetries=symmetries, closer_looks=0)
+    folder = saved_before_there_were_quarters(committee, tmp_path, **older)
     expected = replace(committee, looks=looks).predict_proba(IMAGES)
     assert np.array_equal(Committee.load(folder).predict_proba(IMAGES), expected)
     assert not np.allclose(committee.predict_proba(IMAGES), expected)
 
 
-def test_a_committee_whose_way_of_looking_is_gone_is_refused(committee: Committee, tmp_path: Path) -> None:
-    folder = saved_before_there_were_quarters(committee, tmp_path, symmetries=True, closer_looks=3)
-    with pytest.raises(RequestError, match="closer_looks 3"):
-        Committee.load(folder)
+@pytest.mark.parametrize("older", [{}, {"symmetries": "yes"}, {"symmetries": True, "closer_looks": 3}])
+def test_a_committee_that_does_not_tell_how_it_looks_or_as_none_does_now_is_refused(
+    older: dict[str, Any], committee: Committee, tmp_path: Path
+) -> None:
+    with pytest.raises(RequestError, match="is not a committee"):
+        Committee.load(saved_before_there_were_quarters(committee, tmp_path, **older))
 
 
 NOVELTY = {"mean": [0.0] * 11, "whitening": [[0.0] * 11] * 11, "threshold": 5.0, "false_alarm_rate": 0.01}

@@ -278,7 +278,7 @@ def test_an_answer_over_quarters_is_the_same_however_the_patch_is_turned():
     )
 
 
-def test_one_quarter_with_a_cluster_makes_a_patch_with_a_cluster():
+def test_one_quarter_with_a_cluster_outweighs_three_without():
     nothing, cluster = torch.full((8, 1), -3.0), torch.full((8, 1), -3.0)
     cluster[7] = 9.0
     assert joined(nothing, "quarters") < 0.1 < 0.5 < joined(cluster, "quarters")

@@ -21,7 +21,6 @@ SMALL = StudyConfig(
     search=SearchSettings(dim=(2, 3), depth=(1,), dropout=(0.0,), searching_fraction=1.0, epochs=1),
     training=TrainingSettings(epochs=2),
     folds=3,
-    looks="eight",
     gradcam=2,
 )
 FILES = [

@@ -253,9 +253,10 @@ def _about_shortcuts(shortcuts: dict[str, Any] | None) -> list[str]:
     intensity, wavelet = shortcuts["mean_std_min_max"], shortcuts["wavelet_sym3"]
     return [
         "Mean, standard deviation, minimum and maximum of a patch alone reach AUC"
-        f" {_auc(intensity)} in grouped {FOLDS}-fold (plain: {intensity['plain_auc']:.3f}). Each as it is:"
-        f" {', '.join(f'{value:.2f}' for value in intensity['alone'].values())}; mean and minimum tell of film and"
-        " tissue, the others of bright calcifications too.",
+        f" {_auc(intensity)} in grouped {FOLDS}-fold (plain: {intensity['plain_auc']:.3f}). Each by"
+        f" itself, without training: {', '.join(f'{name} {value:.2f}' for name, value in intensity['alone'].items())}"
+        " (below 0.5: lower with a cluster). Mean and min tell of film and tissue, std and max of bright calcifications"
+        " too.",
         f"Logistic regression on {wavelet['statistics']} wavelet statistics reaches AUC {_auc(wavelet)} in grouped"
         f" {FOLDS}-fold (plain: {wavelet['plain_auc']:.3f}): a network that does not beat that has learned nothing"
         " more.",

@@ -22,7 +22,7 @@ Integers = npt.NDArray[np.int64]
 
 
 SHORTCUTS: dict[str, Callable[[Images], Floats]] = {
-    "mean_std_min_max": intensity_statistics,
+    "_".join(GREY_LEVELS): intensity_statistics,
     f"wavelet_{WAVELET}": wavelet_statistics,
 }
 
@@ -63,7 +63,7 @@ def shortcut_figures(images: Images, labels: Integers, groups: Integers, seed: i
             "grouped_auc_ci95": bootstrap_intervals(labels, grouped, groups, seed=seed)["auc_ci95"],
         }
     columns = zip(GREY_LEVELS, intensity_statistics(images).T, strict=True)
-    figures["mean_std_min_max"]["alone"] = {name: float(roc_auc_score(labels, column)) for name, column in columns}
+    figures["_".join(GREY_LEVELS)]["alone"] = {name: float(roc_auc_score(labels, column)) for name, column in columns}
     return figures
 
 

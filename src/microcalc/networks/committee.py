@@ -255,11 +255,11 @@ def _number(value: Any) -> float:
 
 
 def _read_looks(saved: dict[str, Any]) -> Looks:
-    """A committee saved before there were quarters tells its ``symmetries``; what its ``closer_looks`` were is gone."""
+    """One saved before has ``symmetries`` instead; one with ``closer_looks`` cannot be asked any more."""
     before: dict[bool, Looks] = {True: "eight", False: "one"}
     looks: Looks = saved["looks"] if "looks" in saved else before[saved["symmetries"]]
     if looks not in get_args(Looks) or saved.get("closer_looks"):
-        raise ValueError(f"looks {looks!r} with closer_looks {saved.get('closer_looks')}")
+        raise ValueError(f"looks {looks!r}, closer_looks {saved.get('closer_looks')}: not of this version")
     return looks
 
 

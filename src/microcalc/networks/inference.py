@@ -59,7 +59,8 @@ def views(batch: Tensor, looks: Looks) -> list[Tensor]:
     "one" is the patch as it is, "eight" are its rotations by quarter turns and those of its mirror image. "quarters"
     are its four rotations, and the upper left corner of the four of its mirror image, enlarged 1.4 times: so each
     quarter of the patch comes up once, with some of what lies around it. On film of coarser resolution calcifications
-    are then nearer to the size that the network knows.
+    are then nearer to the size that the network knows. What is said of them is the same however the patch is turned; of
+    its mirror image it may differ a little.
 
     >>> batch = torch.arange(9.0).reshape(1, 3, 3, 1)
     >>> len(views(batch, "one")), len({tuple(view.flatten().tolist()) for view in views(batch, "quarters")})
@@ -77,8 +78,8 @@ def joined(said: Tensor, looks: Looks) -> Tensor:
     """(views, n) logits to (n,) probabilities.
 
     The probabilities of "one" and "eight" are averaged. Of "quarters", the mean logit of the four whole views has two
-    thirds of the say, and the logarithm of the quarters' mean odds one third: one quarter with a cluster makes a patch
-    with a cluster (log-sum-exp pooling, Pinheiro and Collobert, 2015, https://doi.org/10.1109/CVPR.2015.7298780).
+    thirds of the say, and the logarithm of the quarters' mean odds one third: one quarter with a cluster
+    outweighs three without (log-sum-exp pooling, Pinheiro and Collobert, 2015, https://doi.org/10.1109/CVPR.2015.7298780).
 
     >>> joined(torch.tensor([[0.0]] * 4 + [[-9.0]] * 3 + [[6.0]]), "quarters").round(decimals=3)
     tensor([0.8230])

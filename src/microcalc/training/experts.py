@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -124,8 +123,7 @@ def ask_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) -> dict[s
     """The probabilities by a fold's trained expert, (n,) for each of the named (n, 60, 60) images as it takes them."""
     with _one_thread():
         network, _ = load_expert(task)
-        ask = partial(predict, network, looks=task.config.looks)
-        return {name: ask(part) for name, part in images.items()}
+        return {name: predict(network, part, looks=task.config.looks) for name, part in images.items()}
 
 
 def _read_result(path: Path, task: FoldTask, more: dict[str, Any] | None = None) -> SearchResult:
