@@ -1,8 +1,9 @@
 """Why the default recipe is what it is: looks, scales, input, backgrounds and drawn tissue, at home and elsewhere.
 
 Run as `python benchmarks/choices.py`. Choices see only the patches of the INFN archive's Train folder whose patients
-are not in Test: four grouped hold-outs, with a trial and an expert each, trained as in a study. No external
-patch is in it; but the last question was made after a look at them, to be like them (docs/reach.md). Six more questions are put to each network:
+are not in Test: four grouped hold-outs, with a trial and an expert each, trained as in a study. No external patch is in
+it; but the last question was made after a look at them, to be like them (docs/reach.md). Six more questions are put to
+each network:
 
 - *exchanged*: the hold-out once more, each patch's bright spots on the background of a patch of the other class. The
   label is the spots'. A network that tells the classes by their film or tissue, which differ in this archive since
@@ -164,7 +165,7 @@ def with_few_calcifications(tissue: Floats, random: np.random.Generator) -> Ques
 
 
 def part_of(cluster: Floats, random: np.random.Generator) -> Floats:
-    """One to five calcifications of a cluster, the brightest of them 1; half of the time each grows by a pixel on every side."""
+    """One to five calcifications of a cluster, the brightest of them 1; half of the time each grows all around."""
     numbered, count = ndimage.label(cluster > 0.15 * cluster.max())
     kept = cluster * np.isin(numbered, 1 + random.permutation(count)[: random.integers(1, 6)])
     kept = ndimage.grey_dilation(kept, (3, 3)) if random.random() < 0.5 else kept

@@ -2,8 +2,8 @@
 
 Run as `python benchmarks/reach.py --out runs/reach`: for every row and seed a study with cross-validation and the
 external set, and one with the official Test folder set aside. Every choice inside a study is made on hold-outs; the
-figures below come from patches that nothing in it has seen. Recipes of before ask about a patch in eight looks. Finished studies are kept, whatever
-their settings, so that it can be interrupted: give another --out once defaults have changed.
+figures below come from patches that nothing in it has seen. Recipes of before ask by eight looks at a patch. Finished
+studies are kept, whatever their settings, so that it can be interrupted: give another --out once defaults have changed.
 """
 
 import argparse
