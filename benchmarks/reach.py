@@ -23,6 +23,7 @@ NO_TISSUE = [*ALIKE, "--strands", "0", "--texture", "0"]
 OWN = [*NO_TISSUE, "--other-backgrounds", "0", "--epochs", "56"]
 ROWS = {
     "default": [],
+    "input in [0, 1] alone, trained as the default": ["--input-scaling", "unit"],
     "input in [0, 1] alone, trained as the default, eight looks": ["--input-scaling", "unit", *EIGHT],
     "eight looks": EIGHT,
     "sym3 filter, no strands, no texture": ["--wavelet", "sym3"],
