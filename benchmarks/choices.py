@@ -40,7 +40,7 @@ from scipy import ndimage
 from sklearn.metrics import log_loss, recall_score, roc_auc_score
 
 from microcalc import Data
-from microcalc.config import AugmentationSettings, Looks, SearchSettings, StudyConfig, TrainingSettings
+from microcalc.config import AugmentationSettings, StudyConfig, TrainingSettings
 from microcalc.data.phantom import draw_clusters
 from microcalc.images import read_image
 from microcalc.model import set_test_aside
@@ -52,18 +52,14 @@ from microcalc.training.splits import grouped_folds, split_groups
 NEARER = AugmentationSettings(largest_scale=1.4)
 NO_TISSUE = replace(NEARER, strands=0.0, texture=0.0)
 OWN = replace(NO_TISSUE, other_backgrounds=0.0)
-ROWS: dict[str, tuple[TrainingSettings, AugmentationSettings, Looks]] = {
-    "default": (TrainingSettings(), AugmentationSettings(), StudyConfig.looks),
-    "eight looks": (TrainingSettings(), AugmentationSettings(), "eight"),
-    "enlarged as much as reduced": (TrainingSettings(), NEARER, StudyConfig.looks),
-    "enlarged as much as reduced, no strands, no texture": (TrainingSettings(), NO_TISSUE, StudyConfig.looks),
-    "enlarged as much as reduced, no strands, no texture, own backgrounds": (
-        TrainingSettings(),
-        OWN,
-        StudyConfig.looks,
-    ),
-    "patch in [0, 1] alone": (TrainingSettings(input_scaling="unit"), AugmentationSettings(), StudyConfig.looks),
-    "patch and detail": (TrainingSettings(input_scaling="unit+detail"), AugmentationSettings(), StudyConfig.looks),
+ROWS = {
+    "default": StudyConfig(),
+    "eight looks": StudyConfig(looks="eight"),
+    "enlarged as much as reduced": StudyConfig(augmentation=NEARER),
+    "enlarged as much as reduced, no strands, no texture": StudyConfig(augmentation=NO_TISSUE),
+    "enlarged as much as reduced, no strands, no texture, own backgrounds": StudyConfig(augmentation=OWN),
+    "patch in [0, 1] alone": StudyConfig(training=TrainingSettings(input_scaling="unit")),
+    "patch and detail": StudyConfig(training=TrainingSettings(input_scaling="unit+detail")),
 }
 NAMES = [
     "loss",
@@ -215,9 +211,7 @@ def as_patches(images: NDArray[np.floating]) -> Floats:
 
 def one_network(
     data: Data,
-    settings: TrainingSettings,
-    augmentation: AugmentationSettings,
-    looks: Looks,
+    config: StudyConfig,
     fold: int,
     seed: int,
     other: OtherFilm,
@@ -227,22 +221,22 @@ def one_network(
     development, held_out = list(grouped_folds(data.labels, data.groups, FOLDS, 0))[fold]
     part, rest = data.select(development), data.select(held_out)
     training, judging = (part.select(places) for places in split_groups(part.labels, part.groups, 0.25, seed))
-    network = build_network(DIM, DEPTH, DROPOUT, settings.input_scaling, seed)
+    network = build_network(DIM, DEPTH, DROPOUT, config.training.input_scaling, seed)
     for stage, epochs, holdout in (
-        (training, SearchSettings.epochs, (judging.images, judging.labels)),
-        (part, settings.epochs, None),
+        (training, config.search.epochs, (judging.images, judging.labels)),
+        (part, config.training.epochs, None),
     ):
         train(
             network,
             stage.images,
             stage.labels,
-            settings=settings,
-            augmentation=augmentation,
+            settings=config.training,
+            augmentation=config.augmentation,
             epochs=epochs,
             seed=seed,
             holdout=holdout,
         )
-    ask = partial(predict, network, looks=looks)
+    ask = partial(predict, network, looks=config.looks)
     return Scores(held_out, ask(rest.images), judge_elsewhere(ask, rest, other, fold))
 
 
@@ -288,7 +282,7 @@ def main() -> None:
     print("| --- " * (len(NAMES) + 1) + "|", flush=True)
     for name in options.rows:
         calls = [
-            joblib.delayed(one_network)(data, *ROWS[name], fold, 100 * seed + fold, other)
+            joblib.delayed(one_network)(data, ROWS[name], fold, 100 * seed + fold, other)
             for seed in options.seeds
             for fold in range(FOLDS)
         ]

@@ -23,18 +23,8 @@ PLACE = Path(__file__).parents[1] / "src" / "microcalc" / "pretrained"
 LARGEST_BYTES = 10_000_000
 SCALES = ["--largest-scale", "1.15", "--largest-reduction", "1.4"]
 TISSUE = ["--other-backgrounds", "0.35", "--strands", "0.15", "--texture", "0.3"]
-RECIPE = [
-    "--input-scaling",
-    "unit+normalized",
-    "--looks",
-    "quarters",
-    *SCALES,
-    *TISSUE,
-    "--search-epochs",
-    "8",
-    "--epochs",
-    "80",
-]
+INPUT = ["--input-scaling", "unit+normalized", "--looks", "quarters"]
+RECIPE = [*INPUT, *SCALES, *TISSUE, "--search-epochs", "8", "--epochs", "80"]
 OPTIONS = ["--data", "infn", "--dim", "10", "15", *RECIPE, "--gradcam", "0"]
 RATES = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity")
 

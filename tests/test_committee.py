@@ -76,7 +76,17 @@ def test_a_committee_saved_before_there_were_quarters_answers_as_it_did(
     assert not np.allclose(committee.predict_proba(IMAGES), expected)
 
 
-@pytest.mark.parametrize("older", [{}, {"symmetries": "yes"}, {"symmetries": True, "closer_looks": 3}])
+@pytest.mark.parametrize(
+    "older",
+    [
+        {},
+        {"symmetries": "yes"},
+        {"symmetries": 1},
+        {"symmetries": True, "closer_looks": 3},
+        {"symmetries": True, "closer_looks": 0.0},
+        {"symmetries": True, "closer_looks": False},
+    ],
+)
 def test_a_committee_that_does_not_tell_how_it_looks_or_as_none_does_now_is_refused(
     older: dict[str, Any], committee: Committee, tmp_path: Path
 ) -> None:

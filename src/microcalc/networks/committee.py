@@ -236,16 +236,7 @@ class Committee:
             network = build_network(**vars(shape))
             load_weights(network, path.parent / f"expert_{number}.safetensors")
             networks.append(network)
-        return cls(
-            tuple(networks),
-            shapes,
-            weights,
-            calibration,
-            threshold,
-            wavelet,
-            looks,
-            novelty,
-        )
+        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, looks, novelty)
 
 
 def _number(value: Any) -> float:
@@ -256,11 +247,15 @@ def _number(value: Any) -> float:
 
 def _read_looks(saved: dict[str, Any]) -> Looks:
     """One saved before has ``symmetries`` instead; one with ``closer_looks`` cannot be asked any more."""
-    before: dict[bool, Looks] = {True: "eight", False: "one"}
-    looks: Looks = saved["looks"] if "looks" in saved else before[saved["symmetries"]]
-    if looks not in get_args(Looks) or saved.get("closer_looks"):
-        raise ValueError(f"looks {looks!r}, closer_looks {saved.get('closer_looks')}: not of this version")
-    return looks
+    if "looks" in saved:
+        looks: Looks = saved["looks"]
+        if looks not in get_args(Looks):
+            raise ValueError(f"looks of {looks!r}")
+        return looks
+    symmetries, closer_looks = saved["symmetries"], saved.get("closer_looks", 0)
+    if not isinstance(symmetries, bool) or type(closer_looks) is not int or closer_looks != 0:
+        raise ValueError(f"symmetries {symmetries!r}, closer_looks {closer_looks!r}: not of this version")
+    return "eight" if symmetries else "one"
 
 
 def _read_shape(saved: dict[str, Any]) -> ExpertShape:
