@@ -4,7 +4,8 @@ Run as `make pretrained`, or `python benchmarks/pretrained.py`. Two studies on t
 on all patients, whose committee ships, and its twin with the archive's official Test folder set aside, whose figures on
 Test go on the card. The recipe is the default one, with fewer filters to choose from so that the weights stay small;
 they are halved to float16 where every figure holds to 0.001. Finished studies are kept, whatever their
-settings: give another --out once they have changed. `--install` puts the new committee in the place of the old one.
+settings: give another --out once they have changed. `--install` puts the new committee in the place of the old one,
+which need not be one that this version reads, instead of comparing them.
 """
 
 import argparse
@@ -118,15 +119,15 @@ def main() -> None:
     write_json(made / "card.json", {"seed": options.seed, "options": OPTIONS, "dtype": dtype, "figures": figures})
     size = sum(path.stat().st_size for path in made.iterdir())
     print(f"committee: {size / 1e6:.1f} MB in {dtype}, of at most {LARGEST_BYTES / 1e6:.0f} MB")
-    if (PLACE / "committee.json").exists():
-        here, there = (
-            committee_.predict_proba(external.images) for committee_ in (Committee.load(made), Committee.pretrained())
-        )
-        print(f"largest difference from the committee that is there: {np.abs(here - there).max():.6f}")
     if options.install:
         for path in made.iterdir():
             write_atomically(PLACE / path.name, path.read_bytes())
         print(f"installed in {PLACE.relative_to(PLACE.parents[2])}")
+    elif (PLACE / "committee.json").exists():
+        here, there = (
+            committee_.predict_proba(external.images) for committee_ in (Committee.load(made), Committee.pretrained())
+        )
+        print(f"largest difference from the committee that is there: {np.abs(here - there).max():.6f}")
 
 
 if __name__ == "__main__":
