@@ -16,7 +16,7 @@ from microcalc.networks.calibration import SMALLEST_PROBABILITY
 from microcalc.networks.committee import Committee
 from microcalc.networks.hypermodel import PATCH_SIDE
 from microcalc.networks.inference import QUARTERS_SAY, enlarging_matrix
-from microcalc.networks.layers import DETAIL_GAIN, USUAL_TEXTURE, blur_matrix
+from microcalc.networks.layers import BACKGROUND_SIGMA, DETAIL_GAIN, USUAL_TEXTURE, blur_matrix
 
 OPSET = 17
 IR_VERSION = 8  # the oldest that has this opset, so that older runtimes read the graph too
@@ -241,19 +241,27 @@ def _add_input_scaling(graph: _Graph, kind: str, images: str) -> str:
     if kind == "centred":
         rows = graph.add("ReduceMean", images, axes=[COLUMNS])  # in two steps: a float32 sum of 3,600 is too coarse
         return graph.add("Sub", images, graph.add("ReduceMean", rows, axes=[ROWS]))
-    blur = blur_matrix(PATCH_SIDE, torch.device("cpu")).numpy()
-    down = graph.add("MatMul", graph.constant(blur), images)
-    background = graph.add("MatMul", down, graph.constant(blur.T))
-    return graph.add("Mul", graph.add("Sub", images, background), graph.constant(DETAIL_GAIN))
+    detail = graph.add("Sub", images, _add_blur(graph, images, BACKGROUND_SIGMA))
+    return graph.add("Mul", detail, graph.constant(DETAIL_GAIN))
 
 
 def _add_normalization(graph: _Graph, detail: str) -> str:
     usual = DETAIL_GAIN * USUAL_TEXTURE
+    whole = graph.add("Add", graph.constant(usual), _add_texture(graph, detail))
+    return graph.add("Mul", detail, graph.add("Div", graph.constant(2 * usual), whole))
+
+
+def _add_blur(graph: _Graph, images: str, sigma: float) -> str:
+    blur = blur_matrix(PATCH_SIDE, sigma, torch.device("cpu")).numpy()
+    down = graph.add("MatMul", graph.constant(blur), images)
+    return graph.add("MatMul", down, graph.constant(blur.T))
+
+
+def _add_texture(graph: _Graph, detail: str) -> str:
+    """(n, 1, 1, 1), as :func:`microcalc.networks.layers.texture` gives it."""
     roots = graph.add("Sqrt", graph.add("Abs", detail))
     mean = graph.add("ReduceMean", graph.add("ReduceMean", roots, axes=[COLUMNS]), axes=[ROWS])
-    texture = graph.add("Mul", mean, mean)
-    gain = graph.add("Div", graph.constant(2 * usual), graph.add("Add", graph.constant(usual), texture))
-    return graph.add("Mul", detail, gain)
+    return graph.add("Mul", mean, mean)
 
 
 def _add_combination(graph: _Graph, committee: Committee, experts: str) -> str:

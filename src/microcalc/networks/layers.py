@@ -25,38 +25,52 @@ USUAL_TEXTURE = 0.01  # grey levels; its median in the INFN archive is 0.009 for
 
 def _detail(patches: Tensor) -> Tensor:
     """What a Gaussian blur of 6 pixels does not hold, 20 times enlarged: neither brightness nor density is left."""
-    images = patches.squeeze(-1)
-    down, across = (blur_matrix(side, images.device) for side in images.shape[1:])
-    with torch.autocast(images.device.type, enabled=False):
-        detail = DETAIL_GAIN * (images - down @ images @ across.T)
-    return detail.unsqueeze(-1)
+    return DETAIL_GAIN * (patches - blurred(patches, BACKGROUND_SIGMA))
 
 
 def _normalized(patches: Tensor) -> Tensor:
-    """The detail, divided by the mean of the patch's own texture and the usual one.
-
-    Texture is the square of the detail's mean root, which says little of a few bright spots and much of what lies
-    between them.
-    """
+    """The detail, divided by the mean of the patch's own texture and the usual one."""
     detail = _detail(patches)
-    texture = detail.abs().sqrt().mean((1, 2, 3), keepdim=True) ** 2
     usual = DETAIL_GAIN * USUAL_TEXTURE
-    return detail * (2 * usual / (usual + texture))
+    return detail * (2 * usual / (usual + texture(detail)))
+
+
+def texture(detail: Tensor) -> Tensor:
+    """The square of the mean root of each (n, height, width, 1) detail: (n, 1, 1, 1).
+
+    It says little of a few bright spots and much of what lies between them.
+
+    >>> texture(torch.tensor([4.0, -4.0, 4.0, 4.0]).view(1, 2, 2, 1)).item()
+    4.0
+    """
+    return detail.abs().sqrt().mean((1, 2, 3), keepdim=True) ** 2
+
+
+def blurred(patches: Tensor, sigma: float) -> Tensor:
+    """(n, height, width, 1) patches by a Gaussian of ``sigma`` pixels, reflected at the borders.
+
+    >>> blurred(torch.full((1, 60, 60, 1), 0.5), 1.0).std() < 1e-6
+    tensor(True)
+    """
+    images = patches.squeeze(-1)
+    down, across = (blur_matrix(side, sigma, images.device) for side in images.shape[1:])
+    with torch.autocast(images.device.type, enabled=False):
+        return (down @ images @ across.T).unsqueeze(-1)
 
 
 @functools.cache
-def blur_matrix(side: int, device: torch.device) -> Tensor:
+def blur_matrix(side: int, sigma: float, device: torch.device) -> Tensor:
     """(side, side): the blur of a line of pixels, reflected at its ends, as a product from the left.
 
-    >>> blur_matrix(60, torch.device("cpu")).sum(1).allclose(torch.ones(60))
+    >>> blur_matrix(60, 6.0, torch.device("cpu")).sum(1).allclose(torch.ones(60))
     True
     """
     position = torch.arange(side)
     weights = torch.zeros(side, side)
-    for offset in range(-math.ceil(3 * BACKGROUND_SIGMA), math.ceil(3 * BACKGROUND_SIGMA) + 1):
+    for offset in range(-math.ceil(3 * sigma), math.ceil(3 * sigma) + 1):
         reflected = (position + offset).abs()
         reflected = torch.where(reflected >= side, 2 * (side - 1) - reflected, reflected)
-        weights[position, reflected] += math.exp(-0.5 * (offset / BACKGROUND_SIGMA) ** 2)
+        weights[position, reflected] += math.exp(-0.5 * (offset / sigma) ** 2)
     return (weights / weights.sum(1, keepdim=True)).to(device)
 
 
