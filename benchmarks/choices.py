@@ -44,6 +44,7 @@ from microcalc.config import AugmentationSettings, StudyConfig, TrainingSettings
 from microcalc.data.phantom import draw_clusters
 from microcalc.images import read_image
 from microcalc.model import set_test_aside
+from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import build_network
 from microcalc.networks.inference import predict
 from microcalc.training.loop import train
@@ -236,7 +237,7 @@ def one_network(
             seed=seed,
             holdout=holdout,
         )
-    ask = partial(predict, network, looks=config.looks)
+    ask = partial(predict, network, looks=config.looks, film=Film.of(part.images))
     return Scores(held_out, ask(rest.images), judge_elsewhere(ask, rest, other, fold))
 
 

@@ -14,6 +14,7 @@ from microcalc.config import Looks, WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.networks.calibration import Calibration
 from microcalc.networks.committee import Committee, ExpertShape
+from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import build_network
 from microcalc.networks.novelty import Novelty
 from microcalc.training.ensemble import learn_weights
@@ -31,7 +32,8 @@ def committee() -> Committee:
     wavelet = WaveletSettings("sym3", 1.5)
     novelty = Novelty(np.arange(11.0), np.eye(11) / 3, threshold=5.0, false_alarm_rate=0.01)
     calibration = Calibration(1.5, -0.2)
-    return Committee(networks, SHAPES, np.array([0.25, 0.75]), calibration, 0.4, wavelet, "quarters", novelty)
+    weights, films = np.array([0.25, 0.75]), (Film(-0.5, 0.2), Film(0.5, 0.3))
+    return Committee(networks, SHAPES, weights, calibration, 0.4, wavelet, "quarters", novelty, films)
 
 
 def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def saved_before_there_were_quarters(committee: Committee, folder: Path, **older
     committee.save(folder)
     path = folder / "committee.json"
     saved = json.loads(path.read_text())
-    del saved["looks"]
+    del saved["looks"], saved["films"]
     path.write_text(json.dumps(saved | older))
     return folder
 
@@ -94,6 +96,7 @@ def test_a_committee_that_does_not_tell_how_it_looks_or_as_none_does_now_is_refu
         Committee.load(saved_before_there_were_quarters(committee, tmp_path, **older))
 
 
+FILM = {"mean": 0.5, "deviation": 0.1}
 NOVELTY = {"mean": [0.0] * 11, "whitening": [[0.0] * 11] * 11, "threshold": 5.0, "false_alarm_rate": 0.01}
 CHANGES = {
     "weights that do not sum to 1": {"weights": [0.9, 0.9]},
@@ -106,6 +109,12 @@ CHANGES = {
     "a layer of someone else": {"experts": [{"class_name": "Lambda", "config": {}}] * 2},
     "looks of no kind": {"looks": "twice"},
     "a number for the looks": {"looks": 8},
+    "quarters without a film": {"films": []},
+    "a film too few": {"films": [FILM]},
+    "a film of no deviation": {"films": [FILM, FILM | {"deviation": 0}]},
+    "a film that is no number": {"films": [FILM, FILM | {"mean": "0"}]},
+    "a film of nothing": {"films": [{}, {}]},
+    "films of no kind": {"films": 2},
     "another format": {"format": 2},
     "no experts": {"experts": []},
     "a novelty of nothing": {"novelty": {}},

@@ -16,6 +16,7 @@ from microcalc.errors import RequestError
 from microcalc.networks.backend import keras
 from microcalc.networks.calibration import Calibration
 from microcalc.networks.committee import Committee, ExpertShape
+from microcalc.networks.film import Film
 from microcalc.networks.graph import GraphSession, committee_graph
 from microcalc.networks.hypermodel import build_network
 
@@ -37,7 +38,8 @@ def committee(scaling: str = "detail", **more: Any) -> Committee:
         variable.assign(np.abs(drawn) + 0.2 if variable.name == "moving_variance" else drawn)
     calibration = Calibration(1.3, -0.4)
     weights, wavelet = np.array([0.3, 0.7]), WaveletSettings("none")
-    made = Committee(networks, shapes, weights, calibration, 0.41, wavelet, looks="quarters")
+    films = (Film(0.2, 0.5), Film(1.0, 1.5))
+    made = Committee(networks, shapes, weights, calibration, 0.41, wavelet, looks="quarters", films=films)
     return replace(made, **more)
 
 

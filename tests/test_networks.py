@@ -12,6 +12,7 @@ from torch.nn import functional
 from microcalc.errors import RequestError
 from microcalc.networks import backend
 from microcalc.networks.backend import keras
+from microcalc.networks.film import Film, coarseness
 from microcalc.networks.hypermodel import build_network, logits
 from microcalc.networks.inference import joined, predict, views
 from microcalc.networks.layers import Dropout, InputScaling, _convolve_strips, _rectify_pool, _RectifyNormalizePool
@@ -251,7 +252,7 @@ def test_quarters_are_four_turns_of_the_whole_and_each_corner_enlarged_once():
         assert np.array_equal(view[0], np.rot90(PATCHES[0], turns))
     for turns, view in enumerate(quarters):
         mirrored = torch.tensor(np.rot90(np.fliplr(PATCHES[0]), turns).copy())
-        corner = torch.tensor([[[1, 0, 1 / 1.4 - 1], [0, 1, 1 / 1.4 - 1]]]) / torch.tensor([1.4, 1.4, 1.0])
+        corner = torch.tensor([[[1, 0, 1 / 1.7 - 1], [0, 1, 1 / 1.7 - 1]]]) / torch.tensor([1.7, 1.7, 1.0])
         grid = functional.affine_grid(corner, [1, 1, 60, 60], align_corners=False)
         expected = functional.grid_sample(mirrored[None, None], grid, padding_mode="border", align_corners=False)
         assert np.allclose(view[0], expected[0, 0], atol=1e-5)
@@ -263,25 +264,59 @@ def test_an_answer_over_eight_looks_is_their_mean():
     assert np.allclose(predict(network, PATCHES, looks="eight"), expected)
 
 
-def test_in_an_answer_over_quarters_their_mean_odds_have_a_third_of_the_say():
+def coarser_by(deviations):
+    """A film beside which the patches are coarser by so many standard deviations."""
+    coarse = coarseness(torch.tensor(PATCHES[..., None]))
+    return [Film(value - deviations, 1.0) for value in coarse.tolist()]
+
+
+def asked_in_quarters(network, deviations):
+    films = coarser_by(deviations)
+    return [predict(network, PATCHES[i : i + 1], looks="quarters", film=film)[0] for i, film in enumerate(films)]
+
+
+@pytest.mark.parametrize("deviations", [-1.0, 0.0])
+def test_on_film_that_is_no_coarser_than_usual_the_quarters_have_no_say(deviations):
     network, _ = twins()
     odds = logit([predict(network, look) for look in seen(PATCHES, "quarters")])
-    expected = expit(2 / 3 * odds[:4].mean(0) + np.log(np.exp(odds[4:]).mean(0)) / 3)
-    assert np.allclose(predict(network, PATCHES, looks="quarters"), expected)
+    assert np.allclose(asked_in_quarters(network, deviations), expit(odds[:4].mean(0)))
+
+
+@pytest.mark.parametrize(("deviations", "share"), [(0.5, 0.25), (1.0, 0.5), (2.0, 1.0), (9.0, 1.0)])
+def test_on_coarser_film_they_draw_the_answer_two_thirds_of_the_way_to_a_cluster_or_one_third_from_it(
+    deviations, share
+):
+    said = np.random.default_rng(0).normal(0, 3, (8, 20))
+    whole, quarters = said[:4].mean(0), np.log(np.exp(said[4:]).mean(0))
+    assert 0 < (quarters > whole).sum() < 20
+    expected = expit(whole + share * np.where(quarters > whole, 2 / 3, 1 / 3) * (quarters - whole))
+    excess = torch.full((20,), deviations, dtype=torch.float64)
+    assert np.allclose(joined(torch.tensor(said), "quarters", excess), expected)
+
+
+def test_an_answer_over_quarters_joins_what_is_said_of_its_views_by_the_coarseness_of_the_patch():
+    network, _ = twins()
+    odds = torch.tensor(logit([predict(network, look) for look in seen(PATCHES, "quarters")]))
+    expected = joined(odds, "quarters", torch.full((len(PATCHES),), 1.5, dtype=torch.float64))
+    assert np.allclose(asked_in_quarters(network, 1.5), expected, atol=1e-6)
 
 
 def test_an_answer_over_quarters_is_the_same_however_the_patch_is_turned():
     network, _ = twins()
-    turned = np.rot90(PATCHES, 1, (1, 2)).copy()
-    assert np.allclose(
-        predict(network, turned, looks="quarters"), predict(network, PATCHES, looks="quarters"), atol=1e-6
-    )
+    (film, *_), turned = coarser_by(2.0), np.rot90(PATCHES, 1, (1, 2)).copy()
+    answers = [predict(network, images, looks="quarters", film=film) for images in (turned, PATCHES)]
+    assert np.allclose(*answers, atol=1e-6)
 
 
 def test_one_quarter_with_a_cluster_outweighs_three_without():
-    nothing, cluster = torch.full((8, 1), -3.0), torch.full((8, 1), -3.0)
+    nothing, cluster, coarse = torch.full((8, 1), -3.0), torch.full((8, 1), -3.0), torch.tensor([2.0])
     cluster[7] = 9.0
-    assert joined(nothing, "quarters") < 0.1 < 0.5 < joined(cluster, "quarters")
+    assert joined(nothing, "quarters", coarse) < 0.1 < 0.5 < joined(cluster, "quarters", coarse)
+
+
+def test_quarters_need_the_film_that_the_network_was_trained_on():
+    with pytest.raises(RequestError, match="needs the film"):
+        predict(twins()[0], PATCHES, looks="quarters")
 
 
 def test_an_unknown_input_scaling_is_refused():

@@ -20,6 +20,7 @@ from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
 from microcalc.networks.calibration import Calibration
 from microcalc.networks.committee import Committee, ExpertShape
+from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import build_network
 from microcalc.predicting import files as reading
 from microcalc.predicting.files import find_files
@@ -37,6 +38,7 @@ def committee() -> Committee:
     made = Committee(
         networks, shapes, np.array([0.4, 0.6]), Calibration(1.2, 0.1), 0.5, WaveletSettings("none"), "quarters"
     )
+    made = replace(made, films=(Film.of(IMAGES),) * 2)
     middle = float(np.median(made.predict_proba(IMAGES[:8])))
     return replace(made, threshold=middle, novelty=fit_novelty(IMAGES, np.unique(NAMES, return_inverse=True)[1]))
 

@@ -212,7 +212,8 @@ class Model:
         ]
 
     def _committee_of_equals(self) -> Committee:
-        trained = [load_expert(task) for task in self._tasks()]
+        tasks = self._tasks()
+        trained = [load_expert(task) for task in tasks]
         return Committee(
             networks=tuple(network for network, _ in trained),
             shapes=tuple(
@@ -224,6 +225,7 @@ class Model:
             threshold=0.5,
             wavelet=self.config.wavelet,
             looks=self.config.looks,
+            films=tuple(task.film for task in tasks),
         )
 
     def _judge(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from microcalc.errors import RequestError
 from microcalc.files import read_json, write_json
 from microcalc.networks.adaptation import observe
 from microcalc.networks.calibration import Calibration
+from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import build_network
 from microcalc.networks.inference import predict
 from microcalc.networks.novelty import Novelty
@@ -79,6 +80,7 @@ class Committee:
         wavelet: the filter that patches pass before the experts see them.
         looks: what the experts are shown of a patch; see :func:`microcalc.networks.inference.views`.
         novelty: how far a patch lies from the training data; None where the committee was saved without it.
+        films: what each expert was trained on, for looks at "quarters"; empty where the committee was saved without.
     """
 
     networks: tuple[Any, ...]
@@ -89,6 +91,7 @@ class Committee:
     wavelet: WaveletSettings
     looks: Looks = "one"
     novelty: Novelty | None = None
+    films: tuple[Film, ...] = ()
 
     @property
     def most_reliable(self) -> int:
@@ -98,11 +101,12 @@ class Committee:
     def expert_probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, 60, 60) raw patches in [0, 1] to (n, experts): each expert's own probability of a cluster."""
         prepared = filtered(images, self.wavelet)
-        return np.stack([self.ask(network, prepared) for network in self.networks], axis=1)
+        return np.stack([self.ask(expert, prepared) for expert in range(len(self.networks))], axis=1)
 
-    def ask(self, network: Any, prepared: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, 60, 60) patches as the experts take them to (n,) probabilities by one of these."""
-        return predict(network, prepared, looks=self.looks)
+    def ask(self, expert: int, prepared: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, 60, 60) patches as the experts take them to (n,) probabilities by the expert of this number."""
+        film = self.films[expert] if self.films else None
+        return predict(self.networks[expert], prepared, looks=self.looks, film=film)
 
     def combine(self, expert_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, experts) probabilities of the experts to (n,) calibrated probabilities of the committee."""
@@ -180,6 +184,7 @@ class Committee:
             "threshold": self.threshold,
             "wavelet": {"name": self.wavelet.name, "threshold": self.wavelet.threshold},
             "looks": self.looks,
+            "films": [vars(film) for film in self.films],
         }
         if self.novelty is not None:
             description["novelty"] = _plain_novelty(self.novelty)
@@ -218,9 +223,11 @@ class Committee:
             wavelet = WaveletSettings(name=saved["wavelet"]["name"], threshold=_number(saved["wavelet"]["threshold"]))
             novelty = _read_novelty(saved["novelty"]) if "novelty" in saved else None
             looks = _read_looks(saved)
+            films = tuple(_read_film(film) for film in saved.get("films", []))
             sound = (
                 saved["format"] == FORMAT
                 and 1 <= len(shapes) == len(weights) <= 100
+                and (len(films) == len(shapes) or (not films and looks != "quarters"))
                 and (weights >= 0).all()
                 and abs(weights.sum() - 1) < 1e-6
                 and wavelet.name in ("none", "sym3", "haar")
@@ -236,7 +243,7 @@ class Committee:
             network = build_network(**vars(shape))
             load_weights(network, path.parent / f"expert_{number}.safetensors")
             networks.append(network)
-        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, looks, novelty)
+        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, looks, novelty, films)
 
 
 def _number(value: Any) -> float:
@@ -256,6 +263,10 @@ def _read_looks(saved: dict[str, Any]) -> Looks:
     if not isinstance(symmetries, bool) or type(closer_looks) is not int or closer_looks != 0:
         raise ValueError(f"symmetries {symmetries!r}, closer_looks {closer_looks!r}: not of this version")
     return "eight" if symmetries else "one"
+
+
+def _read_film(saved: dict[str, Any]) -> Film:
+    return Film(mean=_number(saved["mean"]), deviation=_number(saved["deviation"]))
 
 
 def _read_shape(saved: dict[str, Any]) -> ExpertShape:

@@ -14,8 +14,9 @@ from microcalc.config import Looks
 from microcalc.errors import RequestError
 from microcalc.networks.calibration import SMALLEST_PROBABILITY
 from microcalc.networks.committee import Committee
+from microcalc.networks.film import GRAIN_SIGMA, SMALLEST_TEXTURE, Film
 from microcalc.networks.hypermodel import PATCH_SIDE
-from microcalc.networks.inference import QUARTERS_SAY, enlarging_matrix
+from microcalc.networks.inference import COARSE, SAY_AGAINST, SAY_FOR, enlarging_matrix
 from microcalc.networks.layers import BACKGROUND_SIGMA, DETAIL_GAIN, USUAL_TEXTURE, blur_matrix
 
 OPSET = 17
@@ -147,12 +148,18 @@ def _add_experts(graph: _Graph, committee: Committee) -> str:
     """(n, experts) probabilities of the experts, in double precision."""
     images = graph.add("Unsqueeze", "patches", graph.constant([1], np.int64))
     views = _add_views(graph, images, committee.looks)
+    quarters = committee.looks == "quarters"
+    coarseness = _add_coarseness(graph, images) if quarters else ""
     votes = []
-    for network in committee.networks:
+    for number, network in enumerate(committee.networks):
         said = views
         for layer in network.layers[1:-1]:
             said = _add_layer(graph, layer, said)
-        votes.append(_add_joined(graph, said, committee.looks))
+        said = graph.add("Cast", said, to=graph.onnx.TensorProto.DOUBLE)
+        if quarters:
+            votes.append(_add_quarters(graph, said, coarseness, committee.films[number]))
+        else:
+            votes.append(_add_mean(graph, said, committee.looks))
     return graph.add("Concat", *votes, axis=1)
 
 
@@ -173,22 +180,43 @@ def _add_views(graph: _Graph, images: str, looks: Looks) -> str:
     return graph.add("Concat", *views, axis=0)
 
 
-def _add_joined(graph: _Graph, said: str, looks: Looks) -> str:
-    """(views n, 1) logits to (n, 1) probabilities, as :func:`microcalc.networks.inference.joined` gives them."""
-    said = graph.add("Cast", said, to=graph.onnx.TensorProto.DOUBLE)
+def _add_mean(graph: _Graph, said: str, looks: Looks) -> str:
+    """(views n, 1) logits of "one" or "eight" looks to (n, 1) probabilities."""
+    probabilities = graph.add("Sigmoid", said)
     if looks == "one":
-        return graph.add("Sigmoid", said)
+        return probabilities
+    by_view = graph.add("Reshape", probabilities, graph.constant([8, -1, 1], np.int64))
+    return graph.add("ReduceMean", by_view, axes=[0], keepdims=0)
+
+
+def _add_quarters(graph: _Graph, said: str, coarseness: str, film: Film) -> str:
+    """(8 n, 1) logits to (n, 1) probabilities, as :func:`microcalc.networks.inference.joined` gives them."""
+
+    def number(value: float) -> str:
+        return graph.constant(value, np.float64)
+
     by_view = graph.add("Reshape", said, graph.constant([8, -1, 1], np.int64))
-    if looks == "eight":
-        return graph.add("ReduceMean", graph.add("Sigmoid", by_view), axes=[0], keepdims=0)
-    first, fifth, end = (graph.constant([number], np.int64) for number in (0, 4, 8))
-    whole = graph.add("Slice", by_view, first, fifth)
-    quarters = graph.add("Slice", by_view, fifth, end)
-    whole = graph.add("ReduceMean", whole, axes=[0], keepdims=0)
-    odds = graph.add("ReduceLogSumExp", quarters, axes=[0], keepdims=0)
-    quarters = graph.add("Sub", odds, graph.constant(math.log(4), np.float64))
-    more = graph.add("Mul", graph.add("Sub", quarters, whole), graph.constant(QUARTERS_SAY, np.float64))
-    return graph.add("Sigmoid", graph.add("Add", whole, more))
+    first, fifth, end = (graph.constant([place], np.int64) for place in (0, 4, 8))
+    whole = graph.add("ReduceMean", graph.add("Slice", by_view, first, fifth), axes=[0], keepdims=0)
+    odds = graph.add("ReduceLogSumExp", graph.add("Slice", by_view, fifth, end), axes=[0], keepdims=0)
+    more = graph.add("Sub", graph.add("Sub", odds, number(math.log(4))), whole)
+    excess = graph.add("Div", graph.add("Sub", coarseness, number(film.mean)), number(film.deviation))
+    share = graph.add("Clip", graph.add("Div", excess, number(COARSE)), number(0), number(1))
+    most = graph.add("Where", graph.add("Greater", more, number(0)), number(SAY_FOR), number(SAY_AGAINST))
+    drawn = graph.add("Mul", graph.add("Mul", most, share), more)
+    return graph.add("Sigmoid", graph.add("Add", whole, drawn))
+
+
+def _add_coarseness(graph: _Graph, images: str) -> str:
+    """(n, 1) in double precision, as :func:`microcalc.networks.film.coarseness` gives it."""
+    smooth = _add_blur(graph, images, GRAIN_SIGMA)
+    coarse = graph.add("Sub", smooth, _add_blur(graph, images, BACKGROUND_SIGMA))
+    fine = graph.add("Sub", images, smooth)
+    coarse, fine = (
+        graph.add("Add", _add_texture(graph, detail), graph.constant(SMALLEST_TEXTURE)) for detail in (coarse, fine)
+    )
+    logarithm = graph.add("Flatten", graph.add("Log", graph.add("Div", coarse, fine)))
+    return graph.add("Cast", logarithm, to=graph.onnx.TensorProto.DOUBLE)
 
 
 def _add_flip(graph: _Graph, images: str, axis: int) -> str:

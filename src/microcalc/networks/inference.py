@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from microcalc.config import Looks
+from microcalc.errors import RequestError
 from microcalc.networks.backend import keras
+from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import logits
 
-ENLARGEMENT = 1.4
-QUARTERS_SAY = 1 / 3
+ENLARGEMENT = 1.7
+SAY_FOR, SAY_AGAINST = 2 / 3, 1 / 3
+COARSE = 2.0  # standard deviations above what is usual, from which on the quarters have their full say
 
 
 def predict(
@@ -23,6 +26,7 @@ def predict(
     device: str | torch.device | None = None,
     batch_size: int = 64,
     looks: Looks = "one",
+    film: Film | None = None,
 ) -> NDArray[np.float64]:
     """Give the probability of a cluster in each patch: the logit in float32, its sigmoid in float64, so that few tie.
 
@@ -34,6 +38,7 @@ def predict(
         batch_size: patches at a time.
         looks: what the network is shown of each patch, by :func:`views`; all but "one" cost eight times as much. What
             it says of them is joined by :func:`joined`.
+        film: that the network was trained on; "quarters" cannot be joined without it.
 
     Returns:
         (n,) probabilities.
@@ -49,7 +54,8 @@ def predict(
         for start in range(0, len(images), batch_size):
             batch = torch.tensor(images[start : start + batch_size], dtype=torch.float32, device=where).unsqueeze(-1)
             said = torch.stack([forward(view)[:, 0].double() for view in views(batch, looks)])
-            probabilities[start : start + batch_size] = joined(said, looks).cpu().numpy()
+            excess = film.excess(batch).double() if looks == "quarters" and film is not None else None
+            probabilities[start : start + batch_size] = joined(said, looks, excess).cpu().numpy()
     return probabilities
 
 
@@ -57,7 +63,7 @@ def views(batch: Tensor, looks: Looks) -> list[Tensor]:
     """What is seen of (n, side, side, 1) patches, each view of the same shape.
 
     "one" is the patch as it is, "eight" are its rotations by quarter turns and those of its mirror image. "quarters"
-    are its four rotations, and the upper left corner of the four of its mirror image, enlarged 1.4 times: so each
+    are its four rotations, and the upper left corner of the four of its mirror image, enlarged 1.7 times: so each
     quarter of the patch comes up once, with some of what lies around it. On film of coarser resolution calcifications
     are then nearer to the size that the network knows. What is said of them is the same however the patch is turned; of
     its mirror image it may differ a little.
@@ -74,21 +80,32 @@ def views(batch: Tensor, looks: Looks) -> list[Tensor]:
     return [*turned, *(mirrored if looks == "eight" else map(_enlarge_corner, mirrored))]
 
 
-def joined(said: Tensor, looks: Looks) -> Tensor:
+def joined(said: Tensor, looks: Looks, excess: Tensor | None = None) -> Tensor:
     """(views, n) logits to (n,) probabilities.
 
-    The probabilities of "one" and "eight" are averaged. Of "quarters", the mean logit of the four whole views has two
-    thirds of the say, and the logarithm of the quarters' mean odds one third: one quarter with a cluster
-    outweighs three without (log-sum-exp pooling, Pinheiro and Collobert, 2015, https://doi.org/10.1109/CVPR.2015.7298780).
+    The probabilities of "one" and "eight" are averaged. Of "quarters", the mean logit of the whole views is drawn
+    towards the logarithm of the quarters' mean odds, where one quarter with a cluster outweighs three without
+    (log-sum-exp pooling, Pinheiro and Collobert, 2015, https://doi.org/10.1109/CVPR.2015.7298780): not at all on film
+    of usual coarseness, and the more, the coarser it is, up to two thirds of the way where the quarters speak for a
+    cluster, one third where they speak against it. A large calcification, enlarged, is larger than the network knows:
+    that a quarter misses a cluster says less than that it finds one.
 
-    >>> joined(torch.tensor([[0.0]] * 4 + [[-9.0]] * 3 + [[6.0]]), "quarters").round(decimals=3)
-    tensor([0.8230])
+    Args:
+        said: logits of :func:`views`, in their order.
+        looks: which they were.
+        excess: (n,) of :meth:`microcalc.networks.film.Film.excess`, for "quarters" alone.
+
+    >>> said = torch.tensor([[-1.0]] * 4 + [[-9.0]] * 3 + [[6.0]])
+    >>> joined(said, "quarters", torch.tensor([0.0])), joined(said, "quarters", torch.tensor([2.0]))
+    (tensor([0.2689]), tensor([0.9395]))
     """
     if looks != "quarters":
         return said.sigmoid().mean(0)
-    whole, quarters = said[:4], said[4:]
-    any_quarter = quarters.logsumexp(0) - math.log(4)
-    return whole.mean(0).lerp(any_quarter, QUARTERS_SAY).sigmoid()
+    if excess is None:
+        raise RequestError("a network that looks at quarters needs the film it was trained on; give its Film")
+    whole, quarters = said[:4].mean(0), said[4:].logsumexp(0) - math.log(4)
+    say = torch.where(quarters > whole, SAY_FOR, SAY_AGAINST) * (excess / COARSE).clamp(0, 1)
+    return whole.lerp(quarters, say).sigmoid()
 
 
 def _enlarge_corner(batch: Tensor) -> Tensor:
@@ -99,7 +116,7 @@ def _enlarge_corner(batch: Tensor) -> Tensor:
 
 @functools.cache
 def enlarging_matrix(side: int, device: torch.device) -> Tensor:
-    """(side, side): the beginning of a line of pixels enlarged 1.4 times, linearly, as a product from the left.
+    """(side, side): the beginning of a line of pixels enlarged 1.7 times, linearly, as a product from the left.
 
     >>> enlarging_matrix(60, torch.device("cpu")).sum(1).allclose(torch.ones(60))
     True

@@ -177,7 +177,7 @@ def draw_gradcam(folder: Path, data: Data, split: StudySplit, committee: Committ
     if shown == 0:
         return
     network, images = committee.networks[number], filtered(data.images[chosen], committee.wavelet)
-    maps, probabilities = gradcam(network, images), committee.ask(network, images)
+    maps, probabilities = gradcam(network, images), committee.ask(number, images)
     for image, heat, probability, index in zip(images, maps, probabilities, chosen, strict=True):
         name = Path(data.files[index]).name
         figure = overlay(image, heat, float(probability), int(data.labels[index]), name)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from microcalc.config import StudyConfig
 from microcalc.errors import RequestError
 from microcalc.files import not_ours, read_record, write_json
+from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import build_network
 from microcalc.networks.inference import predict
 from microcalc.networks.weights import load_weights, save_weights
@@ -55,6 +56,11 @@ class FoldTask:
     def part(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The images and labels of some patches."""
         return self.images[indices], self.labels[indices]
+
+    @property
+    def film(self) -> Film:
+        """What the expert is trained on."""
+        return Film.of(self.images[self.fold.development])
 
 
 def run_search(task: FoldTask) -> SearchResult:
@@ -123,7 +129,8 @@ def ask_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) -> dict[s
     """The probabilities by a fold's trained expert, (n,) for each of the named (n, 60, 60) images as it takes them."""
     with _one_thread():
         network, _ = load_expert(task)
-        return {name: predict(network, part, looks=task.config.looks) for name, part in images.items()}
+        film, looks = task.film, task.config.looks
+        return {name: predict(network, part, looks=looks, film=film) for name, part in images.items()}
 
 
 def _read_result(path: Path, task: FoldTask, more: dict[str, Any] | None = None) -> SearchResult:
