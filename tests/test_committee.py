@@ -32,7 +32,7 @@ def committee() -> Committee:
     wavelet = WaveletSettings("sym3", 1.5)
     novelty = Novelty(np.arange(11.0), np.eye(11) / 3, threshold=5.0, false_alarm_rate=0.01)
     calibration = Calibration(1.5, -0.2)
-    weights, films = np.array([0.25, 0.75]), (Film(-0.5, 0.2), Film(0.5, 0.3))
+    weights, films = np.array([0.25, 0.75]), (Film(-2.0, 0.5), Film(-3.0, 2.0))
     return Committee(networks, SHAPES, weights, calibration, 0.4, wavelet, "quarters", novelty, films)
 
 
@@ -42,7 +42,29 @@ def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Pat
     assert np.array_equal(loaded.predict_proba(IMAGES), committee.predict_proba(IMAGES))
     assert np.array_equal(loaded.outliers(IMAGES), committee.outliers(IMAGES))
     assert loaded.novelty.threshold == 5.0
+    assert loaded.films == committee.films
     assert (loaded.threshold, loaded.most_reliable, loaded.wavelet) == (0.4, 1, committee.wavelet)
+
+
+def test_each_expert_looks_at_quarters_by_its_own_film(committee: Committee) -> None:
+    exchanged = replace(committee, films=committee.films[::-1]).expert_probabilities(IMAGES)
+    assert (exchanged != committee.expert_probabilities(IMAGES)).any(axis=0).all()
+
+
+@pytest.mark.parametrize("films", [(), (Film(0.0, 1.0),)])
+def test_a_committee_that_looks_at_quarters_has_a_film_for_each_expert(films, committee: Committee) -> None:
+    with pytest.raises(RequestError, match="a film for each expert"):
+        replace(committee, films=films)
+
+
+def test_a_committee_saved_when_quarters_had_a_fixed_say_is_refused_with_a_way_out(committee, tmp_path: Path) -> None:
+    committee.save(tmp_path)
+    path = tmp_path / "committee.json"
+    saved = json.loads(path.read_text())
+    del saved["films"]
+    path.write_text(json.dumps(saved))
+    with pytest.raises(RequestError, match=r"committee\.json: was saved before.*run its study again with --resume"):
+        Committee.load(tmp_path)
 
 
 def test_the_committee_is_the_calibrated_weighted_average(committee: Committee) -> None:
@@ -115,6 +137,7 @@ CHANGES = {
     "a film that is no number": {"films": [FILM, FILM | {"mean": "0"}]},
     "a film of nothing": {"films": [{}, {}]},
     "films of no kind": {"films": 2},
+    "an object of films": {"looks": "eight", "films": {}},
     "another format": {"format": 2},
     "no experts": {"experts": []},
     "a novelty of nothing": {"novelty": {}},
@@ -130,7 +153,7 @@ def test_a_crafted_description_is_refused(change, committee: Committee, tmp_path
     committee.save(tmp_path)
     path = tmp_path / "committee.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(RequestError):
+    with pytest.raises(RequestError, match=r"committee\.json: (is not a committee|was saved before)"):
         Committee.load(tmp_path)
 
 

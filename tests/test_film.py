@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from microcalc.data import Data
 from microcalc.errors import RequestError
@@ -25,15 +26,21 @@ def tissue(side: int, grain: float, seed: int) -> np.ndarray:
     return np.float32(0.5 + 0.1 * smooth / smooth.std() + grain * random.normal(size=(side, side)))
 
 
+PATCH = tissue(60, 0.02, 0)
+
+
 def of(*images: np.ndarray) -> np.ndarray:
     return coarseness(torch.tensor(np.stack(images)[..., None])).numpy()
 
 
+def test_it_is_the_logarithm_of_the_texture_between_two_blurs_over_that_below_the_first() -> None:
+    smooth, background = (gaussian_filter(PATCH, sigma, mode="mirror", truncate=3) for sigma in (1, 6))
+    coarse, fine = (np.sqrt(np.abs(detail)).mean() ** 2 for detail in (smooth - background, PATCH - smooth))
+    np.testing.assert_allclose(of(PATCH), np.log((coarse + 0.001) / (fine + 0.001)), rtol=1e-4)
+
+
 def halved(image: np.ndarray) -> np.ndarray:
     return image.reshape(len(image) // 2, 2, -1, 2).mean((1, 3))
-
-
-PATCH = tissue(60, 0.02, 0)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -61,8 +68,10 @@ def test_a_few_bright_spots_hardly_change_it() -> None:
     np.testing.assert_allclose(of(spotted), of(PATCH), atol=0.1)
 
 
-def test_a_flat_patch_has_none() -> None:
-    assert np.array_equal(of(np.zeros((60, 60), np.float32)), [0.0])
+def test_a_flat_patch_has_none_and_gets_a_number_beside_any_film() -> None:
+    flat = np.zeros((60, 60), np.float32)
+    assert np.array_equal(of(flat), [0.0])
+    assert Film(0.0, 1e-300).excess(torch.tensor(flat[None, ..., None])) == 0
 
 
 def test_a_film_is_the_mean_and_deviation_over_its_patches_however_many() -> None:

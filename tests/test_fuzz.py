@@ -37,6 +37,8 @@ COMMITTEE = {
     "calibration": {"slope": 1.0, "intercept": 0.0},
     "threshold": 0.5,
     "wavelet": {"name": "none", "threshold": 1.5},
+    "looks": "quarters",
+    "films": [{"mean": 0.5, "deviation": 0.1}],
 }
 TRIALS = {
     "trial": 0,
@@ -130,6 +132,12 @@ READERS: dict[str, tuple[str, Callable[[Path], Any], st.SearchStrategy[bytes]]] 
         files(json.dumps(TRIALS).encode(), TRIALS),
     ),
 }
+
+
+def test_the_committee_before_any_damage_lacks_nothing_but_its_weights(tmp_path: Path) -> None:
+    (tmp_path / "committee.json").write_text(json.dumps(COMMITTEE))
+    with pytest.raises(RequestError, match=r"expert_0\.safetensors"):
+        load_committee(tmp_path)
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -91,4 +91,4 @@ def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_layer_without_counterpart_is_refused() -> None:
     strange = SimpleNamespace(layers=[None, keras.layers.UpSampling2D(name="enlarge"), None])
     with pytest.raises(RequestError, match="enlarge of an expert has no ONNX counterpart"):
-        committee_graph(committee(networks=(strange,)))
+        committee_graph(committee(networks=(strange,), films=(Film(0.0, 1.0),)))

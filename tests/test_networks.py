@@ -14,7 +14,7 @@ from microcalc.networks import backend
 from microcalc.networks.backend import keras
 from microcalc.networks.film import Film, coarseness
 from microcalc.networks.hypermodel import build_network, logits
-from microcalc.networks.inference import joined, predict, views
+from microcalc.networks.inference import drawn_to_quarters, predict, views
 from microcalc.networks.layers import Dropout, InputScaling, _convolve_strips, _rectify_pool, _RectifyNormalizePool
 
 PATCHES = np.random.default_rng(0).random((6, 60, 60), np.float32)
@@ -291,13 +291,13 @@ def test_on_coarser_film_they_draw_the_answer_two_thirds_of_the_way_to_a_cluster
     assert 0 < (quarters > whole).sum() < 20
     expected = expit(whole + share * np.where(quarters > whole, 2 / 3, 1 / 3) * (quarters - whole))
     excess = torch.full((20,), deviations, dtype=torch.float64)
-    assert np.allclose(joined(torch.tensor(said), "quarters", excess), expected)
+    assert np.allclose(drawn_to_quarters(torch.tensor(said), excess), expected)
 
 
 def test_an_answer_over_quarters_joins_what_is_said_of_its_views_by_the_coarseness_of_the_patch():
     network, _ = twins()
     odds = torch.tensor(logit([predict(network, look) for look in seen(PATCHES, "quarters")]))
-    expected = joined(odds, "quarters", torch.full((len(PATCHES),), 1.5, dtype=torch.float64))
+    expected = drawn_to_quarters(odds, torch.full((len(PATCHES),), 1.5, dtype=torch.float64))
     assert np.allclose(asked_in_quarters(network, 1.5), expected, atol=1e-6)
 
 
@@ -311,7 +311,7 @@ def test_an_answer_over_quarters_is_the_same_however_the_patch_is_turned():
 def test_one_quarter_with_a_cluster_outweighs_three_without():
     nothing, cluster, coarse = torch.full((8, 1), -3.0), torch.full((8, 1), -3.0), torch.tensor([2.0])
     cluster[7] = 9.0
-    assert joined(nothing, "quarters", coarse) < 0.1 < 0.5 < joined(cluster, "quarters", coarse)
+    assert drawn_to_quarters(nothing, coarse) < 0.1 < 0.5 < drawn_to_quarters(cluster, coarse)
 
 
 def test_quarters_need_the_film_that_the_network_was_trained_on():

@@ -35,10 +35,9 @@ COLUMNS = ["file", "probability", "decision", "expert_0", "expert_1", "outlier"]
 def committee() -> Committee:
     shapes = (ExpertShape(2, 1, 0.0, "detail"), ExpertShape(3, 1, 0.0, "detail"))
     networks = tuple(build_network(**vars(shape), seed=number) for number, shape in enumerate(shapes))
-    made = Committee(
-        networks, shapes, np.array([0.4, 0.6]), Calibration(1.2, 0.1), 0.5, WaveletSettings("none"), "quarters"
-    )
-    made = replace(made, films=(Film.of(IMAGES),) * 2)
+    weights, films = np.array([0.4, 0.6]), (Film.of(IMAGES),) * 2
+    calibration, wavelet = Calibration(1.2, 0.1), WaveletSettings("none")
+    made = Committee(networks, shapes, weights, calibration, 0.5, wavelet, looks="quarters", films=films)
     middle = float(np.median(made.predict_proba(IMAGES[:8])))
     return replace(made, threshold=middle, novelty=fit_novelty(IMAGES, np.unique(NAMES, return_inverse=True)[1]))
 

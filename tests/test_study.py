@@ -15,6 +15,8 @@ from microcalc.config import SearchSettings, StudyConfig, TrainingSettings, Wave
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import DataError, RequestError
 from microcalc.model import run_naively, run_nested, set_test_aside
+from microcalc.networks.committee import filtered
+from microcalc.networks.film import Film
 from microcalc.training.splits import LeakError, grouped_folds
 
 SMALL = StudyConfig(
@@ -139,7 +141,10 @@ def test_a_filtered_study_shows_and_applies_the_filter(data: Data, tmp_path: Pat
     metrics = model.train()
     assert (model.out / "figures" / "filtered.png").exists()
     assert not (model.out / "figures" / "augmented.png").exists()
-    assert Committee.load(model.out / "committee").wavelet.name == "haar"
+    committee = Committee.load(model.out / "committee")
+    assert committee.wavelet.name == "haar"
+    seen = [filtered(data.images, config.wavelet)[fold.development] for fold in model.split.folds]
+    assert list(committee.films) == [Film.of(images) for images in seen]
     assert metrics["external"] is None and metrics["warnings"]
 
 

@@ -115,7 +115,7 @@ class Run(Common):
     input_scaling: InputScaling = TrainingSettings.input_scaling
     """unit: the patch; centred: less its mean; detail: less a wide blur; normalized: that, evened by its texture."""
     looks: Looks = StudyConfig.looks
-    """one: at the patch as it is; eight: turned and mirrored; quarters: turned, and on coarser film enlarged too."""
+    """one: at the patch as it is; eight: turned and mirrored; quarters: turned, and coarse ones enlarged too."""
     fast_execution: bool = False
     """Skip the search and take hyperparameters saved in the package; the figures are then optimistic."""
     folds: int = 5

@@ -225,7 +225,7 @@ class Model:
             threshold=0.5,
             wavelet=self.config.wavelet,
             looks=self.config.looks,
-            films=tuple(task.film for task in tasks),
+            films=tuple(task.film() for task in tasks),
         )
 
     def _judge(self) -> dict[str, Any]:

@@ -80,7 +80,10 @@ class Committee:
         wavelet: the filter that patches pass before the experts see them.
         looks: what the experts are shown of a patch; see :func:`microcalc.networks.inference.views`.
         novelty: how far a patch lies from the training data; None where the committee was saved without it.
-        films: what each expert was trained on, for looks at "quarters"; empty where the committee was saved without.
+        films: what each expert was trained on, for looks at "quarters"; may be empty for others.
+
+    Raises:
+        RequestError: there are not as many films as experts.
     """
 
     networks: tuple[Any, ...]
@@ -92,6 +95,10 @@ class Committee:
     looks: Looks = "one"
     novelty: Novelty | None = None
     films: tuple[Film, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.films) != len(self.networks) and (self.films or self.looks == "quarters"):
+            raise RequestError(f"a committee needs a film for each expert: got {len(self.films)}")
 
     @property
     def most_reliable(self) -> int:
@@ -120,7 +127,8 @@ class Committee:
         """Fit a copy to a site by patches of it, without labels; see :func:`microcalc.networks.adaptation.observe`.
 
         It may rank patches of other film better. Its probabilities and its threshold are no longer calibrated. The
-        patches should be a fair sample of what the site sees: what is common among them becomes what is normal.
+        patches should be a fair sample of what the site sees: what is common among them becomes what is normal. How
+        coarse they are is still counted from the film that the experts were trained on.
 
         Args:
             batches: raw patches (n, 60, 60) in [0, 1] of any n, at least 50 in all.
@@ -223,11 +231,11 @@ class Committee:
             wavelet = WaveletSettings(name=saved["wavelet"]["name"], threshold=_number(saved["wavelet"]["threshold"]))
             novelty = _read_novelty(saved["novelty"]) if "novelty" in saved else None
             looks = _read_looks(saved)
-            films = tuple(_read_film(film) for film in saved.get("films", []))
+            films = _read_films(saved)
             sound = (
                 saved["format"] == FORMAT
                 and 1 <= len(shapes) == len(weights) <= 100
-                and (len(films) == len(shapes) or (not films and looks != "quarters"))
+                and len(films) in (0, len(shapes))
                 and (weights >= 0).all()
                 and abs(weights.sum() - 1) < 1e-6
                 and wavelet.name in ("none", "sym3", "haar")
@@ -236,6 +244,10 @@ class Committee:
             raise RequestError(
                 f"{path}: is not a committee ({error!r}); give the committee/ of a finished run"
             ) from error
+        if looks == "quarters" and not films:
+            raise RequestError(
+                f"{path}: was saved before film decided how much quarters count; run its study again with --resume"
+            )
         if not sound:
             raise RequestError(f"{path}: is not a committee this version reads; give the committee/ of a finished run")
         networks = []
@@ -265,8 +277,11 @@ def _read_looks(saved: dict[str, Any]) -> Looks:
     return "eight" if symmetries else "one"
 
 
-def _read_film(saved: dict[str, Any]) -> Film:
-    return Film(mean=_number(saved["mean"]), deviation=_number(saved["deviation"]))
+def _read_films(saved: dict[str, Any]) -> tuple[Film, ...]:
+    films = saved.get("films", [])
+    if not isinstance(films, list):
+        raise ValueError(f"films of {films!r}")
+    return tuple(Film(mean=_number(film["mean"]), deviation=_number(film["deviation"])) for film in films)
 
 
 def _read_shape(saved: dict[str, Any]) -> ExpertShape:

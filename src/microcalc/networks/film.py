@@ -1,4 +1,4 @@
-"""How coarse the film of a patch is, beside the film that an expert was trained on."""
+"""How coarse a patch is, beside the patches of film that an expert was trained on."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -20,8 +20,10 @@ BATCH = 512
 def coarseness(patches: Tensor) -> Tensor:
     """(n, side, side, 1) patches in [0, 1] to (n,): the logarithm of the texture above the grain over the grain's own.
 
-    The grain is what a Gaussian blur of 1 pixel takes away; the texture above it, what one of 6 pixels takes away then.
-    On film of coarser resolution a patch holds more anatomy, and averaging has left less of the grain.
+    The grain is what a Gaussian blur of 1 pixel takes away; the texture above it, what is left between that blur and
+    one of 6 pixels. On film of coarser resolution a patch holds more anatomy, and averaging has left less of the grain.
+    A cluster of many faint calcifications raises it too, so that among patches of one film it says something of the
+    class.
 
     >>> pixels = torch.rand(1, 60, 60, 1, generator=torch.Generator().manual_seed(0))
     >>> bool(coarseness(pixels) < coarseness(blurred(pixels, 1.0)))
@@ -63,5 +65,5 @@ class Film:
         return cls(values.mean().item(), max(values.std(correction=0).item(), SMALLEST_DEVIATION))
 
     def excess(self, patches: Tensor) -> Tensor:
-        """(n, side, side, 1) patches to (n,): by how many standard deviations each is coarser than the mean."""
-        return (coarseness(patches) - self.mean) / self.deviation
+        """(n, side, side, 1) patches to (n,) float64: by how many standard deviations each is coarser than the mean."""
+        return (coarseness(patches).double() - self.mean) / self.deviation

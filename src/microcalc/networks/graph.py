@@ -190,7 +190,7 @@ def _add_mean(graph: _Graph, said: str, looks: Looks) -> str:
 
 
 def _add_quarters(graph: _Graph, said: str, coarseness: str, film: Film) -> str:
-    """(8 n, 1) logits to (n, 1) probabilities, as :func:`microcalc.networks.inference.joined` gives them."""
+    """(8 n, 1) logits to (n, 1) probabilities, as :func:`microcalc.networks.inference.drawn_to_quarters` gives them."""
 
     def number(value: float) -> str:
         return graph.constant(value, np.float64)

@@ -37,16 +37,21 @@ def predict(
         device: "cpu", "cuda" or "auto"; None stays where the network is.
         batch_size: patches at a time.
         looks: what the network is shown of each patch, by :func:`views`; all but "one" cost eight times as much. What
-            it says of them is joined by :func:`joined`.
-        film: that the network was trained on; "quarters" cannot be joined without it.
+            it says of "quarters" is joined by :func:`drawn_to_quarters`, its probabilities of other looks are averaged.
+        film: that the network was trained on, for "quarters".
 
     Returns:
         (n,) probabilities.
+
+    Raises:
+        RequestError: "quarters" are asked for without a film.
 
     >>> from microcalc.networks.hypermodel import build_network
     >>> predict(build_network(dim=2, depth=1, dropout=0.0), np.zeros((3, 60, 60), np.float32)).shape
     (3,)
     """
+    if looks == "quarters" and film is None:
+        raise RequestError("a network that looks at quarters needs the film it was trained on; give its Film")
     where = choose_device(device) if device is not None else network.variables[0].value.device
     probabilities = np.empty(len(images))
     with torch.inference_mode(), keras.device(keras_name(where)):
@@ -54,8 +59,11 @@ def predict(
         for start in range(0, len(images), batch_size):
             batch = torch.tensor(images[start : start + batch_size], dtype=torch.float32, device=where).unsqueeze(-1)
             said = torch.stack([forward(view)[:, 0].double() for view in views(batch, looks)])
-            excess = film.excess(batch).double() if looks == "quarters" and film is not None else None
-            probabilities[start : start + batch_size] = joined(said, looks, excess).cpu().numpy()
+            if looks == "quarters" and film is not None:
+                joined = drawn_to_quarters(said, film.excess(batch))
+            else:
+                joined = said.sigmoid().mean(0)
+            probabilities[start : start + batch_size] = joined.cpu().numpy()
     return probabilities
 
 
@@ -80,29 +88,27 @@ def views(batch: Tensor, looks: Looks) -> list[Tensor]:
     return [*turned, *(mirrored if looks == "eight" else map(_enlarge_corner, mirrored))]
 
 
-def joined(said: Tensor, looks: Looks, excess: Tensor | None = None) -> Tensor:
-    """(views, n) logits to (n,) probabilities.
+def drawn_to_quarters(said: Tensor, excess: Tensor) -> Tensor:
+    """Logits of the views of "quarters" to probabilities, by how much coarser a patch is than usual.
 
-    The probabilities of "one" and "eight" are averaged. Of "quarters", the mean logit of the whole views is drawn
-    towards the logarithm of the quarters' mean odds, where one quarter with a cluster outweighs three without
-    (log-sum-exp pooling, Pinheiro and Collobert, 2015, https://doi.org/10.1109/CVPR.2015.7298780): not at all on film
-    of usual coarseness, and the more, the coarser it is, up to two thirds of the way where the quarters speak for a
-    cluster, one third where they speak against it. A large calcification, enlarged, is larger than the network knows:
-    that a quarter misses a cluster says less than that it finds one.
+    The mean logit of the four whole views is drawn towards the logarithm of the quarters' mean odds, where one quarter
+    with a cluster outweighs three without (log-sum-exp pooling, Pinheiro and Collobert, 2015,
+    https://doi.org/10.1109/CVPR.2015.7298780): not at all where the patch is no coarser than the mean of the patches
+    that the network was trained on, and the more, the coarser it is; from two standard deviations on two thirds of the
+    way where the quarters speak for a cluster, one third where they speak against it. A large calcification, enlarged,
+    is larger than the network knows: that a quarter misses a cluster says less than that it finds one.
 
     Args:
-        said: logits of :func:`views`, in their order.
-        looks: which they were.
-        excess: (n,) of :meth:`microcalc.networks.film.Film.excess`, for "quarters" alone.
+        said: (8, n) logits, in the order of :func:`views`.
+        excess: (n,) of :meth:`microcalc.networks.film.Film.excess`.
+
+    Returns:
+        (n,) probabilities.
 
     >>> said = torch.tensor([[-1.0]] * 4 + [[-9.0]] * 3 + [[6.0]])
-    >>> joined(said, "quarters", torch.tensor([0.0])), joined(said, "quarters", torch.tensor([2.0]))
+    >>> drawn_to_quarters(said, torch.tensor([0.0])), drawn_to_quarters(said, torch.tensor([2.0]))
     (tensor([0.2689]), tensor([0.9395]))
     """
-    if looks != "quarters":
-        return said.sigmoid().mean(0)
-    if excess is None:
-        raise RequestError("a network that looks at quarters needs the film it was trained on; give its Film")
     whole, quarters = said[:4].mean(0), said[4:].logsumexp(0) - math.log(4)
     say = torch.where(quarters > whole, SAY_FOR, SAY_AGAINST) * (excess / COARSE).clamp(0, 1)
     return whole.lerp(quarters, say).sigmoid()
@@ -115,6 +121,7 @@ def _enlarge_corner(batch: Tensor) -> Tensor:
 
 
 @functools.cache
+@torch.inference_mode(False)
 def enlarging_matrix(side: int, device: torch.device) -> Tensor:
     """(side, side): the beginning of a line of pixels enlarged 1.7 times, linearly, as a product from the left.
 

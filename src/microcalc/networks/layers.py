@@ -40,7 +40,7 @@ def texture(detail: Tensor) -> Tensor:
 
     It says little of a few bright spots and much of what lies between them.
 
-    >>> texture(torch.tensor([4.0, -4.0, 4.0, 4.0]).view(1, 2, 2, 1)).item()
+    >>> texture(torch.tensor([1.0, -9.0, 1.0, 9.0]).view(1, 2, 2, 1)).item()
     4.0
     """
     return detail.abs().sqrt().mean((1, 2, 3), keepdim=True) ** 2
@@ -59,6 +59,7 @@ def blurred(patches: Tensor, sigma: float) -> Tensor:
 
 
 @functools.cache
+@torch.inference_mode(False)
 def blur_matrix(side: int, sigma: float, device: torch.device) -> Tensor:
     """(side, side): the blur of a line of pixels, reflected at its ends, as a product from the left.
 

@@ -57,9 +57,8 @@ class FoldTask:
         """The images and labels of some patches."""
         return self.images[indices], self.labels[indices]
 
-    @property
     def film(self) -> Film:
-        """What the expert is trained on."""
+        """How coarse the patches are that the expert is trained on."""
         return Film.of(self.images[self.fold.development])
 
 
@@ -129,7 +128,7 @@ def ask_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) -> dict[s
     """The probabilities by a fold's trained expert, (n,) for each of the named (n, 60, 60) images as it takes them."""
     with _one_thread():
         network, _ = load_expert(task)
-        film, looks = task.film, task.config.looks
+        film, looks = task.film(), task.config.looks
         return {name: predict(network, part, looks=looks, film=film) for name, part in images.items()}
 
 
