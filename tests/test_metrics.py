@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microcalc.assessment.intervals import MEASURES, bootstrap_intervals
-from microcalc.assessment.metrics import assess, mean_roc, roc
+from microcalc.assessment.metrics import assess, auc_costs, mean_roc, roc
 from microcalc.errors import RequestError
 
 predictions = st.lists(
@@ -41,6 +41,27 @@ def test_auc_is_the_share_of_pairs_ranked_rightly(pairs):
 
 
 @settings(deadline=None)
+@given(predictions)
+def test_a_patch_costs_the_auc_the_share_of_pairs_that_it_has_wrong(pairs):
+    labels, scores = zip(*pairs, strict=True)
+    if len(set(labels)) < 2:
+        return
+    costs = auc_costs(labels, scores)
+    positives = [score for label, score in pairs if label]
+    negatives = [score for label, score in pairs if not label]
+    for (label, score), cost in zip(pairs, costs, strict=True):
+        wrong = [score < other for other in negatives] if label else [score > other for other in positives]
+        tied = [score == other for other in (negatives if label else positives)]
+        assert cost == pytest.approx((sum(wrong) + sum(tied) / 2) / (len(positives) * len(negatives)))
+    auc = assess(labels, scores)["auc"]
+    assert [sum(costs[np.array(labels) == label]) for label in (0, 1)] == pytest.approx([1 - auc] * 2)
+
+
+def test_of_one_class_no_patch_costs_an_auc():
+    with pytest.raises(RequestError, match="both classes"):
+        auc_costs([1, 1], [0.2, 0.8])
+
+
 @given(predictions, st.sampled_from([0.1, 0.3, 0.4, 0.5, 1.0]))
 def test_figures_follow_from_the_confusion_matrix_and_survive_json(pairs, threshold):
     figures = assess(*zip(*pairs, strict=True), threshold=threshold)

@@ -16,11 +16,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from microcalc.assessment.audit import audit
+from microcalc.assessment.study import Predicted
 from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.errors import RequestError
 from microcalc.report import figures
 from microcalc.report.html import write_report
+from microcalc.report.study import draw_costly
 
 TRIAL = {
     "dim": 20,
@@ -92,7 +94,13 @@ def run(tmp_path: Path) -> Path:
         (tmp_path / f"search/fold_{fold}").mkdir(parents=True)
         (tmp_path / f"search/fold_{fold}/history.json").write_text(json.dumps(HISTORY))
     write_predictions(tmp_path, [("a.png", "1", 1, "development", 0.93), ("b.png", "2", 1, "development", 0.07)])
-    for name in ("figures/roc_folds", "figures/search", "figures/external_roc", "gradcam/0312u1_1_1_1_5"):
+    for name in (
+        "figures/roc_folds",
+        "figures/search",
+        "figures/external_roc",
+        "figures/external_costly",
+        "gradcam/0312u1_1_1_1_5",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("L", (100, 50)).save(tmp_path / f"{name}.png")
     return tmp_path
@@ -194,7 +202,7 @@ def test_the_page_needs_nothing_but_itself(run: Path) -> None:
 def test_every_picture_says_in_words_what_it_shows(run: Path) -> None:
     page = Page(write_report(run))
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(pictures) == 4
+    assert len(pictures) == 5
     assert all(len(attributes["alt"] or "") > 15 for attributes in pictures)
 
 
@@ -281,6 +289,27 @@ def test_wrongly_called_patches_are_named_and_right_ones_are_not(run: Path) -> N
     assert "a.png" not in text
 
 
+def four_patches(*probabilities: float) -> Predicted:
+    images = np.random.default_rng(0).random((4, 60, 60), np.float32)
+    names = ("folder/a.png", "b_$x$ (1).png", "c.png", "d.png")
+    data = Data("four", images, np.array([0, 0, 1, 1]), np.arange(4), names, names)
+    return Predicted(data, np.zeros((4, 1)), np.array(probabilities))
+
+
+def test_the_patches_that_cost_the_auc_most_are_shown_first(monkeypatch, tmp_path: Path) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr("microcalc.report.figures.save_figure", lambda figure, path: drawn.append(figure))
+    draw_costly(tmp_path / "costly.png", four_patches(0.1, 0.6, 0.05, 0.5))
+    names = [axes.get_xlabel() for axes in drawn[0].axes]
+    assert names == ["b_$x$ (1).png", "c.png", "a.png", "d.png"]
+    assert "cluster, probability 0.05\ncosts 0.5000 of the AUC" in drawn[0].axes[1].get_title()
+
+
+def test_where_every_patch_is_ranked_rightly_none_is_shown(tmp_path: Path) -> None:
+    draw_costly(tmp_path / "costly.png", four_patches(0.1, 0.2, 0.8, 0.9))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_same_run_gives_the_same_page(run: Path) -> None:
     assert write_report(run).read_bytes() == write_report(run).read_bytes()
 
@@ -310,6 +339,9 @@ def every_figure() -> dict[str, Figure]:
         "external_curve": figures.external_curve(LEARNED),
         "roc": figures.roc_curve(*folds[0], threshold=0.5, title="External set"),
         "reliability": figures.reliability_diagram(*folds[0], title="External set"),
+        "costly": figures.costly_patches(
+            patches, labels, random.random(len(labels)), labels / 4, ["a b"] * len(labels)
+        ),
     }
 
 

@@ -115,6 +115,36 @@ def roc(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Floats, Fl
     return false_positive_rate, true_positive_rate
 
 
+def auc_costs(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> Floats:
+    """By how much each patch keeps the AUC below 1: the share of all pairs of the two classes that it has wrong.
+
+    A pair counts for both of its patches, a tie for half; so the costs of either class sum to 1 - AUC. Where one patch
+    costs most of what is missing, its label deserves a look.
+
+    Args:
+        labels: (n,), 1 where a cluster is present; both classes.
+        probabilities: (n,), in [0, 1].
+
+    Returns:
+        (n,), each from 0 to 1.
+
+    Raises:
+        RequestError: only one class is there, or see :func:`checked`.
+
+    >>> auc_costs([1, 1, 0, 0], [0.2, 0.9, 0.1, 0.4])
+    array([0.25, 0.  , 0.  , 0.25])
+    """
+    truth, scores = checked(labels, probabilities)
+    if truth.all() or not truth.any():
+        raise RequestError("an AUC needs patches of both classes: got one class only")
+    costs = np.empty(truth.size)
+    for own, sign in ((truth, 1.0), (~truth, -1.0)):
+        others = np.sort(sign * scores[~own])
+        sides = [np.searchsorted(others, sign * scores[own], side) for side in ("left", "right")]
+        costs[own] = (len(others) - np.mean(sides, axis=0)) / (own.sum() * len(others))
+    return costs
+
+
 def mean_roc(folds: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]], points: int = 101) -> MeanRoc:
     """Mean of the folds' ROC curves, with the band of one standard deviation, on a common grid.
 

@@ -5,6 +5,7 @@ Curves that share a panel also differ in dash, so that they survive a black-and-
 """
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ _INK = "#222222"
 _GRID = "#E4E4E4"
 _TITLE, _LABEL, _TICK = 11.5, 10.5, 9.5
 _ZOOM_ABOVE_AUC = 0.95
+_NAME_LINE = 36  # letters
 
 Curves = Mapping[str, Any]
 Predictions = tuple[ArrayLike, ArrayLike]
@@ -110,6 +112,32 @@ def filtered_patches(before: ArrayLike, after: ArrayLike, labels: ArrayLike) -> 
         axes.set_title(CLASS_NAMES[label], fontsize=_LABEL, color=CLASS_COLOURS[label], fontweight="bold")
     panels[0].set_ylabel("as read", fontsize=_LABEL, color=_INK)
     panels[len(labels)].set_ylabel("filtered", fontsize=_LABEL, color=_INK)
+    return figure
+
+
+def costly_patches(
+    images: ArrayLike, labels: ArrayLike, probabilities: ArrayLike, costs: ArrayLike, names: Sequence[str]
+) -> Figure:
+    """Draw patches, four a row, with their name, class, probability and what they cost the AUC.
+
+    Args:
+        images: (n, h, w) in [0, 1].
+        labels: (n,), 1 where a cluster is present.
+        probabilities: (n,) of a cluster.
+        costs: (n,), of :func:`microcalc.assessment.metrics.auc_costs`.
+        names: n names of files.
+
+    >>> len(costly_patches(np.zeros((2, 60, 60)), [0, 1], [0.9, 0.1], [0.1, 0.2], ["a.png", "b.png"]).axes)
+    2
+    """
+    labels, columns = np.asarray(labels, int), 4
+    rows = zip(np.asarray(images), labels, np.asarray(probabilities), np.asarray(costs), names, strict=True)
+    figure, panels = _gallery(len(labels), columns, row_height=2.75, width=2.3)
+    for axes, (image, label, probability, cost, name) in zip(panels, rows, strict=True):
+        show_patch(axes, image)
+        told = f"{CLASS_NAMES[label]}, probability {probability:.2f}\ncosts {cost:.4f} of the AUC"
+        axes.set_title(told, fontsize=_TICK, color=CLASS_COLOURS[label], fontweight="bold")
+        axes.set_xlabel(textwrap.fill(name, _NAME_LINE), fontsize=7.5, color=_INK, parse_math=False)
     return figure
 
 
@@ -399,10 +427,10 @@ def _zoom_corner(axes: Axes) -> None:
     axes.set_title("the same, upper left corner", fontsize=_LABEL, color=_INK)
 
 
-def _gallery(count: int, columns: int, row_height: float = 1.7) -> tuple[Figure, list[Axes]]:
+def _gallery(count: int, columns: int, row_height: float = 1.7, width: float = 1.65) -> tuple[Figure, list[Axes]]:
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure = _figure(1.65 * columns, 0.3 + row_height * rows)
+    figure = _figure(width * columns, 0.3 + row_height * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for spare in grid[count:]:
         spare.remove()

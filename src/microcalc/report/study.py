@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from microcalc.assessment.audit import audit, intensity_drift
+from microcalc.assessment.metrics import auc_costs
 from microcalc.assessment.study import Predicted, out_of_fold
 from microcalc.config import StudyConfig
 from microcalc.data import Data
@@ -25,6 +26,7 @@ from microcalc.transforms.augment import augment
 SHOWN_PATCHES = 12
 AUGMENTED_PATCHES = 4
 VARIANTS = 6
+COSTLY_PATCHES = 8
 
 Table = list[dict[str, Any]]
 
@@ -166,6 +168,17 @@ def draw_judgement(
             figures.save_figure(curve, folder / f"{name}_roc.png")
             diagram = figures.reliability_diagram(part.data.labels, part.committee, title)
             figures.save_figure(diagram, folder / f"{name}_reliability.png")
+            draw_costly(folder / f"{name}_costly.png", part)
+
+
+def draw_costly(path: Path, part: Predicted) -> None:
+    """The patches that cost the committee's AUC most, if any does: they are hard, or their label is wrong."""
+    costs = auc_costs(part.data.labels, part.committee)
+    most = np.argsort(-costs, kind="stable")[: min(COSTLY_PATCHES, np.count_nonzero(costs))]
+    if len(most):
+        names = [Path(part.data.files[index]).name for index in most]
+        drawn = part.data.images[most], part.data.labels[most], part.committee[most], costs[most]
+        figures.save_figure(figures.costly_patches(*drawn, names), path)
 
 
 def draw_gradcam(folder: Path, data: Data, split: StudySplit, committee: Committee, config: StudyConfig) -> None:
