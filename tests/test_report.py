@@ -171,6 +171,12 @@ def test_headline_figures_stand_first_with_their_intervals(run: Path) -> None:
         assert shown in top
 
 
+@pytest.mark.parametrize(("auc", "shown"), [(0.9996, "0.9996"), (1.0, "1.000"), (0.98764, "0.988")])
+def test_an_auc_that_is_not_quite_1_does_not_look_perfect(auc: float, shown: str, run: Path) -> None:
+    change_metrics(run, lambda metrics: metrics["cross_validation"].update(auc=auc))
+    assert f'<span class="value">{shown}</span>' in write_report(run).read_text()
+
+
 def test_the_report_says_how_large_the_share_set_aside_for_the_committee_is(run: Path) -> None:
     assert "7 patients with 31 patches (15.5 % of all)" in Page(write_report(run)).text
 
@@ -272,7 +278,7 @@ def test_naive_and_honest_figures_stand_side_by_side_with_their_difference(run: 
     naive["external"] = {**ELSEWHERE, "accuracy": 0.95, "auc": None, "specificity": None}
     (run / "naive.json").write_text(json.dumps(naive))
     text = Page(write_report(run)).text
-    assert "Cross-validation: AUC 1.000 0.988 +0.012" in text
+    assert "Cross-validation: AUC 0.9996 0.988 +0.012" in text
     assert "External set: accuracy (naive: on its clusters alone) 0.950 0.710 +0.240" in text
     assert "External set: AUC" not in text
 

@@ -239,10 +239,10 @@ def roc_folds(folds: Sequence[Predictions]) -> Figure:
         _style_roc(axes)
         for fold, (labels, probabilities) in enumerate(folds):
             colour, dashes = FOLD_COLOURS[fold % 5], FOLD_DASHES[fold % 5]
-            label = f"fold {fold}: AUC {assess(labels, probabilities)['auc']:.3f}"
+            label = f"fold {fold}: AUC {assess(labels, probabilities)['auc']:.4f}"
             axes.plot(*roc(labels, probabilities), color=colour, linestyle=dashes, linewidth=1.1, label=label)
         axes.fill_between(rates, low, high, color=GREY, alpha=0.22, linewidth=0, label="± 1 standard deviation")
-        label = f"mean: AUC {mean.auc_mean:.3f} ± {mean.auc_spread:.3f}"
+        label = f"mean: AUC {mean.auc_mean:.4f} ± {mean.auc_spread:.4f}"
         axes.plot(rates, middle, color=_INK, linewidth=2.2, label=label)
     panels[0].legend(loc="lower right", frameon=False, fontsize=_TICK)
     if zoomed:

@@ -195,7 +195,11 @@ def _worst(predictions: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _number(value: float | None, places: int = 3) -> str:
-    return MISSING if value is None else f"{value:.{places}f}"
+    """With so many places, or one more where it would be rounded to a perfect 1."""
+    if value is None:
+        return MISSING
+    text = f"{value:.{places}f}"
+    return f"{value:.{places + 1}f}" if float(text) == 1 and value < 1 else text
 
 
 def _percent(value: float | None) -> str:
