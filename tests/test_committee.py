@@ -128,6 +128,8 @@ CHANGES = {
     "a calibration that turns round": {"calibration": {"slope": -1.0, "intercept": 0.0}},
     "an unknown filter": {"wavelet": {"name": "os.system", "threshold": 1.5}},
     "an expert too large to build": {"experts": [{"dim": 10**9, "depth": 1, "dropout": 0.0, "input_scaling": "unit"}]},
+    "an expert of no filter": {"experts": [vars(SHAPES[0]), vars(SHAPES[1]) | {"dim": 0.5}]},
+    "an unknown input scaling": {"experts": [vars(SHAPES[0]), vars(SHAPES[1]) | {"input_scaling": None}]},
     "a layer of someone else": {"experts": [{"class_name": "Lambda", "config": {}}] * 2},
     "looks of no kind": {"looks": "twice"},
     "a number for the looks": {"looks": 8},

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from microcalc.config import Looks, WaveletSettings
+from microcalc.config import InputScaling, Looks, WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.files import read_json, write_json
 from microcalc.networks.adaptation import observe
@@ -294,6 +294,8 @@ def _read_shape(saved: dict[str, Any]) -> ExpertShape:
     for name, largest in LARGEST.items():
         if not 0 <= getattr(shape, name) <= largest:
             raise ValueError(f"{name} of {getattr(shape, name)}")
+    if shape.dim < 1 or shape.input_scaling not in get_args(InputScaling):
+        raise ValueError(f"an expert of {shape.dim} filters with the input scaling {shape.input_scaling}")
     return shape
 
 
