@@ -62,6 +62,7 @@ def test_of_one_class_no_patch_costs_an_auc():
         auc_costs([1, 1], [0.2, 0.8])
 
 
+@settings(deadline=None)
 @given(predictions, st.sampled_from([0.1, 0.3, 0.4, 0.5, 1.0]))
 def test_figures_follow_from_the_confusion_matrix_and_survive_json(pairs, threshold):
     figures = assess(*zip(*pairs, strict=True), threshold=threshold)

@@ -54,6 +54,13 @@ def checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Labels
     return truth.astype(bool), scores
 
 
+def _of_both_classes(labels: npt.ArrayLike, probabilities: npt.ArrayLike, what: str) -> tuple[Labels, Floats]:
+    truth, scores = checked(labels, probabilities)
+    if truth.all() or not truth.any():
+        raise RequestError(f"{what} needs patches of both classes: got one class only")
+    return truth, scores
+
+
 def assess(labels: npt.ArrayLike, probabilities: npt.ArrayLike, threshold: float = 0.5) -> dict[str, Any]:
     """The figures of ``metrics.json`` for one set of patches; a probability of at least ``threshold`` is positive.
 
@@ -108,9 +115,7 @@ def roc(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Floats, Fl
     >>> roc([0, 1, 0, 1], [0.1, 0.4, 0.6, 0.9])
     (array([0. , 0. , 0.5, 0.5, 1. ]), array([0. , 0.5, 0.5, 1. , 1. ]))
     """
-    truth, scores = checked(labels, probabilities)
-    if truth.all() or not truth.any():
-        raise RequestError("an ROC curve needs patches of both classes: got one class only")
+    truth, scores = _of_both_classes(labels, probabilities, "an ROC curve")
     false_positive_rate, true_positive_rate, _ = roc_curve(truth, scores, drop_intermediate=False)
     return false_positive_rate, true_positive_rate
 
@@ -134,9 +139,7 @@ def auc_costs(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> Floats:
     >>> auc_costs([1, 1, 0, 0], [0.2, 0.9, 0.1, 0.4])
     array([0.25, 0.  , 0.  , 0.25])
     """
-    truth, scores = checked(labels, probabilities)
-    if truth.all() or not truth.any():
-        raise RequestError("an AUC needs patches of both classes: got one class only")
+    truth, scores = _of_both_classes(labels, probabilities, "an AUC")
     costs = np.empty(truth.size)
     for own, sign in ((truth, 1.0), (~truth, -1.0)):
         others = np.sort(sign * scores[~own])
