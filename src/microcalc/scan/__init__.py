@@ -1,0 +1,1 @@
+"""Whole mammograms: from pixels and their size to findings."""
