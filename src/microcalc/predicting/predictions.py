@@ -4,23 +4,24 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from microcalc.committee.committee import Committee
-from microcalc.committee.graph import GraphSession, committee_graph
+from microcalc.committee.onnx_export import OnnxSession, committee_onnx
 from microcalc.config import Engine
 from microcalc.files import opened_atomically
+from microcalc.networks.hypermodel import computing_in
 from microcalc.predicting.files import Unreadable, read_batches
 
 BATCH = 32
 
-Asked = Callable[[NDArray[np.float32]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+Experts = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -62,30 +63,33 @@ def predict_files(
     Raises:
         RequestError: the engine onnx is not installed, or cannot run this committee.
     """
-    asked = _engine(committee, engine)
+    experts = _engine(committee, engine)
     for batch in read_batches(files, BATCH, resize):
         yield from batch.unreadable
         if batch.files:
-            yield from _predictions(committee, asked, batch.files, batch.images)
+            yield from _predictions(committee, experts, batch.files, batch.images)
 
 
-def _engine(committee: Committee, engine: Engine) -> Asked:
+def _engine(committee: Committee, engine: Engine) -> Experts:
     if engine == "onnx":
-        return GraphSession(committee_graph(committee)).predict
+        return OnnxSession(committee_onnx(committee)).expert_probabilities
+    if engine == "torch":
+        return committee.expert_probabilities
 
-    def ask(images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        device = committee.networks[0].variables[0].value.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=engine == "torch-bfloat16"):
-            experts = committee.expert_probabilities(images)
-        return committee.combine(experts), experts
+    def in_bfloat16(images: NDArray[np.float32]) -> NDArray[np.float64]:
+        with ExitStack() as stack:
+            for network in committee.networks:
+                stack.enter_context(computing_in(network, "bfloat16"))
+            return committee.expert_probabilities(images)
 
-    return ask
+    return in_bfloat16
 
 
 def _predictions(
-    committee: Committee, asked: Asked, files: list[Path], images: NDArray[np.float32]
+    committee: Committee, engine: Experts, files: list[Path], images: NDArray[np.float32]
 ) -> Iterator[Prediction]:
-    probabilities, experts = asked(images)
+    experts = engine(images)
+    probabilities = committee.combine(experts)
     distances = committee.outliers(images).tolist() if committee.novelty is not None else [None] * len(files)
     for file, probability, votes, distance in zip(files, probabilities.tolist(), experts, distances, strict=True):
         yield Prediction(
