@@ -27,6 +27,7 @@ from microcalc.training.loop import Curves, Epoch
 PARTS = {
     "train": "microcalc.training.loop",
     "predict": "microcalc.committee.inference",
+    "build_network": "microcalc.networks.hypermodel",
     "learn_weights": "microcalc.training.ensemble",
     "fit_calibration": "microcalc.evaluation.calibration",
     "choose_threshold": "microcalc.evaluation.calibration",
@@ -207,7 +208,7 @@ def nothing(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def make_data(name: str, patients: int, seed: int, *, linked: int = 0) -> Data:
-    """Patches of noise with a pixel that identifies each, of patients with one to six patches, in mixed order.
+    """Patches of 8-bit noise with two pixels that identify each, of patients with one to six patches, in mixed order.
 
     Args:
         linked: so many pairs of patients' names stand for one patient each.
@@ -215,8 +216,9 @@ def make_data(name: str, patients: int, seed: int, *, linked: int = 0) -> Data:
     generator = np.random.default_rng(seed)
     patient = generator.permutation(np.repeat(np.arange(patients), generator.integers(1, 7, patients)))
     n = len(patient)
-    images = generator.random((n, 60, 60), dtype=np.float32)
-    images[:, 0, 0] = (np.arange(n) + 1) / (n + 1)
+    grey = generator.integers(0, 256, (n, 60, 60))
+    grey[:, 0, 0], grey[:, 0, 1] = np.divmod(np.arange(n), 256)
+    images = grey.astype(np.float32) / np.float32(255)
     odd = generator.random(n) < 0.15
     labels = ((patient + odd) % 2).astype(np.int64)
     groups = patient.astype(np.int64)

@@ -67,7 +67,9 @@ class Recorded:
     def trials(self, fold: int) -> list[Training]:
         """The trials that were given the development set of a fold, in two parts."""
         wanted = self.development(fold)
-        return [one for one in self.recorder.trainings if sorted(one.rows + one.holdout_rows) == wanted and one.is_trial]
+        return [
+            one for one in self.recorder.trainings if sorted(one.rows + one.holdout_rows) == wanted and one.is_trial
+        ]
 
     def history(self, fold: int) -> dict[str, Any]:
         return json.loads((self.model.out / "search" / f"fold_{fold}" / "history.json").read_text())
@@ -263,7 +265,9 @@ def committee_rows(study: Recorded) -> list[tuple[Any, ...]]:
 
 def test_the_weights_are_learned_on_the_patches_set_aside_and_on_no_other(study: Recorded) -> None:
     (call,) = study.calls["learn_weights"]
-    given = zip(np.asarray(call["probabilities"]).tolist(), call["labels"].tolist(), call["groups"].tolist(), strict=True)
+    given = zip(
+        np.asarray(call["probabilities"]).tolist(), call["labels"].tolist(), call["groups"].tolist(), strict=True
+    )
     assert sorted((*values, label, group) for values, label, group in given) == committee_rows(study)
     assert call["seed"] == CONFIG.seed
 
