@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from recorders import Ledger, Recorder, make_data, mark_of, original, read_rows, record
-from recorders import replace as put
 
 import microcalc.model
 from microcalc import Committee, Data, Model
@@ -88,8 +87,10 @@ def with_patch_on_two_sides(model: Model, fold: int, first: str, second: str) ->
 @pytest.mark.parametrize("fold", range(FOLDS))
 @pytest.mark.parametrize(
     ("first", "second"),
-    [("training", "test"), ("holdout", "test"), ("holdout", "training"), ("committee", "test")]
-    + [("committee", "training"), ("committee", "holdout"), ("training", "committee")],
+    [
+        *(("training", "test"), ("holdout", "test"), ("holdout", "training"), ("committee", "test")),
+        *(("committee", "training"), ("committee", "holdout"), ("training", "committee")),
+    ],
 )
 def test_a_planted_patient_stops_the_committee_before_anything_is_learned(
     fold: int, first: str, second: str, own: Data, external: Data, copied: Path, monkeypatch

@@ -395,7 +395,7 @@ def test_the_figures_of_external_and_test_set_follow_from_their_rows_at_the_comm
     squares = [(float(row["committee"]) - int(row["label"])) ** 2 for row in rows]
     assert figures["brier_score"] == pytest.approx(sum(squares) / len(rows))
     ranked = sorted((float(row["committee"]), int(row["label"])) for row in rows)
-    tenths = [part for part in np.array_split(np.array(ranked), 10)]
+    tenths = np.array_split(np.array(ranked), 10)
     error = sum(abs(part[:, 0].sum() - part[:, 1].sum()) for part in tenths) / len(rows)
     assert figures["expected_calibration_error"] == pytest.approx(error, abs=0.05)
 

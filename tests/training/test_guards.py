@@ -368,7 +368,7 @@ def test_new_patients_lie_beyond_the_threshold_about_as_often_as_stated() -> Non
 
 def test_the_threshold_of_outliers_rests_on_distances_from_other_patients() -> None:
     """Of patches that come in equal triplets, none may count as near because of its own copies."""
-    images, groups = flat_textures(12, seed=5)
+    images, _ = flat_textures(12, seed=5)
     copies = np.repeat(images[::3], 6, axis=0)
     together = fit_novelty(copies, np.repeat(np.arange(12), 6), rate=0.2)
     apart = fit_novelty(copies, np.random.default_rng(0).permutation(72), rate=0.2)
