@@ -10,20 +10,31 @@ that you work in is not touched. The command ends with 1 where a bug went unnoti
 """
 
 import argparse
+import importlib
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("src", "tests", "docs", "pyproject.toml", "README.md")
+PRELOADED = (
+    "torch",
+    "keras",
+    "keras_tuner",
+    "sklearn.covariance",
+    "scipy.stats",
+    "matplotlib.pyplot",
+    "pydicom",
+    "tyro",
+)
 STUDY = "tests/integration/test_which_patches.py"
 LEAKS = "tests/integration/test_leaks.py"
 GUARDS = "tests/training/test_guards.py"
@@ -632,22 +643,19 @@ def what_is_stale(bug: Bug) -> str | None:
 
 def run_all(bugs: Sequence[Bug], jobs: int, tests: Sequence[str] | None) -> list[str]:
     """The test that noticed each bug, "" where none did; a line is printed for each as it is done."""
-    copies: SimpleQueue[Path] = SimpleQueue()
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    os.environ.setdefault("MICROCALC_DATA", str(ROOT.parent / "shared" / "data"))
+    for name in PRELOADED:
+        importlib.import_module(name)
+    noticed = []
+    context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(jobs):
-            copies.put(copy_tree(Path(folder, str(number))))
-
-        def run(bug: Bug) -> str:
-            copy = copies.get()
-            try:
-                found = first_failure(copy, bug, tests or bug.tests)
-            finally:
-                copies.put(copy)
-            print(f"{'noticed  ' if found else 'UNNOTICED'} | {bug.name} | {found}", flush=True)
-            return found
-
-        with ThreadPoolExecutor(jobs) as pool:
-            return list(pool.map(run, bugs))
+        requests = [(bug, tests or bug.tests, Path(folder, str(number))) for number, bug in enumerate(bugs)]
+        with context.Pool(jobs, maxtasksperchild=1) as pool:
+            for bug, found in zip(bugs, pool.imap(first_failure, requests, chunksize=1), strict=True):
+                print(f"{'noticed  ' if found else 'UNNOTICED'} | {bug.name} | {found}", flush=True)
+                noticed.append(found)
+    return noticed
 
 
 def copy_tree(folder: Path) -> Path:
@@ -662,31 +670,37 @@ def copy_tree(folder: Path) -> Path:
     return folder
 
 
-def first_failure(copy: Path, bug: Bug, tests: Sequence[str]) -> str:
-    """Plant a bug, run the tests until one fails, and take the bug out again."""
+class FirstFailure:
+    """Tells pytest's first failure."""
+
+    def __init__(self) -> None:
+        self.name = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Called by pytest after each step of each test."""
+        if report.failed and not self.name:
+            self.name = report.nodeid.partition("::")[2]
+
+
+def first_failure(request: tuple[Bug, Sequence[str], Path]) -> str:
+    """In a process of its own: plant a bug in a copy of the tree, and run the tests until one fails."""
+    bug, tests, folder = request
+    copy = copy_tree(folder)
     path = next(path for path in (copy / "src").rglob("*.py") if bug.snippet in path.read_text())
-    sound = path.read_text()
-    path.write_text(sound.replace(bug.snippet, bug.replacement))
-    shared = ROOT.parent / "shared" / "data"
-    environment = {**os.environ, "PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment.setdefault("MICROCALC_DATA", str(shared))
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "--no-header"]
-    try:
-        done = subprocess.run(
-            [*command, "--basetemp", str(copy / "temporary"), *tests],
-            cwd=copy,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-    finally:
-        path.write_text(sound)
-    if done.returncode == 0:
-        return ""
-    if done.returncode != 1:  # not of a test
-        raise SystemExit(f"{bug.name}: the tests cannot run: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    failures = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return failures[0].partition(" - ")[0].partition("::")[2] if failures else "?"
+    path.write_text(path.read_text().replace(bug.snippet, bug.replacement))
+    os.chdir(copy)
+    sys.path.insert(0, str(copy / "src"))
+    sys.dont_write_bytecode = True
+    log = os.open(folder.with_suffix(".log"), os.O_CREAT | os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    failure = FirstFailure()
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "--basetemp", str(folder / "temporary")]
+    code = pytest.main([*options, *tests], plugins=[failure])
+    shutil.rmtree(copy)
+    if code not in (0, 1):
+        raise RuntimeError(f"{bug.name}: the tests cannot run: {folder.with_suffix('.log').read_text()[-2000:]}")
+    return failure.name
 
 
 if __name__ == "__main__":

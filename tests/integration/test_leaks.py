@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from recorders import Ledger, Recorder, make_data, mark_of, original, read_rows, record
+from recorders import replace as replace_part
 
 import microcalc.model
 from microcalc import Committee, Data, Model
@@ -303,6 +304,63 @@ def test_every_line_of_predict_speaks_of_its_own_file_and_the_threshold_itself_i
             assert float(line["probability"]) == pytest.approx(probabilities[row], rel=1e-6)
             assert [float(line[f"expert_{k}"]) for k in range(FOLDS)] == pytest.approx(experts[row].tolist())
             assert int(line["decision"]) == (probabilities[row] >= threshold)
+
+
+def as_folder(data: Data, folder: Path) -> Path:
+    """The patches as pictures in a folder, with a groups.csv of mixed rows."""
+    for file, image in zip(data.files, data.images, strict=True):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(folder / file)
+    order = np.random.default_rng(0).permutation(len(data))
+    lines = [f"{data.files[row]},{data.patients[row]}" for row in order]
+    (folder / "groups.csv").write_text("\n".join(["file,patient", *lines]))
+    return folder
+
+
+def test_a_study_by_the_command_line_keeps_its_sets_apart(own: Data, external: Data, tmp_path: Path) -> None:
+    folders = [as_folder(data, tmp_path / data.name / "patches") for data in (own, external)]
+    with pytest.MonkeyPatch.context() as patch:
+        recorder = Recorder(Ledger(own=own, external=external))
+        recorder.put(patch)
+        sets = ["--data", str(folders[0]), "--external", str(folders[1]), "--test", "0.2"]
+        space = ["--dim", "2", "3", "--depth", "1", "--dropout", "0.0", "--searching-fraction", "0.5"]
+        rest = ["--folds", "3", "--epochs", "2", "--gradcam", "1", "--jobs", "1", "--out", str(tmp_path / "run"), "-q"]
+        main(["run", *sets, *space, *rest])
+    table = read_rows(tmp_path / "run" / "predictions.csv")
+    roles = {role: [row for row in table if row["role"] == role] for role in ("development", "committee", "test")}
+    assert sorted(row["file"] for rows in roles.values() for row in rows) == sorted(own.files)
+    assert sorted(row["file"] for row in table if row["role"] == "external") == sorted(external.files)
+    patients = [{row["patient"] for row in rows} for rows in roles.values()]
+    assert sum(map(len, patients)) == len(set(own.patients))
+    facts = {
+        file: (str(label), patient)
+        for data in (own, external)
+        for file, label, patient in zip(data.files, data.labels, data.patients, strict=True)
+    }
+    assert all((row["label"], row["patient"]) == facts[row["file"]] for row in table)
+    trained = {own.files[row] for training in recorder.trainings for row in training.rows + training.holdout_rows}
+    assert trained == {row["file"] for row in roles["development"]}
+    assert len(roles["test"]) / len(own) == pytest.approx(0.2, abs=0.05)
+
+
+def test_every_picture_of_explain_is_of_its_own_file(own: Data, copied: Path, recorder: Recorder, tmp_path) -> None:
+    committee = Committee.load(copied / "committee")
+    few = own.select(np.random.default_rng(1).permutation(len(own))[:30])
+    folder = tmp_path / "patches"
+    folder.mkdir()
+    for place, image in enumerate(few.images):
+        Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(folder / f"{place:03d}.png")
+    with pytest.MonkeyPatch.context() as spies:
+        calls = record(spies, "overlay")
+        replace_part(spies, "save_figure", lambda figure, path: None)
+        replace_part(spies, "contact_sheet", lambda *given, **named: None)
+        main(["explain", str(folder), "--committee", str(copied / "committee"), "--out", str(tmp_path / "out")])
+    heaviest = committee.expert_probabilities(few.images)[:, int(np.argmax(committee.weights))]
+    assert sorted(call["name"] for call in calls) == [f"{place:03d}.png" for place in range(30)]
+    for call in calls:
+        place = int(call["name"][:3])
+        assert np.array_equal(call["image"], few.images[place])
+        assert call["probability"] == pytest.approx(heaviest[place])
 
 
 # The naive protocol

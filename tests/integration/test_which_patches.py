@@ -28,6 +28,7 @@ CONFIG = StudyConfig(
 SPIED = (
     *("learn_weights", "fit_calibration", "choose_threshold", "fit_novelty"),
     *("gradcam", "overlay", "roc_folds", "roc_curve", "reliability_diagram"),
+    *("costly_patches", "learning_curves"),
 )
 
 
@@ -493,3 +494,60 @@ def test_the_curves_of_the_report_are_drawn_from_the_rows_of_their_part(study: R
             name = call["title"].split()[0].lower()
             assert pairs(call["labels"], call["probabilities"]) == expected(study.role(name))
             assert call.get("threshold", study.model.committee.threshold) == study.model.committee.threshold
+
+
+def test_the_patches_that_cost_the_auc_most_are_shown_with_what_belongs_to_them(study: Recorded) -> None:
+    by_name = {Path(row["file"]).name: row for row in study.table}
+    assert len(study.calls["costly_patches"]) == 2
+    for call in study.calls["costly_patches"]:
+        places = study.recorder.ledger.places(call["images"])
+        assert len({name for name, _ in places}) == 1 and places[0][0] != "own"
+        shown = zip(places, call["names"], call["labels"], call["probabilities"], strict=True)
+        for (name, place), file, label, probability in shown:
+            row = by_name[file]
+            assert row["role"] == name
+            assert row["file"] == study.recorder.ledger.datasets[name].files[place]
+            assert (row["label"], row["committee"]) == (str(label), f"{probability:.7g}")
+
+
+def test_the_learning_curves_of_a_fold_are_its_own(study: Recorded) -> None:
+    assert [call["fold"] for call in study.calls["learning_curves"]] == list(range(FOLDS))
+    assert [call["history"] for call in study.calls["learning_curves"]] == [study.history(k) for k in range(FOLDS)]
+
+
+def test_the_external_set_is_followed_by_its_own_labels_while_the_weights_are_learned(study: Recorded) -> None:
+    history = json.loads((study.model.out / "committee" / "history.json").read_text())
+    rows = study.role("external")
+    labels = np.array([int(row["label"]) for row in rows])
+    expected = [np.mean((experts_of(rows) @ np.array(w) >= 0.5) == (labels == 1)) for w in history["weights"]]
+    assert np.mean(np.abs(np.array(history["external_accuracy"]) - expected) < 1e-9) > 0.8  # sums may round at 0.5
+
+
+def test_the_audit_of_a_study_is_of_its_own_patches_and_measures_the_external_set_from_them(study, sets) -> None:
+    figures = json.loads((study.model.out / "audit.json").read_text())
+    assert figures["dataset"]["images"] == len(sets["own"])
+    assert figures["dataset"]["positives"] == int(sets["own"].labels.sum())
+    assert (figures["drift"]["first"], figures["drift"]["second"]) == ("own", "external")
+    for kind, labels in (("all", (0, 1)), ("normal", (0,)), ("cluster", (1,))):
+        means = [
+            sets[name].images[np.isin(sets[name].labels, labels)].mean(dtype=float) for name in ("own", "external")
+        ]
+        assert figures["drift"][kind]["brightness"]["means"] == pytest.approx(means)
+
+
+def test_a_search_of_one_fold_by_itself_is_that_of_the_fold(study: Recorded, sets, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        model, recorder = other_study(sets, tmp_path / "one", patch)
+        found = model.tuner(1)
+    assert [sorted(one.rows + one.holdout_rows) for one in recorder.trainings] == [study.development(1)] * 2
+    assert [one.seed for one in recorder.trainings] == [one.seed for one in study.trials(1)]
+    assert [trial["dim"] for trial in found.trials] == [trial["dim"] for trial in study.history(1)["trials"]]
+
+
+def test_arguments_of_a_study_go_before_its_settings(sets: dict[str, Data]) -> None:
+    model = Model(sets["own"], config=CONFIG, searching_fraction=0.75, fast_execution=True, seed=8)
+    assert model.config == replace(
+        CONFIG, search=replace(CONFIG.search, searching_fraction=0.75), fast_execution=True, seed=8
+    )
+    assert Model(sets["own"], config=CONFIG).config == CONFIG
+    assert Model(sets["own"], config=CONFIG, fast_execution=False, seed=0).config == replace(CONFIG, seed=0)
