@@ -50,7 +50,7 @@ class Bug:
         name: what goes wrong.
         snippet: of the source, there exactly once.
         replacement: of the snippet.
-        tests: files of tests, of which one at least must fail.
+        tests: files of tests, or tests by name, of which one at least must fail.
     """
 
     name: str
@@ -107,7 +107,7 @@ BUGS = [
         "a trial is scored by its last epoch",
         "best = curves.best_epoch",
         "best = -1",
-        (GUARDS,),
+        (GUARDS + "::test_a_trial_is_recorded_with_the_figures_of_its_best_epoch",),
     ),
     Bug(
         "weights learned on all patches",
@@ -125,31 +125,31 @@ BUGS = [
         "the weights stop by the fitting share",
         "binary_cross_entropy(combined[stopping], targets[stopping])",
         "binary_cross_entropy(combined[fitting], targets[fitting])",
-        (GUARDS,),
+        (GUARDS + "::test_the_curves_are_the_cross_entropies_of_either_half_and_the_weights_those_of_the_best_epoch",),
     ),
     Bug(
         "the last epoch's weights are kept",
         'np.array(weights[_best(curves["holdout_loss"])], np.float64)',
         "np.array(weights[-1], np.float64)",
-        (GUARDS,),
+        (GUARDS + "::test_the_curves_are_the_cross_entropies_of_either_half_and_the_weights_those_of_the_best_epoch",),
     ),
     Bug(
         "check_split left out of get_ensemble",
         "            check_split(self.split, self.data.groups)\n",
         "",
-        (LEAKS,),
+        (LEAKS + "::test_a_planted_patient_stops_the_committee_before_anything_is_learned",),
     ),
     Bug(
         "check_split looks at the first fold only",
         "for fold in split.folds:\n        sides",
         "for fold in split.folds[:1]:\n        sides",
-        (LEAKS,),
+        (LEAKS + "::test_a_planted_patient_stops_the_committee_before_anything_is_learned",),
     ),
     Bug(
         "check_unseen left out of the nested study",
         '        check_unseen(part, rest, data.groups, "nested")\n',
         "",
-        (LEAKS,),
+        (LEAKS + "::test_a_patient_planted_in_an_outer_fold_stops_the_nested_study",),
     ),
     Bug(
         "intervals of test and external set by patch",
@@ -173,13 +173,13 @@ BUGS = [
         "a wavelet committee is explained on raw patches",
         "prepared = filtered(images, committee.wavelet)",
         "prepared = images",
-        (LEAKS,),
+        (LEAKS + "::test_a_committee_of_filtered_patches_explains_and_predicts_raw_ones_through_the_filter",),
     ),
     Bug(
         "the report explains raw patches of a wavelet study",
         "committee.networks[number], filtered(data.images[chosen], committee.wavelet)",
         "committee.networks[number], data.images[chosen]",
-        (LEAKS,),
+        (LEAKS + "::test_grad_cam_explains_what_the_expert_saw_filtered_patches_of_its_test_fold",),
     ),
     Bug(
         "> for >= in the figures",
@@ -197,13 +197,13 @@ BUGS = [
         "> for >= in the nested study",
         "probabilities[part] >= inner.committee.threshold",
         "probabilities[part] > inner.committee.threshold",
-        (LEAKS,),
+        (LEAKS + "::test_a_nested_probability_at_the_threshold_is_a_cluster",),
     ),
     Bug(
         "> for >= in predict",
         "decision=int(probability >= committee.threshold)",
         "decision=int(probability > committee.threshold)",
-        (LEAKS,),
+        (LEAKS + "::test_every_line_of_predict_speaks_of_its_own_file_and_the_threshold_itself_is_a_cluster",),
     ),
     Bug(
         "groups.csv applied in its own row order",
@@ -221,7 +221,7 @@ BUGS = [
         "resume ignores a changed external set",
         '"sha256": data.fingerprint} for name, data in self._datasets().items()}',
         '"sha256": data.fingerprint} for name, data in self._datasets().items() if name != "external"}',
-        (LEAKS,),
+        (LEAKS + "::test_going_on_with_other_data_is_refused_and_named",),
     ),
     Bug(
         "write_json in place",
@@ -233,13 +233,13 @@ BUGS = [
         "naive copies with wrong labels",
         "labels=np.tile(data.labels, times)",
         "labels=np.repeat(data.labels, times)",
-        (LEAKS,),
+        (LEAKS + "::test_every_naive_copy_has_the_label_the_file_and_the_patient_of_its_original",),
     ),
     Bug(
         "the weights of any trial are kept as the best",
         "if all(curves.holdout_loss[best] < trial[OBJECTIVE] for trial in earlier):",
         "if True:",
-        (GUARDS,),
+        (GUARDS + "::test_the_weights_kept_are_those_of_the_best_trial_the_first_of_equals",),
     ),
     Bug(
         "no warm start",
@@ -251,13 +251,13 @@ BUGS = [
         "outliers by distances from a fit that holds the patch",
         "*_fit(statistics[rest]))",
         "*_fit(statistics))",
-        (GUARDS,),
+        (GUARDS + "::test_the_threshold_of_outliers_rests_on_distances_from_other_patients",),
     ),
     Bug(
         "Train minus Test by patches, not by linked groups",
         "return data.select(~np.isin(data.groups, test.groups)), test",
         "return data.select(~data.official_test), test",
-        (LEAKS,),
+        (LEAKS + "::test_an_official_test_takes_whole_linked_patients_from_the_rest",),
     ),
     Bug(
         "the audit counts what is left by name",
@@ -294,7 +294,7 @@ BUGS = [
         "one part too many",
         "round(1 / fraction), seed)",
         "round(1 / fraction) + 1, seed)",
-        (LEAKS,),
+        (LEAKS + "::test_a_random_test_takes_its_share_by_whole_patients_and_loses_no_patch",),
     ),
     Bug(
         "check_split forgets the committee",
@@ -342,20 +342,20 @@ BUGS = [
         "a random test set and the rest change places",
         "return data.select(rest), data.select(chosen)",
         "return data.select(chosen), data.select(rest)",
-        (LEAKS,),
+        (LEAKS + "::test_a_random_test_takes_its_share_by_whole_patients_and_loses_no_patch",),
     ),
     # Search and experts
     Bug(
         "the search maximises the loss",
         'Objective(OBJECTIVE, "min")',
         'Objective(OBJECTIVE, "max")',
-        (GUARDS,),
+        (GUARDS + "::test_after_its_random_trials_the_search_looks_where_the_loss_is_low",),
     ),
     Bug(
         "the worst trial is chosen",
         "best = min(range(len(trials))",
         "best = max(range(len(trials))",
-        (GUARDS,),
+        (GUARDS + "::test_the_weights_kept_are_those_of_the_best_trial_the_first_of_equals",),
     ),
     Bug(
         "the search trains without augmentation",
@@ -367,31 +367,31 @@ BUGS = [
         "every trial's network starts from seed 0",
         "input_scaling=config.training.input_scaling, seed=seed)",
         "input_scaling=config.training.input_scaling, seed=0)",
-        (GUARDS,),
+        (GUARDS + "::test_every_trial_gets_both_parts_and_the_settings_of_the_search",),
     ),
     Bug(
         "the accuracy of a trial is that of its last epoch",
         '"holdout_accuracy": curves.holdout_accuracy[best]',
         '"holdout_accuracy": curves.holdout_accuracy[-1]',
-        (GUARDS,),
+        (GUARDS + "::test_a_trial_is_recorded_with_the_figures_of_its_best_epoch",),
     ),
     Bug(
         "the median rule takes the rivals' last losses",
         "rivals = [min(other[:done])",
         "rivals = [other[done - 1]",
-        (GUARDS,),
+        (GUARDS + "::test_the_median_rule_compares_best_losses_so_far_at_the_same_epoch",),
     ),
     Bug(
         "the median rule takes what rivals found later",
         "rivals = [min(other[:done])",
         "rivals = [min(other)",
-        (GUARDS,),
+        (GUARDS + "::test_the_median_rule_compares_best_losses_so_far_at_the_same_epoch",),
     ),
     Bug(
         "the median rule stops a trial as good as the median",
         "min(curve) > statistics.median(rivals)",
         "min(curve) >= statistics.median(rivals)",
-        (GUARDS,),
+        (GUARDS + "::test_the_median_rule_compares_best_losses_so_far_at_the_same_epoch",),
     ),
     Bug(
         "the expert trains for the epochs of the search",
@@ -409,7 +409,7 @@ BUGS = [
         "saved hyperparameters of another fold",
         "SearchResult(saved_hyperparameters(task.number), trials=[], best=None)",
         "SearchResult(saved_hyperparameters(0), trials=[], best=None)",
-        (GUARDS,),
+        (GUARDS + "::test_saved_hyperparameters_are_those_of_the_fold_and_leave_no_trial",),
     ),
     Bug(
         "experts in reverse order",
@@ -421,26 +421,26 @@ BUGS = [
         "a finished expert is trained again",
         'record = task.directory / "history.json"\n    if record.exists():',
         'record = task.directory / "history.json"\n    if False:',
-        (LEAKS,),
+        (LEAKS + "::test_a_finished_study_goes_on_to_the_same_figures_without_any_training",),
     ),
     Bug(
         "search and training get raw patches of a wavelet study",
         "images = filtered(self.data.images, self.config.wavelet)\n",
         "images = self.data.images\n",
-        (LEAKS,),
+        (LEAKS + "::test_search_training_and_prediction_get_filtered_patches_alone",),
     ),
     Bug(
         "experts are given raw patches of a wavelet study",
         "{name: filtered(data.images, self.config.wavelet) for",
         "{name: data.images for",
-        (LEAKS,),
+        (LEAKS + "::test_search_training_and_prediction_get_filtered_patches_alone",),
     ),
     # The committee
     Bug(
         "the weights are parted by patch",
         "split_groups(labels, groups, STOPPING_SHARE, seed)",
         "split_groups(labels, np.arange(len(labels)), STOPPING_SHARE, seed)",
-        (GUARDS,),
+        (GUARDS + "::test_one_half_of_the_patients_trains_the_weights_and_the_other_says_when_to_stop",),
     ),
     Bug(
         "the weights ignore the seed of the study",
@@ -452,7 +452,7 @@ BUGS = [
         "the weights learn on the share that stops them",
         "loss = functional.binary_cross_entropy(average(values[fitting]), targets[fitting])",
         "loss = functional.binary_cross_entropy(average(values[stopping]), targets[stopping])",
-        (GUARDS,),
+        (GUARDS + "::test_one_half_of_the_patients_trains_the_weights_and_the_other_says_when_to_stop",),
     ),
     Bug(
         "the threshold from uncalibrated probabilities",
@@ -464,7 +464,7 @@ BUGS = [
         "the stated sensitivity is ignored",
         "sensitivity=self.config.sensitivity)",
         "sensitivity=None)",
-        (LEAKS,),
+        (LEAKS + "::test_a_stated_sensitivity_reaches_the_threshold",),
     ),
     Bug(
         "outliers fitted as if each patch were a patient",
@@ -476,7 +476,7 @@ BUGS = [
         "outliers fitted on filtered patches",
         "fit_novelty(self.data.images, self.data.groups)",
         'fit_novelty(images["own"], self.data.groups)',
-        (LEAKS,),
+        (LEAKS + "::test_outliers_are_measured_on_the_patches_before_the_filter",),
     ),
     Bug(
         "external and test set change places",
@@ -544,49 +544,49 @@ BUGS = [
         "the nested study trains on all patches",
         "data.select(rest), config=config, out=out",
         "data, config=config, out=out",
-        (LEAKS,),
+        (LEAKS + "::test_every_outer_fold_is_judged_by_a_study_of_all_other_patients",),
     ),
     Bug(
         "nested probabilities of other patches",
         "predict_proba(data.images[part])",
         "predict_proba(data.images[part[::-1]])",
-        (LEAKS,),
+        (LEAKS + "::test_the_nested_figures_follow_from_the_committees_of_the_outer_folds",),
     ),
     Bug(
         "nested intervals by patch",
         "bootstrap_intervals(data.labels, decisions, data.groups, seed=seed)",
         "bootstrap_intervals(data.labels, decisions, np.arange(len(data)), seed=seed)",
-        (LEAKS,),
+        (LEAKS + "::test_the_nested_figures_follow_from_the_committees_of_the_outer_folds",),
     ),
     Bug(
         "the nested AUC from decisions",
         '"auc": ranked["auc"],',
         '"auc": decided["auc"],',
-        (LEAKS,),
+        (LEAKS + "::test_the_nested_figures_follow_from_the_committees_of_the_outer_folds",),
     ),
     Bug(
         "the naive study is tested on normal patches",
         "external.select(external.labels == 1)",
         "external.select(external.labels == 0)",
-        (LEAKS,),
+        (LEAKS + "::test_the_naive_protocol_weighs_on_all_patches_and_tests_on_external_clusters_alone",),
     ),
     Bug(
         "the naive committee on one fold alone",
         "StudySplit(committee=everything,",
         "StudySplit(committee=parts[0].test,",
-        (LEAKS,),
+        (LEAKS + "::test_the_naive_protocol_weighs_on_all_patches_and_tests_on_external_clusters_alone",),
     ),
     Bug(
         "naive copies under other files",
         "for copy in range(times) for file in data.files",
         "for file in data.files for copy in range(times)",
-        (LEAKS,),
+        (LEAKS + "::test_every_naive_copy_has_the_label_the_file_and_the_patient_of_its_original",),
     ),
     Bug(
         "resume with any settings",
         "    if changes:\n",
         "    if False:\n",
-        (LEAKS,),
+        (LEAKS + "::test_going_on_without_the_external_set_or_with_another_seed_is_refused",),
     ),
     Bug(
         "patients that share pixels stay apart in a folder",
@@ -638,7 +638,7 @@ def what_is_stale(bug: Bug) -> str | None:
     places = [path for path in sorted((ROOT / "src").rglob("*.py")) for _ in range(path.read_text().count(bug.snippet))]
     if len(places) != 1:
         return f"its snippet is there {len(places)} times ({bug.snippet!r})"
-    return next((f"{test} is not there" for test in bug.tests if not (ROOT / test).is_file()), None)
+    return next((f"{test} is not there" for test in bug.tests if not (ROOT / test.partition("::")[0]).is_file()), None)
 
 
 def run_all(bugs: Sequence[Bug], jobs: int, tests: Sequence[str] | None) -> list[str]:

@@ -289,12 +289,18 @@ def test_every_line_of_predict_speaks_of_its_own_file_and_the_threshold_itself_i
     for place, row in enumerate(order):
         Image.fromarray(np.rint(own.images[row] * 255).astype(np.uint8)).save(folder / f"{place:03d}.png")
     (folder / "040.png").write_bytes(b"torn")
-    threshold = sorted(probabilities[order])[30]
+    kept = ["--csv", str(tmp_path / "out.csv"), "--json", str(tmp_path / "out.json")]
+    command = ["predict", str(folder), "--committee", str(copied / "committee"), *kept]
+    with pytest.raises(SystemExit):  # of the torn file
+        main(command)
+    exact = [each["probability"] for each in json.loads((tmp_path / "out.json").read_text())["predictions"]]
+    threshold = sorted(exact)[30]
     description = json.loads((copied / "committee" / "committee.json").read_text())
     (copied / "committee" / "committee.json").write_text(json.dumps({**description, "threshold": threshold}))
-    arguments = [str(folder), "--committee", str(copied / "committee"), "--csv", str(tmp_path / "out.csv")]
-    with pytest.raises(SystemExit):  # of the torn file
-        main(["predict", *arguments])
+    with pytest.raises(SystemExit):
+        main(command)
+    told = json.loads((tmp_path / "out.json").read_text())["predictions"]
+    assert [each["decision"] for each in told] == [int(probability >= threshold) for probability in exact]
     lines = {Path(line["file"]).name: line for line in read_rows(tmp_path / "out.csv")}
     assert sorted(lines) == [f"{place:03d}.png" for place in range(75) if place != 40]
     experts = committee.expert_probabilities(own.images)
@@ -303,7 +309,7 @@ def test_every_line_of_predict_speaks_of_its_own_file_and_the_threshold_itself_i
             line = lines[f"{place:03d}.png"]
             assert float(line["probability"]) == pytest.approx(probabilities[row], rel=1e-6)
             assert [float(line[f"expert_{k}"]) for k in range(FOLDS)] == pytest.approx(experts[row].tolist())
-            assert int(line["decision"]) == (probabilities[row] >= threshold)
+            assert int(line["decision"]) == (probabilities[row] >= threshold - 1e-9)
 
 
 def as_folder(data: Data, folder: Path) -> Path:
