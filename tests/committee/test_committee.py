@@ -12,7 +12,7 @@ import pytest
 
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape
-from microcalc.committee.novelty import Novelty
+from microcalc.committee.outliers import OutlierDetector
 from microcalc.config import Looks, WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.networks.film import Film
@@ -30,10 +30,10 @@ MANY = np.random.default_rng(1).random((64, 60, 60), dtype=np.float32)
 def committee() -> Committee:
     networks = tuple(build_network(**vars(shape), seed=number) for number, shape in enumerate(SHAPES))
     wavelet = WaveletSettings("sym3", 1.5)
-    novelty = Novelty(np.arange(11.0), np.eye(11) / 3, threshold=5.0, false_alarm_rate=0.01)
+    detector = OutlierDetector(np.arange(144.0).reshape(8, 18) / 99, np.arange(8.0), 5.0, false_alarm_rate=0.01)
     calibration = Calibration(1.5, -0.2)
     weights, films = np.array([0.25, 0.75]), (Film(-2.0, 0.5), Film(-3.0, 2.0))
-    return Committee(networks, SHAPES, weights, calibration, 0.4, wavelet, "quarters", novelty, films)
+    return Committee(networks, SHAPES, weights, calibration, 0.4, wavelet, "quarters", detector, films)
 
 
 def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Pat
     loaded = Committee.load(tmp_path)
     assert np.array_equal(loaded.predict_proba(IMAGES), committee.predict_proba(IMAGES))
     assert np.array_equal(loaded.outliers(IMAGES), committee.outliers(IMAGES))
-    assert loaded.novelty.threshold == 5.0
+    assert loaded.outlier_detector.threshold == 5.0
     assert loaded.films == committee.films
     assert (loaded.threshold, loaded.most_reliable, loaded.wavelet) == (0.4, 1, committee.wavelet)
 
@@ -119,7 +119,7 @@ def test_a_committee_that_does_not_tell_how_it_looks_or_as_none_does_now_is_refu
 
 
 FILM = {"mean": 0.5, "deviation": 0.1}
-NOVELTY = {"mean": [0.0] * 11, "whitening": [[0.0] * 11] * 11, "threshold": 5.0, "false_alarm_rate": 0.01}
+DETECTOR = {"weights": [[0.0] * 18] * 8, "intercepts": [0.0] * 8, "threshold": 5.0, "false_alarm_rate": 0.01}
 CHANGES = {
     "weights that do not sum to 1": {"weights": [0.9, 0.9]},
     "a missing weight": {"weights": [1.0]},
@@ -142,11 +142,13 @@ CHANGES = {
     "an object of films": {"looks": "eight", "films": {}},
     "another format": {"format": 2},
     "no experts": {"experts": []},
-    "a novelty of nothing": {"novelty": {}},
-    "a novelty that is no number": {"novelty": NOVELTY | {"threshold": "5"}},
-    "a novelty of another length": {"novelty": NOVELTY | {"mean": [0.0]}},
-    "a ragged novelty": {"novelty": NOVELTY | {"whitening": [[1.0], [1.0, 2.0]]}},
-    "a rate above 1": {"novelty": NOVELTY | {"false_alarm_rate": 1.5}},
+    "an outlier detector of nothing": {"outlier_detector": {}},
+    "an outlier detector that is no object": {"outlier_detector": 1},
+    "a threshold that is no number": {"outlier_detector": DETECTOR | {"threshold": "5"}},
+    "a threshold of 0": {"outlier_detector": DETECTOR | {"threshold": 0}},
+    "an outlier detector of another length": {"outlier_detector": DETECTOR | {"intercepts": [0.0]}},
+    "ragged weights": {"outlier_detector": DETECTOR | {"weights": [[1.0], [1.0, 2.0]]}},
+    "a rate above 1": {"outlier_detector": DETECTOR | {"false_alarm_rate": 1.5}},
 }
 
 
@@ -156,6 +158,19 @@ def test_a_crafted_description_is_refused(change, committee: Committee, tmp_path
     path = tmp_path / "committee.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(RequestError, match=r"committee\.json: (is not a committee|was saved before)"):
+        Committee.load(tmp_path)
+
+
+def test_a_committee_with_the_outlier_detector_of_before_is_refused_with_the_way_out(
+    committee: Committee, tmp_path: Path
+) -> None:
+    committee.save(tmp_path)
+    path = tmp_path / "committee.json"
+    older = {
+        "novelty": {"mean": [0.0] * 11, "whitening": [[0.0] * 11] * 11, "threshold": 5.0, "false_alarm_rate": 0.01}
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | older))
+    with pytest.raises(RequestError, match=r"committee\.json: was saved before .* run its study with --resume"):
         Committee.load(tmp_path)
 
 
