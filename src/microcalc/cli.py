@@ -628,7 +628,7 @@ def outlier_line(committee: "Committee", outliers: int) -> str:
         return "this committee was saved without an outlier detector, so that outliers are not found"
     return (
         f"{outliers} outliers, not breast tissue at 85 um a pixel (distance above {detector.threshold:.3g}): ignore "
-        f"their probabilities ({detector.false_alarm_rate:.1%} of patches like its training data are flagged by mistake)"
+        f"their probabilities ({detector.false_alarm_rate:.1%} of its own kind are flagged by mistake)"
     )
 
 

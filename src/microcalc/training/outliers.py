@@ -186,4 +186,5 @@ def background(count: int, random: np.random.Generator) -> Images:
 
 def _eight_bits(images: NDArray[np.floating]) -> Images:
     """Clipped to [0, 1] and rounded as an 8-bit file would be."""
-    return (np.round(np.clip(images, 0, 1) * 255) / 255).astype(np.float32)
+    rounded: Images = (np.round(np.clip(images, 0, 1) * 255) / 255).astype(np.float32)
+    return rounded
