@@ -33,8 +33,8 @@ class Prediction:
         probability: of a cluster, calibrated.
         decision: 1 where the probability reaches the committee's threshold.
         experts: the probability by each expert.
-        distance: from the training data; None where the committee has no novelty.
-        outlier: 1 where the distance is above the novelty's threshold, so that the probabilities mean nothing.
+        distance: from breast tissue; None where the committee has no outlier detector.
+        outlier: 1 where the distance is above the detector's threshold, so that the probabilities mean nothing.
     """
 
     file: Path
@@ -89,8 +89,8 @@ def _predictions(
     committee: Committee, engine: Experts, files: list[Path], images: NDArray[np.float32]
 ) -> Iterator[Prediction]:
     experts = engine(images)
-    probabilities = committee.combine(experts)
-    distances = committee.outliers(images).tolist() if committee.novelty is not None else [None] * len(files)
+    probabilities, detector = committee.combine(experts), committee.outlier_detector
+    distances = committee.outliers(images).tolist() if detector is not None else [None] * len(files)
     for file, probability, votes, distance in zip(files, probabilities.tolist(), experts, distances, strict=True):
         yield Prediction(
             file=file,
@@ -98,7 +98,7 @@ def _predictions(
             decision=int(probability >= committee.threshold),
             experts=tuple(votes.tolist()),
             distance=distance,
-            outlier=int(distance > committee.novelty.threshold) if committee.novelty is not None else None,
+            outlier=int(distance > detector.threshold) if detector is not None else None,
         )
 
 
@@ -106,7 +106,7 @@ def kept_as_csv(outcomes: Iterator[Outcome], path: Path, experts: int) -> Iterat
     """Pass outcomes on, and write the predictions among them as CSV, which is in its place when all have passed.
 
     Its columns are ``file``, ``probability``, ``decision`` (0 or 1), ``expert_0`` and so on, and ``outlier`` (0 or 1,
-    empty where the committee has no novelty).
+    empty where the committee has no outlier detector).
 
     Raises:
         RequestError: the path is a folder.
@@ -127,16 +127,17 @@ def kept_as_csv(outcomes: Iterator[Outcome], path: Path, experts: int) -> Iterat
 def kept_as_json(outcomes: Iterator[Outcome], path: Path, committee: Committee) -> Iterator[Outcome]:
     """Pass outcomes on, and write them as JSON, which is in its place when all have passed.
 
-    It holds the ``threshold`` of the decision, the ``novelty`` (``threshold`` and ``false_alarm_rate``, or null), the
-    ``predictions`` (as in the CSV, and ``distance``), and the ``unreadable`` files, each with its ``problem``.
+    It holds the ``threshold`` of the decision, the ``outlier_detector`` (``threshold`` and ``false_alarm_rate``, or
+    null), the ``predictions`` (as in the CSV, and ``distance``), and the ``unreadable`` files, each with its
+    ``problem``.
 
     Raises:
         RequestError: the path is a folder.
         FailedError: it cannot be written.
     """
-    novelty = committee.novelty
-    told = novelty and {"threshold": novelty.threshold, "false_alarm_rate": novelty.false_alarm_rate}
-    head = {"schema": 1, "threshold": committee.threshold, "novelty": told}
+    detector = committee.outlier_detector
+    plain = detector and {"threshold": detector.threshold, "false_alarm_rate": detector.false_alarm_rate}
+    head = {"schema": 1, "threshold": committee.threshold, "outlier_detector": plain}
     unreadable = []
     with opened_atomically(path) as file:
         file.write(json.dumps(head)[:-1].encode() + b', "predictions": [')
