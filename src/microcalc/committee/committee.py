@@ -67,7 +67,7 @@ class ExpertShape:
     input_scaling: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Committee:
     """Experts, their weights, the calibration and the threshold: all that a prediction needs.
 
