@@ -64,6 +64,12 @@ def test_a_study_of_the_archive_never_falls_back(nowhere: Path, capsys):
     [
         "run --data phantom --dim 0",
         "run --data phantom --folds 1",
+        "run --data phantom --epochs 0",
+        "run --data phantom --search-epochs 0",
+        "run --data phantom --seed -1",
+        "run --data phantom --seed 100000000000000000000",
+        "run --data phantom --fast-execution --epochs -1",
+        "phantom --seed -1 --out phantom",
         "run --data phantom --jobs 0",
         "run --data phantom --gradcam 26",
         "run --data phantom --wavelet sym3 --threshold 0",

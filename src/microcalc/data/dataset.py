@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from microcalc.config import WaveletBackend, WaveletName
+from microcalc.config import WaveletBackend, WaveletName, check_seed
 from microcalc.data.folder import PATCH_SIZE, read_labelled_folder
 from microcalc.data.phantom import make_phantom
 from microcalc.data.provenance import identical_pairs, linked_groups, parse_infn_name
@@ -137,7 +137,9 @@ class Data:
 
         Raises:
             DataError: more are asked for than there are, or a label other than 0 and 1.
+            RequestError: a seed that is negative or above 2,147,483,647.
         """
+        check_seed(seed)
         wanted = (0, 1) if classes is None else tuple(classes)
         if not set(wanted) <= {0, 1}:
             raise DataError(f"classes are 0 (normal) and 1 (cluster): got {list(wanted)}")
