@@ -36,6 +36,7 @@ from microcalc.config import (
     WaveletSettings,
 )
 from microcalc.errors import FailedError, MicrocalcError
+from microcalc.files import check_outputs, check_unused, is_standard_output
 
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
@@ -224,7 +225,7 @@ class Predict(Common):
     committee: Path | None = None
     """The committee/ of a finished run, instead of the committee that comes with microcalc."""
     csv: Path | None = None
-    """A file for all predictions as a table."""
+    """A file for all predictions as a table; - for standard output."""
     json: Path | None = None
     """A file for all predictions, each with its distance from the training data."""
     resize: bool = False
@@ -246,7 +247,7 @@ class Explain(Common):
     paths: Positional[tuple[str, ...]]
     """Images of 60 x 60 pixels (PGM, PNG, TIFF, DICOM), folders of them, or patterns such as 'scans/*.png'."""
     out: Path = Path("explained")
-    """Folder for the pictures."""
+    """Folder for the pictures; empty or missing."""
     committee: Path | None = None
     """The committee/ of a finished run, instead of the committee that comes with microcalc."""
     committee_average: bool = False
@@ -280,7 +281,7 @@ Command = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code: 0 done, 2 the request is wrong, 1 it failed."""
     command = tyro.cli(Command, args=arguments, prog="microcalc", description=__doc__)
-    console = Console(quiet=command.quiet, highlight=False)
+    console = Console(quiet=command.quiet, highlight=False, stderr=writes_standard_output(command))
     try:
         with _surely_interrupted():
             COMMANDS[type(command)](command, console)
@@ -292,6 +293,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         line = escape(_one_line(error, command))
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"microcalc: {line}")
         sys.exit(getattr(error, "exit_code", 1))
+
+
+def writes_standard_output(command: Command) -> bool:
+    """Whether a file of the request is standard output, which nothing else may then be printed to."""
+    return any(isinstance(value, Path) and is_standard_output(value) for value in vars(command).values())
 
 
 @contextmanager
@@ -551,6 +557,8 @@ def predict(command: Predict, console: Console) -> None:
     from microcalc.predicting.predictions import BATCH, kept_as_csv, kept_as_json, predict_files
 
     files = find_files(command.paths)
+    outputs = {"--csv": command.csv, "--json": command.json}
+    check_outputs(outputs, [*files, *committee_files(command.committee)])
     committee = load_committee(command.committee)
     if command.adapt:
         mixed = random.Random(0).sample(files, len(files))
@@ -587,6 +595,11 @@ def load_committee(directory: Path | None) -> "Committee":
     from microcalc.committee.committee import Committee
 
     return Committee.pretrained() if directory is None else Committee.load(directory)
+
+
+def committee_files(directory: Path | None) -> list[Path]:
+    """The files of a committee that was given, which no output may overwrite."""
+    return [] if directory is None else [path for path in directory.rglob("*") if path.is_file()]
 
 
 def tracked(outcomes: Iterator[Outcome], total: int, console: Console) -> Iterator[Outcome]:
@@ -650,6 +663,7 @@ def explain(command: Explain, console: Console) -> None:
     from microcalc.predicting.files import Unreadable, find_files
 
     files = find_files(command.paths)
+    check_unused(command.out)
     of: Literal["committee", "most_reliable"] = "committee" if command.committee_average else "most_reliable"
     outcomes = explain_files(load_committee(command.committee), files, command.out, of, command.resize)
     unreadable = [outcome for outcome in tracked(outcomes, len(files), console) if isinstance(outcome, Unreadable)]
@@ -662,6 +676,7 @@ def export(command: Export, console: Console) -> None:
     from microcalc.committee.graph import committee_graph
     from microcalc.files import write_atomically
 
+    check_outputs({"--onnx": command.onnx}, committee_files(command.committee))
     write_atomically(command.onnx, committee_graph(load_committee(command.committee)))
     console.print(f"committee: {command.onnx}", markup=False, soft_wrap=True)
 

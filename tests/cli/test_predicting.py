@@ -206,6 +206,41 @@ def test_a_file_to_write_that_is_a_folder_is_refused_before_any_work(folder: Pat
     assert (code, out) == (2, "") and "is a folder" in err
 
 
+def test_csv_on_standard_output_is_nothing_but_the_table(folder: Path, saved: Path, capfd) -> None:
+    request = ["predict", folder, "--committee", saved]
+    for name in ("-", "/dev/stdout"):
+        code, out, err = ask(capfd, *request, "--csv", name)
+        assert code == 0 and "8 patches" in err
+        assert len(list(csv.DictReader(out.splitlines()))) == 8 and out.startswith("file,probability")
+    code, out, _ = ask(capfd, *request, "--json", "-", "-q")
+    assert code == 0 and len(json.loads(out)["predictions"]) == 8
+
+
+@pytest.mark.parametrize("option", ["--csv", "--json"])
+def test_an_output_over_a_patch_or_the_committee_is_refused_before_any_work(
+    option: str, folder: Path, saved: Path, capsys
+) -> None:
+    for over in (folder / "0" / "patch_0.png", saved / "committee.json", saved / "expert_0.safetensors"):
+        before = over.read_bytes()
+        code, _, err = ask(capsys, "predict", folder, "--committee", saved, option, over)
+        assert code == 2 and f"is an input, and {option} would overwrite it" in err
+        assert over.read_bytes() == before
+
+
+def test_csv_and_json_on_one_path_are_refused(folder: Path, saved: Path, capsys, tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    code, _, err = ask(capsys, "predict", folder, "--committee", saved, "--csv", path, "--json", path)
+    assert code == 2 and "is named for both --csv and --json" in err and not path.exists()
+
+
+def test_explaining_into_a_used_folder_is_refused_before_any_work(folder: Path, saved: Path, capsys) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    for out in (folder, folder / "0"):
+        code, _, err = ask(capsys, "explain", folder, "--committee", saved, "--out", out)
+        assert code == 2 and "is not empty; give another --out" in err
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
+
+
 def test_an_older_committee_predicts_without_outliers(
     folder: Path, committee: Committee, tmp_path: Path, capsys
 ) -> None:

@@ -229,6 +229,14 @@ def test_an_empty_folder_is_filled_and_a_full_one_is_left_alone(tmp_path: Path, 
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_folder_that_is_filled_keeps_its_permissions_and_the_link_to_it(tmp_path: Path):
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("real")
+    write_phantom(tmp_path / "link", *make_phantom(2, 1))
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "groups.csv").is_file()
+    assert (tmp_path / "real").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_phantom_that_cannot_be_finished_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

@@ -125,12 +125,13 @@ def write_phantom(folder: Path, images: Pixels, labels: Labels, patients: Sequen
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError(f"{folder}: there is something here already; give an empty or a new folder")
     try:
-        place = folder.absolute()
+        place = folder.resolve()
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as beside:
             whole = Path(beside) / "whole"
             _write_files(whole, images, labels, patients, masks)
             if place.exists():
+                whole.chmod(place.stat().st_mode)
                 place.rmdir()
             whole.rename(place)
     except OSError as error:

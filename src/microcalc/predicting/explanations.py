@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from microcalc.committee.committee import Committee
 from microcalc.explain.committee import Explained
 from microcalc.explain.overlay import contact_sheet, overlay
+from microcalc.files import check_unused
 from microcalc.predicting.files import Unreadable, read_batches
 from microcalc.report.figures import save_figure
 
@@ -39,13 +40,21 @@ def explain_files(
     Args:
         committee: whose experts are explained.
         files: images of 60 x 60 pixels.
-        out: the folder for ``NAME.png`` of each file and ``contact_sheet.png``, numbered where a name is taken.
+        out: the folder, empty or missing, for ``NAME.png`` of each file and ``contact_sheet.png``, numbered where a name is taken.
         of: the expert of largest weight, or all of them; see :func:`microcalc.explain.committee.explain_committee`.
         resize: resample images of another size.
 
     Raises:
+        RequestError: the folder is not empty.
         FailedError: the pictures cannot be written.
     """
+    check_unused(out)
+    return _explain_files(committee, files, out, of, resize)
+
+
+def _explain_files(
+    committee: Committee, files: Sequence[Path], out: Path, of: Explained, resize: bool
+) -> Iterator[Explanation | Unreadable]:
     taken: set[str] = set()
     for batch in read_batches(files, PATCHES_A_SHEET, resize):
         yield from batch.unreadable
