@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from microcalc.errors import FailedError, RequestError
-from microcalc.files import TEMPORARY_SUFFIX, check_outputs, check_unused, opened_atomically, write_atomically, write_json
+from microcalc.files import (
+    TEMPORARY_SUFFIX,
+    check_outputs,
+    check_unused,
+    opened_atomically,
+    write_atomically,
+    write_json,
+)
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="permissions, links and pipes are those of POSIX")
 
@@ -102,12 +109,12 @@ def test_a_device_is_written_to_and_stays(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_device_without_room_is_an_error() -> None:
-    with pytest.raises(FailedError, match="/dev/full: cannot be written .*make room"):
+    with pytest.raises(FailedError, match=r"/dev/full: cannot be written .*make room"):
         write_atomically(Path("/dev/full"), "rows")
 
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1"])
-def test_standard_output_is_written_to(name: str, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch) -> None:
+def test_standard_output_is_written_to(name: str, capfd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     print("before")
     write_atomically(Path(name), "rows\n")

@@ -36,7 +36,7 @@ from microcalc.config import (
     WaveletSettings,
 )
 from microcalc.errors import FailedError, MicrocalcError
-from microcalc.files import check_outputs, check_unused, is_standard_output
+from microcalc.files import check_outputs, check_unused, check_writable, is_standard_output
 
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
@@ -202,8 +202,8 @@ class Audit(Common):
     """Bring images of another size to 60 x 60 instead of refusing them."""
     against: str | None = None
     """Another dataset, to tell how far its grey levels lie from these."""
-    out: Path = Path("audit.json")
-    """A file for the figures."""
+    out: Path | None = None
+    """A file for the figures; - for standard output."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ class Predict(Common):
     paths: Positional[tuple[str, ...]]
     """Images of 60 x 60 pixels (PGM, PNG, TIFF, DICOM), folders of them, or patterns such as 'scans/*.png'."""
     committee: Path | None = None
-    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
     csv: Path | None = None
     """A file for all predictions as a table; - for standard output."""
     json: Path | None = None
@@ -249,7 +249,7 @@ class Explain(Common):
     out: Path = Path("explained")
     """Folder for the pictures; empty or missing."""
     committee: Path | None = None
-    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
     committee_average: bool = False
     """Explain the whole committee instead of its most reliable expert."""
     resize: bool = False
@@ -263,7 +263,7 @@ class Export(Common):
     onnx: Path
     """The file, an ONNX graph from raw patches to probabilities; needs the extra: pip install "microcalc[onnx]"."""
     committee: Path | None = None
-    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
 
 
 Command = (
@@ -503,7 +503,10 @@ def audit(command: Audit, console: Console) -> None:
     from microcalc.evaluation.audit import drift_findings, findings, intensity_drift
     from microcalc.files import write_json
 
+    check_outputs({"--out": command.out}, dataset_files(command.data, command.against, command.archive))
     data = Data.load(command.data, archive=command.archive, resize=command.resize)
+    if command.out is not None:
+        check_writable(command.out)
     figures = audit_data(data)
     sentences = findings(figures)
     if command.against is not None:
@@ -512,8 +515,16 @@ def audit(command: Audit, console: Console) -> None:
     console.print(audit_table(figures))
     for sentence in sentences:
         console.print(f"- {escape(sentence)}")
-    write_json(command.out, figures)
-    console.print(f"figures: {command.out}")
+    if command.out is not None:
+        write_json(command.out, figures)
+        console.print(f"figures: {command.out}", markup=False, soft_wrap=True)
+
+
+def dataset_files(*requests: str | Path | None) -> Iterator[Path]:
+    """The files behind the datasets of a request, which no output may overwrite."""
+    for request in requests:
+        if request is not None and (path := Path(request)).exists():
+            yield from path.rglob("*") if path.is_dir() else [path]
 
 
 def audit_table(figures: dict[str, Any]) -> Table:

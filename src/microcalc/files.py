@@ -88,6 +88,30 @@ def check_unused(folder: Path) -> None:
         raise RequestError(f"{folder}: is not empty; give another --out")
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a file that could not be written, before the work that it is for; only missing folders are made.
+
+    Raises:
+        RequestError: the path is a folder.
+        FailedError: the file or its folder may not be written.
+
+    >>> import tempfile
+    >>> check_writable(Path(tempfile.mkdtemp()))
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.RequestError: ...: is a folder; name a file to write
+    """
+    with contextlib.suppress(_Tried):
+        if _written_directly(path):
+            return
+        with opened_atomically(path):
+            raise _Tried
+
+
+class _Tried(Exception):
+    """Ends a trial before anything is put in place."""
+
+
 def is_standard_output(path: Path) -> bool:
     """Whether a path stands for standard output: ``-``, ``/dev/stdout`` or a name of descriptor 1.
 
@@ -118,9 +142,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = (
             continue
         for place in _places(path):
             if named.setdefault(place, name) != name:
-                raise RequestError(
-                    f"{path}: is named for both {named[place]} and {name}; give each a file of its own"
-                )
+                raise RequestError(f"{path}: is named for both {named[place]} and {name}; give each a file of its own")
     for given in inputs:
         for place in _places(given):
             if place in named:
@@ -147,7 +169,7 @@ def _descriptor(path: Path) -> int | None:
 
 
 def _written_directly(path: Path) -> bool:
-    return _descriptor(path) is not None or (path.exists() and not path.is_file())
+    return _descriptor(path) is not None or (path.exists() and not path.is_file() and not path.is_dir())
 
 
 @contextmanager
@@ -185,7 +207,7 @@ def _opened_beside(path: Path) -> Iterator[BinaryIO]:
 
 
 def _keep_permissions(path: Path, before: os.stat_result) -> None:
-    """Give a file the owner and the permissions of the one that it replaces; the owner only where the system lets us."""
+    """Give a file the owner and the permissions of the one that it replaces; the owner only where that is allowed."""
     if hasattr(os, "chown"):
         with contextlib.suppress(PermissionError):
             os.chown(path, before.st_uid, before.st_gid)

@@ -133,6 +133,29 @@ def test_an_audit_says_what_to_know_and_keeps_its_figures(tmp_path: Path, capsys
     assert json.loads((tmp_path / "audit.json").read_text())["dataset"]["name"] == "phantom"
 
 
+def test_an_audit_writes_no_file_unless_asked_to(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert ask(capsys, "audit", "phantom", "-q")[0] == 0
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("out", ["there", "file/audit.json"])
+def test_an_audit_that_cannot_be_written_fails_before_the_work(out: str, tmp_path: Path, capsys, monkeypatch):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("microcalc.evaluation.audit.audit", pytest.fail)
+    code, _, err = ask(capsys, "audit", "phantom", "--out", tmp_path / out)
+    assert code in (1, 2) and str(tmp_path / out) in err
+
+
+def test_an_audit_never_overwrites_its_dataset(tmp_path: Path, capsys):
+    assert ask(capsys, "phantom", "--out", tmp_path / "own", "--patients", 4)[0] == 0
+    for over in (tmp_path / "own" / "groups.csv", next(tmp_path.glob("own/1/*.png"))):
+        before = over.read_bytes()
+        code, _, err = ask(capsys, "audit", tmp_path / "own", "--out", over)
+        assert code == 2 and "is an input" in err and over.read_bytes() == before
+
+
 def test_a_phantom_written_as_files_is_the_phantom(tmp_path: Path, capsys):
     assert ask(capsys, "phantom", "--out", tmp_path / "phantom", "--patients", 10)[0] == 0
     assert len(list((tmp_path / "phantom").glob("[01]/*.png"))) == 60

@@ -20,9 +20,11 @@ from microcalc.committee.committee import Committee, ExpertShape
 from microcalc.config import Looks, WaveletSettings
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
+from microcalc.explain.overlay import overlay
 from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import build_network
 from microcalc.predicting import files as reading
+from microcalc.predicting.explanations import distinct_names
 from microcalc.predicting.files import find_files
 from microcalc.predicting.predictions import BATCH, predict_files
 from microcalc.training.novelty import fit_novelty
@@ -227,6 +229,20 @@ def test_an_output_over_a_patch_or_the_committee_is_refused_before_any_work(
         assert over.read_bytes() == before
 
 
+def test_a_run_may_be_named_for_its_committee(
+    folder: Path, committee: Committee, saved: Path, tmp_path: Path, capsys
+) -> None:
+    committee.save(tmp_path / "run" / "committee")
+    probabilities = Committee.load(saved).predict_proba(IMAGES)
+    for given in (tmp_path / "run", tmp_path / "run" / "committee", tmp_path / "run" / "committee" / "committee.json"):
+        np.testing.assert_array_equal(Committee.load(given).predict_proba(IMAGES), probabilities)
+        assert ask(capsys, "predict", folder, "--committee", given, "-q") == (0, "", "")
+    over = tmp_path / "run" / "committee" / "committee.json"
+    assert ask(capsys, "predict", folder, "--committee", tmp_path / "run", "--csv", over)[0] == 2
+    code, _, err = ask(capsys, "predict", folder, "--committee", tmp_path)
+    assert code == 2 and "give the directory of a finished run or its committee/" in err
+
+
 def test_csv_and_json_on_one_path_are_refused(folder: Path, saved: Path, capsys, tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     code, _, err = ask(capsys, "predict", folder, "--committee", saved, "--csv", path, "--json", path)
@@ -327,8 +343,46 @@ def test_explaining_draws_a_picture_a_file_and_a_contact_sheet(
     code, out, err = ask(capsys, "explain", *files, "--committee", saved, "--out", tmp_path / "out")
     assert code == 1 and "empty.png" in err and "pictures of 3 patches" in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"patch_0.png", "patch_0_2.png", "contact_sheet.png", "contact_sheet_2.png"}
+    assert names == {"0_patch_0.png", f"{tmp_path.name}_patch_0.png", "contact_sheet.png", "contact_sheet_2.png"}
     assert all(PIL.Image.open(tmp_path / "out" / name).width > 500 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["x/a.png", "y/a.png"], ["x/a.png", "y/a.png"]),
+        (["left/1/a.png", "right/1/a.png", "right/1/b.png"], ["left/1/a.png", "right/1/a.png", "b.png"]),
+        (["x/a.png", "x/A.PNG", "x/a.dcm"], ["x/a.png", "x/A.PNG", "a.dcm"]),
+        (["a.png", "x/a.png"], ["{here}/a.png", "x/a.png"]),
+        ([], []),
+    ],
+)
+def test_files_of_one_name_keep_the_folders_that_tell_them_apart(paths, names, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = [name.as_posix() for name in distinct_names([Path(path) for path in paths])]
+    if "x/A.PNG" in paths:  # they differ in nothing but capitals all the way up
+        assert len(set(found)) == 3
+    else:
+        assert found == [name.format(here=tmp_path.name) for name in names]
+
+
+def test_pictures_of_files_of_one_name_are_told_apart_by_name_and_title(
+    saved: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    titles: list[str] = []
+
+    def noted(*drawn: object, name: str) -> object:
+        titles.append(name)
+        return overlay(*drawn, name=name)
+
+    monkeypatch.setattr("microcalc.predicting.explanations.overlay", noted)
+    for number, side in enumerate(("left", "right")):
+        write(tmp_path / "in" / side / "a.png", IMAGES[number])
+    dicom(tmp_path / "in" / "left" / "a.dcm", IMAGES[2])
+    assert ask(capsys, "explain", tmp_path / "in", "--committee", saved, "--out", tmp_path / "out")[0] == 0
+    assert sorted(titles) == ["a.dcm", "left/a.png", "right/a.png"]
+    pictures = {path.name for path in (tmp_path / "out").iterdir()}
+    assert pictures == {"a.png", "left_a.png", "right_a.png", "contact_sheet.png"}
 
 
 @pytest.mark.parametrize("of", ["most_reliable", "committee"])

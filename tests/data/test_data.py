@@ -18,7 +18,7 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, Expli
 from microcalc.data import Data, archives, dataset, sources
 from microcalc.data.folder import read_groups
 from microcalc.data.phantom import make_phantom
-from microcalc.errors import DataError, ImageError, RequestError
+from microcalc.errors import DataError, ImageError, RequestError, UnreachableError
 from microcalc.transforms.wavelet import wavelet_filter
 
 
@@ -27,7 +27,7 @@ def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No MICROCALC_DATA, an empty cache, and no way out."""
 
     def offline() -> Path:
-        raise DataError("no answer; download it in a browser, then give --archive FILE")
+        raise UnreachableError("no answer; download it in a browser, then give --archive FILE")
 
     monkeypatch.delenv("MICROCALC_DATA", raising=False)
     monkeypatch.setattr(sources, "cache_folder", lambda: tmp_path / "cache")
@@ -208,6 +208,31 @@ def test_a_zip_with_one_evil_member_is_refused_whole(evil: zipfile.ZipInfo, comp
     assert not list(folder.parent.rglob("escaped.png"))
 
 
+@pytest.mark.parametrize("prefix", ["", "clinic\\"])
+def test_a_zip_with_backslashes_is_the_same_dataset(prefix: str, folder: Path) -> None:
+    path = folder.with_name("windows.zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.*")):
+            name = zipfile.ZipInfo()
+            name.filename = prefix + str(file.relative_to(folder)).replace("/", "\\")
+            archive.writestr(name, file.read_bytes())
+    assert b"\\" in path.read_bytes()
+    whole, read = Data.load(folder), Data.load(path)
+    assert (read.files, read.patients) == (whole.files, whole.patients)
+    np.testing.assert_array_equal(read.images, whole.images)
+
+
+@pytest.mark.parametrize("separator", ["/", "\\"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_that_holds_a_file_twice_is_refused(separator: str, folder: Path) -> None:
+    path = zipped(folder)
+    with zipfile.ZipFile(path, "a") as archive:
+        first = next(file for file in archive.namelist() if file.startswith("0/") and not file.endswith("/"))
+        archive.writestr(first.replace("/", separator), b"another")
+    with pytest.raises(DataError, match=r"clinic\.zip: holds '0/.*' twice"):
+        Data.load(path)
+
+
 def test_a_zip_of_absurd_size_is_refused_before_it_is_unpacked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MOST_ZIP_BYTES", 1000)
     with pytest.raises(DataError, match="unpack it and give the folder"):
@@ -345,6 +370,16 @@ def test_auto_does_not_hide_an_archive_that_is_damaged(tmp_path: Path, monkeypat
     (tmp_path / "DL_class_data.tar.gz").write_bytes(b"rot")
     monkeypatch.setenv("MICROCALC_DATA", str(tmp_path))
     with pytest.raises(DataError, match=r"DL_class_data\.tar\.gz: not a readable tar archive"):
+        Data.load("auto")
+
+
+@pytest.mark.parametrize(
+    "content", [b"<html>log in first</html>", b"", b"\x1f\x8b" + bytes(40)], ids=["a web page", "empty", "damaged"]
+)
+def test_auto_does_not_hide_a_download_that_is_not_the_archive(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "download_infn", sources.download_infn)
+    monkeypatch.setattr(sources, "_download", lambda *_: content)
+    with pytest.raises(DataError, match="archive"):
         Data.load("auto")
 
 

@@ -15,7 +15,7 @@ from microcalc.data.folder import PATCH_SIZE, read_labelled_folder
 from microcalc.data.phantom import make_phantom
 from microcalc.data.provenance import identical_pairs, linked_groups, parse_infn_name
 from microcalc.data.sources import download_infn, find_external, find_infn, read_infn
-from microcalc.errors import DataError
+from microcalc.errors import DataError, UnreachableError
 from microcalc.transforms.wavelet import wavelet_filter
 
 _PATCH = (PATCH_SIZE, PATCH_SIZE)
@@ -79,8 +79,8 @@ class Data:
 
         Args:
             source: "infn"; "phantom"; "external"; "auto", which is "infn" where it can be found or downloaded and
-                "phantom" otherwise (``name`` tells which); or a folder or ZIP archive with ``0/`` and ``1/``, for which
-                see :func:`microcalc.data.folder.read_labelled_folder`.
+                "phantom" where its site does not answer (see ``name``); or a folder or ZIP archive with ``0/`` and
+                ``1/``, for which see :func:`microcalc.data.folder.read_labelled_folder`.
             archive: the INFN archive or its unpacked folder, for "infn" and "auto".
             resize: resample the images of a folder or ZIP archive to 60 x 60.
             seed: of the phantom.
@@ -181,7 +181,7 @@ def _find_or_download(archive: Path | None) -> Path | None:
     if found is None:
         try:
             return download_infn()
-        except DataError:
+        except UnreachableError:
             return None
     return found
 
