@@ -181,7 +181,7 @@ class Phantom(Common):
     """Write a phantom dataset: patches made by the package, with a mask of each cluster."""
 
     out: Path = Path("phantom")
-    """Folder to write 0/, 1/, masks/ and groups.csv to; empty or missing."""
+    """Folder to write 0/, 1/, masks.zip and groups.csv to; empty or missing."""
     patients: int = 80
     """Number of patients, six patches each."""
     difficulty: float = 0.5
@@ -361,6 +361,7 @@ def run(command: Run, console: Console) -> None:
     if command.data == "auto" and data.name == "phantom":
         console.print(f"[bold red]{PHANTOM_NOTICE}[/]; `microcalc fetch infn` gets the archive")
     external = load_external(command, data)
+    warn(data, external)
     data, test = set_test_aside(data, command.test, command.seed)
     for title, part in {"data": data, "test set": test, "external set": external}.items():
         if part is not None:
@@ -402,6 +403,14 @@ def load_external(command: Run, data: "Data") -> "Data | None":
     return Data.load(command.external, resize=command.resize)
 
 
+def warn(*datasets: "Data | None") -> None:
+    """Print what is doubtful about datasets, quiet or not, before any work is done on them."""
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    for data in datasets:
+        for warning in data.warnings if data is not None else ():
+            errors.print(f"microcalc: warning: {data.name}: {printable(warning)}", markup=False)
+
+
 def describe(data: "Data") -> str:
     """One line on a dataset."""
     positives = int(data.labels.sum())
@@ -424,7 +433,7 @@ def print_metrics(metrics: dict[str, Any], console: Console) -> None:
     timing = metrics["timing"]
     console.print(f"{timing['total_s']:.0f} s, at most {timing['peak_memory_bytes'] / 2**20:.0f} MiB of memory")
     for warning in metrics["warnings"]:
-        console.print(f"[bold red]{warning}[/]")
+        console.print(f"[bold red]{escape(printable(warning))}[/]")
 
 
 RATES = ("accuracy", "sensitivity", "specificity")
@@ -505,9 +514,10 @@ def audit(command: Audit, console: Console) -> None:
 
     check_outputs({"--out": command.out}, dataset_files(command.data, command.against, command.archive))
     data = Data.load(command.data, archive=command.archive, resize=command.resize)
+    warn(data)
     if command.out is not None:
         check_writable(command.out)
-    figures = audit_data(data)
+    figures = audit_data(data) | ({"warnings": list(data.warnings)} if data.warnings else {})
     sentences = findings(figures)
     if command.against is not None:
         figures["drift"] = intensity_drift(data, Data.load(command.against, resize=command.resize))
@@ -639,8 +649,8 @@ def prediction_row(prediction: "Prediction") -> list[str]:
     ]
 
 
-def printable(path: Path) -> str:
-    """A path without what could steer a terminal."""
+def printable(path: Path | str) -> str:
+    """A path or a text without what could steer a terminal."""
     name = str(path)
     return name if name.isprintable() else ascii(name)
 

@@ -274,7 +274,10 @@ class Model:
                 "ensemble_s": read_json(self.out / "committee" / "history.json")["seconds"],
             },
             "warnings": [FAST_EXECUTION_WARNING] * config.fast_execution
-            + [NAIVE_WARNING] * (config.protocol == "naive"),
+            + [NAIVE_WARNING] * (config.protocol == "naive")
+            + list(
+                dict.fromkeys(f"{data.name}: {text}" for data in self._datasets().values() for text in data.warnings)
+            ),
         }
 
     @contextmanager

@@ -122,9 +122,30 @@ def test_a_folder_of_ones_own_is_a_dataset(tmp_path: Path, capsys):
         for number in range(30):
             pixels = rng.integers(0, 200, (60, 60)) + 50 * label
             Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "mine" / str(label) / f"{number}.png")
-    code, _, _ = ask(capsys, "run", "--data", tmp_path / "mine", "--out", tmp_path / "run", *TINY)
+    (tmp_path / "mine" / "1" / "[notes].txt").touch()
+    code, out, err = ask(capsys, "run", "--data", tmp_path / "mine", "--out", tmp_path / "run", *TINY)
     assert code == 0
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["dataset"]["name"] == "mine"
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["dataset"]["name"] == "mine"
+    warnings = [
+        "mine: in 0/ and 1/, 1 file was left out, as they are no images: 1 .txt",
+        "mine: 60 of 60 files do not say whose they are, and each counts as a patient of its own: 0/0.png, 0/1.png, "
+        "0/10.png and 57 more; give a groups.csv, or figures may be too good",
+    ]
+    assert metrics["warnings"] == warnings
+    assert err == "".join(f"microcalc: warning: {warning}\n" for warning in warnings)
+    assert all(warning in " ".join(out.split()) for warning in warnings)
+    assert all(warning in (tmp_path / "run" / "report.html").read_text() for warning in warnings)
+
+
+def test_an_audit_tells_what_is_doubtful_about_a_dataset(tmp_path: Path, capsys):
+    assert ask(capsys, "phantom", "--out", tmp_path / "own", "--patients", 12)[0] == 0
+    (tmp_path / "own" / "2").mkdir()
+    code, _, err = ask(capsys, "audit", tmp_path / "own", "-q", "--out", tmp_path / "audit.json")
+    assert (code, err.count("\n")) == (0, 1) and "own: 2/ beside 0/ and 1/ was not read" in err
+    assert json.loads((tmp_path / "audit.json").read_text())["warnings"] == [
+        "2/ beside 0/ and 1/ was not read: a dataset has two classes"
+    ]
 
 
 def test_an_audit_says_what_to_know_and_keeps_its_figures(tmp_path: Path, capsys):

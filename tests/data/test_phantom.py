@@ -1,7 +1,9 @@
 """The phantom: reproducible, film-like, hard to guess from brightness and fair to a detector."""
 
 import importlib.util
+import io
 import time
+import zipfile
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -18,6 +20,7 @@ from microcalc.data.dataset import Data
 from microcalc.data.phantom import PIXEL_UM, iter_phantom, make_phantom, write_phantom
 from microcalc.data.provenance import linked_groups
 from microcalc.errors import FailedError, RequestError
+from microcalc.predicting.files import find_files
 
 TOUCHING = np.ones((3, 3))
 
@@ -211,12 +214,19 @@ def test_a_written_phantom_reads_back_as_it_was_made(tmp_path: Path):
     np.testing.assert_array_equal(data.images, images[rows])
     np.testing.assert_array_equal(data.labels, labels[rows])
     assert data.patients == tuple(patients[row] for row in rows)
-    written = {path.name: np.asarray(Image.open(path)) for path in (folder / "masks").iterdir()}
+    with zipfile.ZipFile(folder / "masks.zip") as archive:
+        written = {name: np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in archive.namelist()}
     assert len(written) == labels.sum()
     for file, row in made.items():
         if labels[row]:
             np.testing.assert_array_equal(written[Path(file).name], np.where(masks[row], 255, 0))
     assert [path.name for path in folder.parent.iterdir()] == ["phantom"]
+
+
+def test_masks_are_never_taken_for_patches(tmp_path: Path):
+    write_phantom(tmp_path / "phantom", *make_phantom(4, 2))
+    assert len(find_files([str(tmp_path / "phantom")])) == 8
+    assert Data.load(tmp_path / "phantom").warnings == ()
 
 
 def test_an_empty_folder_is_filled_and_a_full_one_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

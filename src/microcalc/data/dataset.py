@@ -34,6 +34,7 @@ class Data:
         patients: the patient of each patch, as its name or ``groups.csv`` tells.
         official_test: (n,) bool, whether a patch is in the INFN archive's own Test folder; None for other data.
         masks: (n, 60, 60) bool, where the calcifications are; None except for the phantom.
+        warnings: sentences on what was left out and on patients that had to be guessed; they go into every report.
 
     Raises:
         DataError: a shape, a type or a value is not as above.
@@ -52,6 +53,7 @@ class Data:
     patients: tuple[str, ...]
     official_test: NDArray[np.bool_] | None = None
     masks: NDArray[np.bool_] | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -232,4 +234,4 @@ def _folder_name(path: Path) -> str:
 def _labelled_folder(path: Path, name: str, resize: bool) -> Data:
     read = read_labelled_folder(path, resize)
     groups = linked_groups(read.images, read.patients)
-    return Data(name, read.images, read.labels, groups, read.files, read.patients)
+    return Data(name, read.images, read.labels, groups, read.files, read.patients, warnings=read.warnings)
