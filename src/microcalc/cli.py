@@ -354,7 +354,7 @@ def _one_line(error: BaseException, command: Any) -> str:
 def run(command: Run, console: Console) -> None:
     """Load the data, run the study, and say what it found and where it is."""
     from microcalc.data import Data
-    from microcalc.model import Model, run_naively, run_nested, set_test_aside
+    from microcalc.model import Model, check_nested, run_naively, run_nested, set_test_aside
 
     config = command.config()
     data = Data.load(command.data, archive=command.archive, resize=command.resize, seed=command.seed)
@@ -367,6 +367,8 @@ def run(command: Run, console: Console) -> None:
         if part is not None:
             console.print(f"{title}: {describe(part)}")
     model = Model(data, external, test=test, config=config, out=command.out, jobs=command.jobs, resume=command.resume)
+    if command.nested:
+        check_nested(model)
     with shown_progress(console, config) as model.on_progress:
         metrics = model.train()
     if command.nested:
