@@ -412,8 +412,8 @@ def load_external(command: Run, data: "Data") -> "Data | None":
 def warn(*datasets: "Data | None") -> None:
     """Print what is doubtful about datasets, quiet or not, before any work is done on them."""
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    for data in datasets:
-        for warning in data.warnings if data is not None else ():
+    for data in filter(None, datasets):
+        for warning in data.warnings:
             errors.print(f"microcalc: warning: {data.name}: {printable(warning)}", markup=False)
 
 
