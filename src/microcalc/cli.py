@@ -1,6 +1,7 @@
 """The command line: requests from types, errors in one line, and the only place that prints."""
 
 import gc
+import io
 import os
 import random
 import shlex
@@ -36,6 +37,7 @@ from microcalc.config import (
     WaveletSettings,
 )
 from microcalc.errors import FailedError, MicrocalcError
+from microcalc.files import check_outputs, check_unused, check_writable, is_standard_output
 
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
@@ -178,7 +180,7 @@ class Phantom(Common):
     """Write a phantom dataset: patches made by the package, with a mask of each cluster."""
 
     out: Path = Path("phantom")
-    """Folder to write 0/, 1/, masks/ and groups.csv to; empty or missing."""
+    """Folder to write 0/, 1/, masks.zip and groups.csv to; empty or missing."""
     patients: int = 80
     """Number of patients, six patches each."""
     difficulty: float = 0.5
@@ -199,8 +201,8 @@ class Audit(Common):
     """Bring images of another size to 60 x 60 instead of refusing them."""
     against: str | None = None
     """Another dataset, to tell how far its grey levels lie from these."""
-    out: Path = Path("audit.json")
-    """A file for the figures."""
+    out: Path | None = None
+    """A file for the figures; - for standard output."""
 
 
 @dataclass(frozen=True)
@@ -220,9 +222,9 @@ class Predict(Common):
     paths: Positional[tuple[str, ...]]
     """Images of 60 x 60 pixels (PGM, PNG, TIFF, DICOM), folders of them, or patterns such as 'scans/*.png'."""
     committee: Path | None = None
-    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
     csv: Path | None = None
-    """A file for all predictions as a table."""
+    """A file for all predictions as a table; - for standard output."""
     json: Path | None = None
     """A file for all predictions, each with its distance from the training data."""
     resize: bool = False
@@ -244,9 +246,9 @@ class Explain(Common):
     paths: Positional[tuple[str, ...]]
     """Images of 60 x 60 pixels (PGM, PNG, TIFF, DICOM), folders of them, or patterns such as 'scans/*.png'."""
     out: Path = Path("explained")
-    """Folder for the pictures."""
+    """Folder for the pictures; empty or missing."""
     committee: Path | None = None
-    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
     committee_average: bool = False
     """Explain the whole committee instead of its most reliable expert."""
     resize: bool = False
@@ -260,7 +262,7 @@ class Export(Common):
     onnx: Path
     """The file, an ONNX graph from raw patches to probabilities; needs the extra: pip install "microcalc[onnx]"."""
     committee: Path | None = None
-    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
 
 
 Command = (
@@ -277,8 +279,11 @@ Command = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code: 0 done, 2 the request is wrong, 1 it failed."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     command = tyro.cli(Command, args=arguments, prog="microcalc", description=__doc__)
-    console = Console(quiet=command.quiet, highlight=False)
+    console = Console(quiet=command.quiet, highlight=False, stderr=writes_standard_output(command))
     try:
         with _surely_interrupted():
             COMMANDS[type(command)](command, console)
@@ -290,6 +295,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         line = escape(_one_line(error, command))
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"microcalc: {line}")
         sys.exit(getattr(error, "exit_code", 1))
+
+
+def writes_standard_output(command: Command) -> bool:
+    """Whether a file of the request is standard output, which nothing else may then be printed to."""
+    return any(isinstance(value, Path) and is_standard_output(value) for value in vars(command).values())
 
 
 @contextmanager
@@ -346,18 +356,21 @@ def _one_line(error: BaseException, command: Any) -> str:
 def run(command: Run, console: Console) -> None:
     """Load the data, run the study, and say what it found and where it is."""
     from microcalc.data import Data
-    from microcalc.model import Model, run_naively, run_nested, set_test_aside
+    from microcalc.model import Model, check_nested, run_naively, run_nested, set_test_aside
 
     config = command.config()
     data = Data.load(command.data, archive=command.archive, resize=command.resize, seed=command.seed)
     if command.data == "auto" and data.name == "phantom":
         console.print(f"[bold red]{PHANTOM_NOTICE}[/]; `microcalc fetch infn` gets the archive")
     external = load_external(command, data)
+    warn(data, external)
     data, test = set_test_aside(data, command.test, command.seed)
     for title, part in {"data": data, "test set": test, "external set": external}.items():
         if part is not None:
             console.print(f"{title}: {describe(part)}")
     model = Model(data, external, test=test, config=config, out=command.out, jobs=command.jobs, resume=command.resume)
+    if command.nested:
+        check_nested(model)
     with shown_progress(console, config) as model.on_progress:
         metrics = model.train()
     if command.nested:
@@ -394,6 +407,14 @@ def load_external(command: Run, data: "Data") -> "Data | None":
     return Data.load(command.external, resize=command.resize)
 
 
+def warn(*datasets: "Data | None") -> None:
+    """Print what is doubtful about datasets, quiet or not, before any work is done on them."""
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    for data in filter(None, datasets):
+        for warning in data.warnings:
+            errors.print(f"microcalc: warning: {data.name}: {printable(warning)}", markup=False)
+
+
 def describe(data: "Data") -> str:
     """One line on a dataset."""
     positives = int(data.labels.sum())
@@ -403,7 +424,7 @@ def describe(data: "Data") -> str:
 
 def print_metrics(metrics: dict[str, Any], console: Console) -> None:
     """The headline figures, with their 95 % intervals over patients."""
-    table = Table("", "patches", "AUC", "95 % interval", "accuracy", "sensitivity", "specificity")
+    rows = []
     parts = {"experts (folds)": "cross_validation", "committee (nested)": "nested", "committee (test)": "test"}
     for title, name in {**parts, "committee (external)": "external"}.items():
         figures = metrics.get(name)
@@ -411,15 +432,49 @@ def print_metrics(metrics: dict[str, Any], console: Console) -> None:
             low, high = figures["auc_ci95"] or (float("nan"),) * 2
             rates = [f"{figures[rate]:.3f}" if figures[rate] is not None else "-" for rate in RATES]
             auc = [f"{figures['auc']:.4f}", f"{low:.3f} to {high:.3f}"] if figures["auc"] is not None else ["-", "-"]
-            table.add_row(title, str(figures["n"]), *auc, *rates)
-    console.print(table)
+            rows.append([title, str(figures["n"]), *auc, *rates])
+    print_table(console, ["", "patches", "AUC", "95 % interval", *RATES], rows)
     timing = metrics["timing"]
     console.print(f"{timing['total_s']:.0f} s, at most {timing['peak_memory_bytes'] / 2**20:.0f} MiB of memory")
     for warning in metrics["warnings"]:
-        console.print(f"[bold red]{warning}[/]")
+        console.print(f"[bold red]{escape(printable(warning))}[/]")
 
 
 RATES = ("accuracy", "sensitivity", "specificity")
+NARROWEST_NAME = 15
+"""Letters a line, at least, that a table leaves to names of files."""
+
+
+def print_table(
+    console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]], breaks_cells: bool = True
+) -> None:
+    """Print a table whose first column folds; where the terminal is too narrow for it, each row as a list instead.
+
+    Args:
+        console: where to.
+        headers: of the columns.
+        rows: the cells of each, as Rich markup.
+        breaks_cells: whether the other columns may break between words.
+    """
+    if not rows:
+        return
+    _, *columns = zip(headers, *rows, strict=True)
+    unbroken = [[word for cell in column for word in (cell.split() if breaks_cells else [cell])] for column in columns]
+    needed = NARROWEST_NAME + sum(max(map(len, words)) for words in unbroken) + 2 * len(headers) + 1
+    if needed <= console.width:
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column(headers[0], overflow="fold")
+        for header in headers[1:]:
+            table.add_column(header, no_wrap=not breaks_cells)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        return
+    for name, *cells in rows:
+        console.print(name, soft_wrap=True)
+        for header, cell in zip(headers[1:], cells, strict=True):
+            if cell:
+                console.print(f"  {header}: {cell}", soft_wrap=True)
 
 
 @contextmanager
@@ -435,7 +490,7 @@ def shown_progress(
         trials = 0 if config.fast_execution else config.search.trials
         epochs = config.folds * (trials * config.search.epochs + config.training.epochs)
         columns = (
-            SpinnerColumn(),
+            SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:.0f} %"),
@@ -495,8 +550,12 @@ def audit(command: Audit, console: Console) -> None:
     from microcalc.evaluation.audit import drift_findings, findings, intensity_drift
     from microcalc.files import write_json
 
+    check_outputs({"--out": command.out}, dataset_files(command.data, command.against, command.archive))
     data = Data.load(command.data, archive=command.archive, resize=command.resize)
-    figures = audit_data(data)
+    warn(data)
+    if command.out is not None:
+        check_writable(command.out)
+    figures = audit_data(data) | ({"warnings": list(data.warnings)} if data.warnings else {})
     sentences = findings(figures)
     if command.against is not None:
         figures["drift"] = intensity_drift(data, Data.load(command.against, resize=command.resize))
@@ -504,13 +563,23 @@ def audit(command: Audit, console: Console) -> None:
     console.print(audit_table(figures))
     for sentence in sentences:
         console.print(f"- {escape(sentence)}")
-    write_json(command.out, figures)
-    console.print(f"figures: {command.out}")
+    if command.out is not None:
+        write_json(command.out, figures)
+        console.print(f"figures: {command.out}", markup=False, soft_wrap=True)
+
+
+def dataset_files(*requests: str | Path | None) -> Iterator[Path]:
+    """The files behind the datasets of a request, which no output may overwrite."""
+    for request in requests:
+        if request is not None and (path := Path(request)).exists():
+            yield from path.rglob("*") if path.is_dir() else [path]
 
 
 def audit_table(figures: dict[str, Any]) -> Table:
     """The figures of an audit, one a row, by their path in ``audit.json``."""
-    table = Table("figure", "value")
+    table = Table()
+    for header in ("figure", "value"):
+        table.add_column(header, overflow="fold")
 
     def add(name: str, value: Any) -> None:
         if isinstance(value, dict):
@@ -530,17 +599,17 @@ def compare(command: Compare, console: Console) -> None:
     from microcalc.evaluation.compare import compare_predictions
 
     first, second = (path / "predictions.csv" if path.is_dir() else path for path in (command.first, command.second))
-    table = Table("", "patches", "AUC of the first", "of the second", "difference (95 % interval)", "p")
+    rows = []
     for role, figures in compare_predictions(first, second).items():
         values = [figures[name] for name in ("auc_first", "auc_second", "difference", "p_value")]
         if None in values:
-            table.add_row(role, str(figures["n"]), "-", "-", "-", "-")
+            rows.append([role, str(figures["n"]), "-", "-", "-", "-"])
             continue
         low, high = figures["ci95"]
         one, other, difference, p_value = values
         interval = f"{difference:+.4f} ({low:+.4f} to {high:+.4f})"
-        table.add_row(role, str(figures["n"]), f"{one:.4f}", f"{other:.4f}", interval, f"{p_value:.3g}")
-    console.print(table)
+        rows.append([role, str(figures["n"]), f"{one:.4f}", f"{other:.4f}", interval, f"{p_value:.3g}"])
+    print_table(console, ["", "patches", "AUC of the first", "of the second", "difference (95 % interval)", "p"], rows)
 
 
 def predict(command: Predict, console: Console) -> None:
@@ -549,6 +618,8 @@ def predict(command: Predict, console: Console) -> None:
     from microcalc.predicting.predictions import BATCH, kept_as_csv, kept_as_json, predict_files
 
     files = find_files(command.paths)
+    outputs = {"--csv": command.csv, "--json": command.json}
+    check_outputs(outputs, [*files, *committee_files(command.committee)])
     committee = load_committee(command.committee)
     if command.adapt:
         mixed = random.Random(0).sample(files, len(files))
@@ -559,7 +630,7 @@ def predict(command: Predict, console: Console) -> None:
         outcomes = kept_as_csv(outcomes, command.csv, len(committee.networks))
     if command.json is not None:
         outcomes = kept_as_json(outcomes, command.json, committee)
-    table = prediction_table()
+    rows: list[list[str]] = []
     unreadable: list[Unreadable] = []
     clusters = outliers = 0
     for outcome in tracked(outcomes, len(files), console):
@@ -568,13 +639,12 @@ def predict(command: Predict, console: Console) -> None:
             continue
         clusters += outcome.decision
         outliers += outcome.outlier or 0
-        if table.row_count < command.rows:
-            table.add_row(*prediction_row(outcome))
+        if len(rows) < command.rows:
+            rows.append(prediction_row(outcome))
     predicted = len(files) - len(unreadable)
-    if table.row_count:
-        console.print(table)
-    if predicted > table.row_count:
-        console.print(f"and {predicted - table.row_count} more; --csv and --json keep all of them")
+    print_table(console, ["file", "probability", "decision", "experts", "outlier"], rows, breaks_cells=False)
+    if predicted > len(rows):
+        console.print(f"and {predicted - len(rows)} more; --csv and --json keep all of them")
     console.print(f"{predicted} patches, {clusters} with a cluster (probability at least {committee.threshold:.3g})")
     console.print(outlier_line(committee, outliers))
     tell_unreadable(unreadable, len(files))
@@ -587,19 +657,15 @@ def load_committee(directory: Path | None) -> "Committee":
     return Committee.pretrained() if directory is None else Committee.load(directory)
 
 
+def committee_files(directory: Path | None) -> list[Path]:
+    """The files of a committee that was given, which no output may overwrite."""
+    return [] if directory is None else [path for path in directory.rglob("*") if path.is_file()]
+
+
 def tracked(outcomes: Iterator[Outcome], total: int, console: Console) -> Iterator[Outcome]:
     """The outcomes, behind a progress bar on a terminal."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         yield from bar.track(outcomes, total=total, description="patches")
-
-
-def prediction_table() -> Table:
-    """An empty table of predictions."""
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("file", overflow="fold")
-    for name in ("probability", "decision", "experts", "outlier"):
-        table.add_column(name, no_wrap=True)
-    return table
 
 
 def prediction_row(prediction: "Prediction") -> list[str]:
@@ -613,9 +679,13 @@ def prediction_row(prediction: "Prediction") -> list[str]:
     ]
 
 
-def printable(path: Path) -> str:
-    """A path without what could steer a terminal."""
+def printable(path: Path | str) -> str:
+    """A path or a text without what could steer a terminal, or what its code page lacks."""
     name = str(path)
+    try:
+        name.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return ascii(name)
     return name if name.isprintable() else ascii(name)
 
 
@@ -649,6 +719,7 @@ def explain(command: Explain, console: Console) -> None:
     from microcalc.predicting.files import Unreadable, find_files
 
     files = find_files(command.paths)
+    check_unused(command.out)
     of: Literal["committee", "most_reliable"] = "committee" if command.committee_average else "most_reliable"
     outcomes = explain_files(load_committee(command.committee), files, command.out, of, command.resize)
     unreadable = [outcome for outcome in tracked(outcomes, len(files), console) if isinstance(outcome, Unreadable)]
@@ -661,6 +732,7 @@ def export(command: Export, console: Console) -> None:
     from microcalc.committee.onnx_export import committee_onnx
     from microcalc.files import write_atomically
 
+    check_outputs({"--onnx": command.onnx}, committee_files(command.committee))
     write_atomically(command.onnx, committee_onnx(load_committee(command.committee)))
     console.print(f"committee: {command.onnx}", markup=False, soft_wrap=True)
 

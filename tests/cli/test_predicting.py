@@ -1,8 +1,12 @@
 """A committee asked about files: what it answers, in which form, and what a bad file costs."""
 
 import csv
+import io
 import json
+import os
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,18 +17,22 @@ import PIL.Image
 import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
+from rich.console import Console
 
-from microcalc.cli import main, next_commands
+from microcalc.cli import main, next_commands, shown_progress
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape
-from microcalc.config import Tta, WaveletSettings
+from microcalc.config import StudyConfig, Tta, WaveletSettings
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
+from microcalc.explain.overlay import overlay
 from microcalc.networks.hypermodel import build_network
 from microcalc.predicting import files as reading
+from microcalc.predicting.explanations import distinct_names
 from microcalc.predicting.files import find_files
 from microcalc.predicting.predictions import BATCH, predict_files
 from microcalc.training.outliers import fit_outlier_detector
+from microcalc.training.progress import Progress
 
 IMAGES, LABELS, NAMES, _ = make_phantom(patients=20, patches_per_patient=4, seed=0)
 COLUMNS = ["file", "probability", "decision", "expert_0", "expert_1", "outlier"]
@@ -206,6 +214,55 @@ def test_a_file_to_write_that_is_a_folder_is_refused_before_any_work(folder: Pat
     assert (code, out) == (2, "") and "is a folder" in err
 
 
+def test_csv_on_standard_output_is_nothing_but_the_table(folder: Path, saved: Path, capfd) -> None:
+    request = ["predict", folder, "--committee", saved]
+    for name in ("-", "/dev/stdout"):
+        code, out, err = ask(capfd, *request, "--csv", name)
+        assert code == 0 and "8 patches" in err
+        assert len(list(csv.DictReader(out.splitlines()))) == 8 and out.startswith("file,probability")
+    code, out, _ = ask(capfd, *request, "--json", "-", "-q")
+    assert code == 0 and len(json.loads(out)["predictions"]) == 8
+
+
+@pytest.mark.parametrize("option", ["--csv", "--json"])
+def test_an_output_over_a_patch_or_the_committee_is_refused_before_any_work(
+    option: str, folder: Path, saved: Path, capsys
+) -> None:
+    for over in (folder / "0" / "patch_0.png", saved / "committee.json", saved / "expert_0.safetensors"):
+        before = over.read_bytes()
+        code, _, err = ask(capsys, "predict", folder, "--committee", saved, option, over)
+        assert code == 2 and f"is an input, and {option} would overwrite it" in err
+        assert over.read_bytes() == before
+
+
+def test_a_run_may_be_named_for_its_committee(
+    folder: Path, committee: Committee, saved: Path, tmp_path: Path, capsys
+) -> None:
+    committee.save(tmp_path / "run" / "committee")
+    probabilities = Committee.load(saved).predict_proba(IMAGES)
+    for given in (tmp_path / "run", tmp_path / "run" / "committee", tmp_path / "run" / "committee" / "committee.json"):
+        np.testing.assert_array_equal(Committee.load(given).predict_proba(IMAGES), probabilities)
+        assert ask(capsys, "predict", folder, "--committee", given, "-q") == (0, "", "")
+    over = tmp_path / "run" / "committee" / "committee.json"
+    assert ask(capsys, "predict", folder, "--committee", tmp_path / "run", "--csv", over)[0] == 2
+    code, _, err = ask(capsys, "predict", folder, "--committee", tmp_path)
+    assert code == 2 and "give the directory of a finished run or its committee/" in err
+
+
+def test_csv_and_json_on_one_path_are_refused(folder: Path, saved: Path, capsys, tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    code, _, err = ask(capsys, "predict", folder, "--committee", saved, "--csv", path, "--json", path)
+    assert code == 2 and "is named for both --csv and --json" in err and not path.exists()
+
+
+def test_explaining_into_a_used_folder_is_refused_before_any_work(folder: Path, saved: Path, capsys) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    for out in (folder, folder / "0"):
+        code, _, err = ask(capsys, "explain", folder, "--committee", saved, "--out", out)
+        assert code == 2 and "is not empty; give another --out" in err
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
+
+
 def test_an_older_committee_predicts_without_outliers(
     folder: Path, committee: Committee, tmp_path: Path, capsys
 ) -> None:
@@ -217,7 +274,10 @@ def test_an_older_committee_predicts_without_outliers(
         Committee.load(tmp_path / "old").outliers(IMAGES)
 
 
-def test_names_of_any_bytes_are_kept_and_cannot_steer_the_terminal(tmp_path: Path, saved: Path, capsys) -> None:
+def test_names_of_any_bytes_are_kept_and_cannot_steer_the_terminal(
+    tmp_path: Path, saved: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     hostile = tmp_path / "in" / "[bold]\x1b[31m\udcff,'.png"
     write(tmp_path / "in" / "patch.png", IMAGES[0]).rename(hostile)
     results = ["--csv", tmp_path / "p.csv", "--json", tmp_path / "p.json"]
@@ -292,8 +352,46 @@ def test_explaining_draws_a_picture_a_file_and_a_contact_sheet(
     code, out, err = ask(capsys, "explain", *files, "--committee", saved, "--out", tmp_path / "out")
     assert code == 1 and "empty.png" in err and "pictures of 3 patches" in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"patch_0.png", "patch_0_2.png", "contact_sheet.png", "contact_sheet_2.png"}
+    assert names == {"0_patch_0.png", f"{tmp_path.name}_patch_0.png", "contact_sheet.png", "contact_sheet_2.png"}
     assert all(PIL.Image.open(tmp_path / "out" / name).width > 500 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["x/a.png", "y/a.png"], ["x/a.png", "y/a.png"]),
+        (["left/1/a.png", "right/1/a.png", "right/1/b.png"], ["left/1/a.png", "right/1/a.png", "b.png"]),
+        (["x/a.png", "x/A.PNG", "x/a.dcm"], ["x/a.png", "x/A.PNG", "a.dcm"]),
+        (["a.png", "x/a.png"], ["{here}/a.png", "x/a.png"]),
+        ([], []),
+    ],
+)
+def test_files_of_one_name_keep_the_folders_that_tell_them_apart(paths, names, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = [name.as_posix() for name in distinct_names([Path(path) for path in paths])]
+    if "x/A.PNG" in paths:  # they differ in nothing but capitals all the way up
+        assert len(set(found)) == 3
+    else:
+        assert found == [name.format(here=tmp_path.name) for name in names]
+
+
+def test_pictures_of_files_of_one_name_are_told_apart_by_name_and_title(
+    saved: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    titles: list[str] = []
+
+    def noted(*drawn: object, name: str) -> object:
+        titles.append(name)
+        return overlay(*drawn, name=name)
+
+    monkeypatch.setattr("microcalc.predicting.explanations.overlay", noted)
+    for number, side in enumerate(("left", "right")):
+        write(tmp_path / "in" / side / "a.png", IMAGES[number])
+    dicom(tmp_path / "in" / "left" / "a.dcm", IMAGES[2])
+    assert ask(capsys, "explain", tmp_path / "in", "--committee", saved, "--out", tmp_path / "out")[0] == 0
+    assert sorted(titles) == ["a.dcm", "left/a.png", "right/a.png"]
+    pictures = {path.name for path in (tmp_path / "out").iterdir()}
+    assert pictures == {"a.png", "left_a.png", "right_a.png", "contact_sheet.png"}
 
 
 @pytest.mark.parametrize("of", ["most_reliable", "committee"])
@@ -371,3 +469,49 @@ def test_a_committee_with_a_wavelet_filter_is_not_exported(committee: Committee,
     replace(committee, wavelet=WaveletSettings("haar")).save(tmp_path / "haar")
     code, _, err = ask(capsys, "export", "--onnx", tmp_path / "c.onnx", "--committee", tmp_path / "haar")
     assert code == 2 and "wavelet haar" in err and not (tmp_path / "c.onnx").exists()
+
+
+# Terminals
+
+
+@pytest.mark.parametrize("width", [200, 100, 80, 60, 40, 20])
+def test_files_and_figures_are_whole_at_any_width(
+    width: int, folder: Path, saved: Path, committee: Committee, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.chdir(folder)
+    code, out, _ = ask(capsys, "predict", "0", "--committee", saved)
+    probabilities = committee.predict_proba(IMAGES[[0, 2, 4, 6]])
+    assert code == 0 and "\N{HORIZONTAL ELLIPSIS}" not in out
+    assert all(f"{probability:.4f}" in out for probability in probabilities)
+    if width >= 40:
+        assert all(f"0/patch_{number}.png" in out for number in (0, 2, 4, 6))
+    assert ("probability: " in out) == (width < 80)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_a_terminal_of_any_code_page_is_no_reason_to_stop(encoding: str, saved: Path, tmp_path: Path) -> None:
+    names = ["z\u00f3\u0142w.png", "\u65e5\u672c.png", "plain.png"]
+    for number, name in enumerate(names):
+        write(tmp_path / "scans" / name, IMAGES[number])
+    (tmp_path / "scans" / "\u0142.png").write_bytes(b"")
+    code = "from microcalc.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "predict", tmp_path / "scans", "--committee", saved],
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        capture_output=True,
+    )
+    out, err = done.stdout.decode(encoding), done.stderr.decode(encoding)
+    assert done.returncode == 1 and "3 patches" in out and "plain.png" in out
+    assert "Unicode" not in err and "is empty" in err and "Traceback" not in err
+    assert ("\u65e5\u672c.png" in out) == (encoding == "utf-8") == (r"\u65e5\u672c.png" not in out)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_progress_is_shown_in_letters_that_the_terminal_has(encoding: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=stream, force_terminal=True)
+    with shown_progress(console, StudyConfig()) as show:
+        show({"fold 0": Progress(1, "epoch 1 of 2")})
+    stream.flush()
+    assert "epoch 1 of 2" in stream.buffer.getvalue().decode(encoding)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from microcalc.config import WaveletBackend, WaveletName
+from microcalc.config import WaveletBackend, WaveletName, check_seed
 from microcalc.data.folder import PATCH_SIZE, read_labelled_folder
 from microcalc.data.phantom import make_phantom
 from microcalc.data.provenance import identical_pairs, linked_groups, parse_infn_name
 from microcalc.data.sources import download_infn, find_external, find_infn, read_infn
-from microcalc.errors import DataError
+from microcalc.errors import DataError, UnreachableError
 from microcalc.transforms.wavelet import wavelet_filter
 
 _PATCH = (PATCH_SIZE, PATCH_SIZE)
@@ -34,6 +34,7 @@ class Data:
         patients: the patient of each patch, as its name or ``groups.csv`` tells.
         official_test: (n,) bool, whether a patch is in the INFN archive's own Test folder; None for other data.
         masks: (n, 60, 60) bool, where the calcifications are; None except for the phantom.
+        warnings: sentences on what was left out and on patients that had to be guessed; they go into every report.
 
     Raises:
         DataError: a shape, a type or a value is not as above.
@@ -52,6 +53,7 @@ class Data:
     patients: tuple[str, ...]
     official_test: NDArray[np.bool_] | None = None
     masks: NDArray[np.bool_] | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -79,8 +81,8 @@ class Data:
 
         Args:
             source: "infn"; "phantom"; "external"; "auto", which is "infn" where it can be found or downloaded and
-                "phantom" otherwise (``name`` tells which); or a folder or ZIP archive with ``0/`` and ``1/``, for which
-                see :func:`microcalc.data.folder.read_labelled_folder`.
+                "phantom" where its site does not answer (see ``name``); or a folder or ZIP archive with ``0/`` and
+                ``1/``, for which see :func:`microcalc.data.folder.read_labelled_folder`.
             archive: the INFN archive or its unpacked folder, for "infn" and "auto".
             resize: resample the images of a folder or ZIP archive to 60 x 60.
             seed: of the phantom.
@@ -137,7 +139,9 @@ class Data:
 
         Raises:
             DataError: more are asked for than there are, or a label other than 0 and 1.
+            RequestError: a seed that is negative or above 2,147,483,647.
         """
+        check_seed(seed)
         wanted = (0, 1) if classes is None else tuple(classes)
         if not set(wanted) <= {0, 1}:
             raise DataError(f"classes are 0 (normal) and 1 (cluster): got {list(wanted)}")
@@ -179,7 +183,7 @@ def _find_or_download(archive: Path | None) -> Path | None:
     if found is None:
         try:
             return download_infn()
-        except DataError:
+        except UnreachableError:
             return None
     return found
 
@@ -230,4 +234,4 @@ def _folder_name(path: Path) -> str:
 def _labelled_folder(path: Path, name: str, resize: bool) -> Data:
     read = read_labelled_folder(path, resize)
     groups = linked_groups(read.images, read.patients)
-    return Data(name, read.images, read.labels, groups, read.files, read.patients)
+    return Data(name, read.images, read.labels, groups, read.files, read.patients, warnings=read.warnings)
