@@ -270,7 +270,8 @@ class Model:
                 "ensemble_s": read_json(self.out / "committee" / "history.json")["seconds"],
             },
             "warnings": [FAST_EXECUTION_WARNING] * config.fast_execution
-            + [NAIVE_WARNING] * (config.protocol == "naive"),
+            + [NAIVE_WARNING] * (config.protocol == "naive")
+            + [f"{data.name}: {note}" for data in self._datasets().values() for note in data.notes],
         }
 
     @contextmanager

@@ -5,32 +5,44 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from microcalc.data.archives import unpacked_zip
+from microcalc.data.patch_files import GivenPixelSize, PatchFile, read_patch
 from microcalc.data.provenance import patients_from_names
 from microcalc.errors import DataError, RequestError
-from microcalc.images import find_images, read_image
+from microcalc.images import FoundImages, find_images, is_image
 
-PATCH_SIZE = 60
-LARGEST_PATCH = 600  # pixels a side; shrunk to 60, nothing of a calcification would be left
 GROUPS_FILE = "groups.csv"
+
+PixelSizeKind = Literal["known", "assumed", "unknown"]
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledFolder:
-    """What a folder with 0/ and 1/ holds: (n, 60, 60) grey values in [0, 1], and label, path and patient of each."""
+    """What a folder with 0/ and 1/ holds.
+
+    Attributes:
+        images: (n, 60, 60) grey values in [0, 1].
+        labels: (n,) 0 or 1.
+        files: path of each in the dataset.
+        patients: patient of each.
+        pixel_size: whether it was known, assumed for some to be 85 um, or is unknown for some.
+        notes: what a user should know: files left out, and warnings of single images.
+    """
 
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
     files: tuple[str, ...]
     patients: tuple[str, ...]
+    pixel_size: PixelSizeKind
+    notes: tuple[str, ...]
 
 
-def read_labelled_folder(path: Path, resize: bool = False) -> LabelledFolder:
+def read_labelled_folder(path: Path, pixel_size_mm: GivenPixelSize = None) -> LabelledFolder:
     """Read all images in ``0/`` (normal tissue) and ``1/`` (cluster present) of a folder or a ZIP archive.
 
     A ``groups.csv`` beside them, with the columns ``file`` and ``patient``, tells the patient of every file; ``file``
@@ -39,24 +51,67 @@ def read_labelled_folder(path: Path, resize: bool = False) -> LabelledFolder:
 
     Args:
         path: a folder or a ZIP archive; the ZIP may hold one folder that holds the rest.
-        resize: resample images of another size to 60 x 60 (Lanczos, whatever their shape and pixel spacing).
+        pixel_size_mm: of images whose files do not give it, or "unknown"; images of known size are brought to 85 um a
+            pixel, and those of unknown size kept as they are, all 60 x 60.
 
     Raises:
-        DataError: no such dataset, an empty class, an image of another size, or a ``groups.csv`` that does not fit.
-        ImageError: an image that cannot be read.
-        FailedError: no room to unpack the ZIP archive.
+        DataError: no such dataset, an empty class, an image that shows more than a patch, or a ``groups.csv`` that does
+            not fit.
+        ImageError: an image that cannot be read, has no pixel size or shows less than a patch.
+        FailedError: no room to unpack the ZIP archive, or a folder that cannot be listed.
     """
     with _opened(path) as folder:
-        paths = [image for label in "01" for image in _images_of_class(folder, label, path)]
+        found = [_images_of_class(folder, label, path) for label in "01"]
+        paths = [image for each in found for image in each.files]
         files = tuple(image.relative_to(folder).as_posix() for image in paths)
         groups = folder / GROUPS_FILE
         patients = read_groups(groups, files) if groups.is_file() else patients_from_names(files)
+        read = [read_patch(image, pixel_size_mm) for image in paths]
         return LabelledFolder(
-            images=np.stack([read_patch(image, resize) for image in paths]),
+            images=np.concatenate([each.views for each in read]),
             labels=np.array([int(file[0]) for file in files], dtype=np.int64),
             files=files,
             patients=patients,
+            pixel_size=_pixel_size_kind(read),
+            notes=(*_assumed(read), *_warned(files, read), *_left_out(folder, found)),
         )
+
+
+def _pixel_size_kind(read: Sequence[PatchFile]) -> PixelSizeKind:
+    if any(each.pixel_size_mm == "unknown" for each in read):
+        return "unknown"
+    return "assumed" if any(each.assumed for each in read) else "known"
+
+
+def _assumed(read: Sequence[PatchFile]) -> list[str]:
+    count = sum(each.assumed for each in read)
+    return [f"the pixel size of {count} of {len(read)} images was assumed to be 0.085 mm"] if count else []
+
+
+def _warned(files: Sequence[str], read: Sequence[PatchFile]) -> list[str]:
+    """Each warning once, with the first file that has it and the number of others."""
+    having: dict[str, list[str]] = {}
+    for file, each in zip(files, read, strict=True):
+        for warning in each.warnings:
+            having.setdefault(warning, []).append(file)
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {warning}"
+        for warning, names in having.items()
+    ]
+
+
+def _left_out(folder: Path, found: Sequence[FoundImages]) -> list[str]:
+    """What of a dataset's folder is not read: other files in 0/ and 1/, and images beside them."""
+    notes = [f"{label}/: {each.note()}" for label, each in zip("01", found, strict=True) if each.left_out]
+    others = sorted(child.name for child in folder.iterdir() if child.name not in ("0", "1", GROUPS_FILE, "masks"))
+    beside = [name for name in others if not name.startswith(".") and _holds_images(folder / name)]
+    if beside:
+        notes.append(f"images outside 0/ and 1/ were left out: {', '.join(beside[:5])}{' ...' * (len(beside) > 5)}")
+    return notes
+
+
+def _holds_images(path: Path) -> bool:
+    return bool(find_images(path).files) if path.is_dir() else is_image(path)
 
 
 @contextmanager
@@ -76,51 +131,14 @@ def _opened(path: Path) -> Iterator[Path]:
             raise type(error)(str(error).replace(str(folder), str(path))) from error
 
 
-def _images_of_class(folder: Path, label: str, path: Path) -> Sequence[Path]:
-    images = find_images(folder / label).files if (folder / label).is_dir() else []
-    if not images:
+def _images_of_class(folder: Path, label: str, path: Path) -> FoundImages:
+    found = find_images(folder / label) if (folder / label).is_dir() else FoundImages([])
+    if not found.files:
         raise DataError(
             f"{path}: no image in {label}/; a dataset holds 0/ (normal) and 1/ (cluster) with PNG, TIFF, PGM, JPEG or "
             "DICOM files"
         )
-    return images
-
-
-def read_patch(path: Path, resize: bool = False) -> NDArray[np.float32]:
-    """Read one patch.
-
-    Args:
-        path: an image of 60 x 60 pixels, as :func:`microcalc.images.read_image` reads it.
-        resize: resample an image of another size (Lanczos, whatever its shape and pixel spacing).
-
-    Returns:
-        (60, 60) grey values in [0, 1].
-
-    Raises:
-        ImageError: the image cannot be read.
-        DataError: it has another size and is not to be resized, or is far too large to be a patch.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "patch.pgm").write_text("P2 60 60 255 " + 3600 * "51 ")
-    ...     read_patch(Path(folder, "patch.pgm")).shape
-    (60, 60)
-    """
-    pixels = read_image(path).pixels
-    height, width = pixels.shape
-    if (height, width) == (PATCH_SIZE, PATCH_SIZE):
-        return pixels
-    if max(height, width) > LARGEST_PATCH:
-        raise DataError(
-            f"{path}: {width} x {height} pixels, a mammogram or a large part of one and not a patch; "
-            f"cut the place in question out to {PATCH_SIZE} x {PATCH_SIZE} pixels, 5.1 x 5.1 mm"
-        )
-    if not resize:
-        raise DataError(
-            f"{path}: {width} x {height} pixels, not {PATCH_SIZE} x {PATCH_SIZE}; cut it to that size, or give --resize"
-        )
-    resized = Image.fromarray(pixels).resize((PATCH_SIZE, PATCH_SIZE), Image.Resampling.LANCZOS)
-    return np.clip(np.asarray(resized, dtype=np.float32), 0, 1)
+    return found
 
 
 def read_groups(path: Path, files: Sequence[str]) -> tuple[str, ...]:

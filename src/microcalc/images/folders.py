@@ -25,13 +25,13 @@ class FoundImages:
         """What was left out and why, in one sentence; empty where nothing was.
 
         >>> FoundImages([], Counter({".txt": 2, "": 1})).note()
-        '3 files were left out, as they are no images: 2 .txt, 1 without suffix'
+        '3 files left out as no image: 2 .txt, 1 without suffix'
         """
         if not self.left_out:
             return ""
         kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in self.left_out.most_common())
         total = self.left_out.total()
-        return f"{total} {'file was' if total == 1 else 'files were'} left out, as they are no images: {kinds}"
+        return f"{total} {'file' if total == 1 else 'files'} left out as no image: {kinds}"
 
 
 def find_images(folder: str | os.PathLike[str]) -> FoundImages:
