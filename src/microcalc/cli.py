@@ -35,7 +35,8 @@ from microcalc.config import (
     WaveletName,
     WaveletSettings,
 )
-from microcalc.errors import FailedError, MicrocalcError, RequestError
+from microcalc.errors import FailedError, MicrocalcError
+from microcalc.files import check_outputs, check_unused, check_writable, is_standard_output
 
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
@@ -182,7 +183,7 @@ class Phantom(Common):
     """Write a phantom dataset: patches made by the package, with a mask of each cluster."""
 
     out: Path = Path("phantom")
-    """Folder to write 0/, 1/, masks/ and groups.csv to; empty or missing."""
+    """Folder to write 0/, 1/, masks.zip and groups.csv to; empty or missing."""
     patients: int = 80
     """Number of patients, six patches each."""
     difficulty: float = 0.5
@@ -203,8 +204,8 @@ class Audit(Common):
     """Of images that do not give it, in mm, or unknown."""
     against: str | None = None
     """Another dataset, to tell how far its grey levels lie from these."""
-    out: Path = Path("audit.json")
-    """A file for the figures."""
+    out: Path | None = None
+    """A file for the figures; - for standard output."""
 
 
 @dataclass(frozen=True)
@@ -225,9 +226,9 @@ class Predict(Common):
     """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
     or patterns such as 'scans/*.png'."""
     committee: Path | None = None
-    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
     csv: Path | None = None
-    """A file for all predictions as a table."""
+    """A file for all predictions as a table; - for standard output."""
     json: Path | None = None
     """A file for all predictions, each with its distance from the training data."""
     pixel_size: PixelSize = None
@@ -250,9 +251,9 @@ class Explain(Common):
     """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
     or patterns such as 'scans/*.png'."""
     out: Path = Path("explained")
-    """Folder for the pictures."""
+    """Folder for the pictures; empty or missing."""
     committee: Path | None = None
-    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
     committee_average: bool = False
     """Explain the whole committee instead of its most reliable expert."""
     pixel_size: PixelSize = None
@@ -266,7 +267,7 @@ class Export(Common):
     onnx: Path
     """The file, an ONNX graph from raw patches to probabilities; needs the extra: pip install "microcalc[onnx]"."""
     committee: Path | None = None
-    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
 
 
 Command = (
@@ -284,7 +285,7 @@ Command = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code: 0 done, 2 the request is wrong, 1 it failed."""
     command = tyro.cli(Command, args=arguments, prog="microcalc", description=__doc__)
-    console = Console(quiet=command.quiet, highlight=False)
+    console = Console(quiet=command.quiet, highlight=False, stderr=writes_standard_output(command))
     try:
         with _surely_interrupted():
             COMMANDS[type(command)](command, console)
@@ -296,6 +297,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         line = escape(_one_line(error, command))
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"microcalc: {line}")
         sys.exit(getattr(error, "exit_code", 1))
+
+
+def writes_standard_output(command: Command) -> bool:
+    """Whether a file of the request is standard output, which nothing else may then be printed to."""
+    return any(isinstance(value, Path) and is_standard_output(value) for value in vars(command).values())
 
 
 @contextmanager
@@ -360,11 +366,11 @@ def run(command: Run, console: Console) -> None:
     if command.data == "auto" and data.name == "phantom":
         console.print(f"[bold red]{PHANTOM_NOTICE}[/]; `microcalc fetch infn` gets the archive")
     external = load_external(command, data)
+    warn(data, external)
     data, test = set_test_aside(data, command.test, command.seed)
     for title, part in {"data": data, "test set": test, "external set": external}.items():
         if part is not None:
             console.print(f"{title}: {describe(part)}")
-            print_notes(part, console)
     model = Model(data, external, test=test, config=config, out=command.out, jobs=command.jobs, resume=command.resume)
     with shown_progress(console, config) as model.on_progress:
         metrics = model.train()
@@ -402,17 +408,21 @@ def load_external(command: Run, data: "Data") -> "Data | None":
     return Data.load(command.external, pixel_size_mm=command.pixel_size)
 
 
+def warn(*datasets: "Data | None") -> None:
+    """Print what is doubtful about datasets, quiet or not, before any work is done on them."""
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    for data in datasets:
+        if data is not None:
+            for warning in data.warnings:
+                errors.print(f"microcalc: warning: {data.name}: {printable(warning)}", markup=False)
+
+
 def describe(data: "Data") -> str:
     """One line on a dataset."""
     positives = int(data.labels.sum())
     patients = len(set(data.groups.tolist()))
-    return f"{data.name}, {len(data.labels)} patches ({positives} with a cluster) of {patients} patients"
-
-
-def print_notes(data: "Data", console: Console) -> None:
-    """What a user should know of how a dataset was read."""
-    for note in data.notes:
-        console.print(note, markup=False)
+    line = f"{data.name}, {len(data.labels)} patches ({positives} with a cluster) of {patients} patients"
+    return line + ("; the pixel size was assumed to be 0.085 mm" if data.pixel_size == "assumed" else "")
 
 
 def print_metrics(metrics: dict[str, Any], console: Console) -> None:
@@ -430,7 +440,7 @@ def print_metrics(metrics: dict[str, Any], console: Console) -> None:
     timing = metrics["timing"]
     console.print(f"{timing['total_s']:.0f} s, at most {timing['peak_memory_bytes'] / 2**20:.0f} MiB of memory")
     for warning in metrics["warnings"]:
-        console.print(f"[bold red]{warning}[/]")
+        console.print(f"[bold red]{escape(printable(warning))}[/]")
 
 
 RATES = ("accuracy", "sensitivity", "specificity")
@@ -509,9 +519,13 @@ def audit(command: Audit, console: Console) -> None:
     from microcalc.evaluation.audit import drift_findings, findings, intensity_drift
     from microcalc.files import write_json
 
+    check_outputs({"--out": command.out}, dataset_files(command.data, command.against, command.archive))
     data = Data.load(command.data, archive=command.archive, pixel_size_mm=command.pixel_size)
-    print_notes(data, console)
-    figures = audit_data(data)
+    console.print(describe(data), markup=False)
+    warn(data)
+    if command.out is not None:
+        check_writable(command.out)
+    figures = audit_data(data) | ({"warnings": list(data.warnings)} if data.warnings else {})
     sentences = findings(figures)
     if command.against is not None:
         figures["drift"] = intensity_drift(data, Data.load(command.against, pixel_size_mm=command.pixel_size))
@@ -519,8 +533,16 @@ def audit(command: Audit, console: Console) -> None:
     console.print(audit_table(figures))
     for sentence in sentences:
         console.print(f"- {escape(sentence)}")
-    write_json(command.out, figures)
-    console.print(f"figures: {command.out}")
+    if command.out is not None:
+        write_json(command.out, figures)
+        console.print(f"figures: {command.out}", markup=False, soft_wrap=True)
+
+
+def dataset_files(*requests: str | Path | None) -> Iterator[Path]:
+    """The files behind the datasets of a request, which no output may overwrite."""
+    for request in requests:
+        if request is not None and (path := Path(request)).exists():
+            yield from path.rglob("*") if path.is_dir() else [path]
 
 
 def audit_table(figures: dict[str, Any]) -> Table:
@@ -563,9 +585,13 @@ def predict(command: Predict, console: Console) -> None:
     from microcalc.committee.predictions import BATCH, Prediction, predict_files, write_csv, write_json
     from microcalc.data.patch_files import Unreadable, find_files, read_batches
 
-    refuse_folders(command.csv, command.json)
     found = find_files(command.paths)
     files, size = found.files, command.pixel_size
+    outputs = {"--csv": command.csv, "--json": command.json}
+    check_outputs(outputs, [*files, *committee_files(command.committee)])
+    for output in outputs.values():
+        if output is not None:
+            check_writable(output)
     committee = load_committee(command.committee)
     if command.adapt:
         mixed = random.Random(0).sample(files, len(files))
@@ -612,18 +638,16 @@ def print_reading(read: "Sequence[Prediction | Explanation]", left_out: str, con
         console.print(left_out, markup=False)
 
 
-def refuse_folders(*targets: Path | None) -> None:
-    """Refuse what cannot be written before any work is done."""
-    for target in targets:
-        if target is not None and target.is_dir():
-            raise RequestError(f"{target}: is a folder; name a file to write")
-
-
 def load_committee(directory: Path | None) -> "Committee":
     """The committee of a directory, or the one that comes with the package."""
     from microcalc.committee.committee import Committee
 
     return Committee.pretrained() if directory is None else Committee.load(directory)
+
+
+def committee_files(directory: Path | None) -> list[Path]:
+    """The files of a committee that was given, which no output may overwrite."""
+    return [] if directory is None else [path for path in directory.rglob("*") if path.is_file()]
 
 
 @contextmanager
@@ -654,8 +678,8 @@ def prediction_row(prediction: "Prediction") -> list[str]:
     ]
 
 
-def printable(path: Path) -> str:
-    """A path without what could steer a terminal."""
+def printable(path: Path | str) -> str:
+    """A path or a text without what could steer a terminal."""
     name = str(path)
     return name if name.isprintable() else ascii(name)
 
@@ -689,6 +713,7 @@ def explain(command: Explain, console: Console) -> None:
     from microcalc.explain.pictures import Explanation, explain_files
 
     found = find_files(command.paths)
+    check_unused(command.out)
     committee = load_committee(command.committee)
     of: Literal["committee", "most_reliable"] = "committee" if command.committee_average else "most_reliable"
     with shown_files(len(found.files), console) as progress:
@@ -704,6 +729,7 @@ def export(command: Export, console: Console) -> None:
     from microcalc.committee.graph import committee_graph
     from microcalc.files import write_atomically
 
+    check_outputs({"--onnx": command.onnx}, committee_files(command.committee))
     write_atomically(command.onnx, committee_graph(load_committee(command.committee)))
     console.print(f"committee: {command.onnx}", markup=False, soft_wrap=True)
 

@@ -1,5 +1,6 @@
 """The settings of a study: one tree of frozen dataclasses, made at the edge and passed down."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +12,41 @@ Protocol = Literal["honest", "naive"]
 InputScaling = Literal["unit", "centred", "detail", "normalized", "unit+detail", "unit+normalized"]
 Looks = Literal["one", "eight", "quarters"]
 Engine = Literal["torch", "torch-bfloat16", "onnx"]
+
+LARGEST_SEED = 2**31 - 1
+"""Every library that is given a seed, or one a little above it for a fold, takes one of this size."""
+MOST_EPOCHS = 100_000
+
+
+def check_number(name: str, value: float, smallest: float, largest: float = math.inf) -> None:
+    """Refuse a setting that is no number or lies outside its range.
+
+    Raises:
+        RequestError: naming the setting, what it takes and what was given.
+
+    >>> check_number("epochs", 0, 1)
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.RequestError: epochs must be at least 1: got 0
+    """
+    if math.isfinite(value) and smallest <= value <= largest:
+        return
+    takes = f"at least {smallest}" if largest == math.inf else f"from {smallest} to {largest}"
+    raise RequestError(f"{name} must be {takes}: got {value}")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that some library would refuse later.
+
+    Raises:
+        RequestError: it is negative or above 2,147,483,647.
+
+    >>> check_seed(-1)
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.RequestError: seed must be from 0 to 2147483647: got -1
+    """
+    check_number("seed", seed, 0, LARGEST_SEED)
 
 
 @dataclass(frozen=True)
@@ -52,6 +88,8 @@ class AugmentationSettings:
     texture: float = 0.3
 
     def __post_init__(self) -> None:
+        for name in ("rotation_degrees", "shift_pixels", "blur_pixels", "gamma", "contrast", "brightness", "noise"):
+            check_number(name, getattr(self, name), 0)
         for name in ("other_backgrounds", "strands", "texture"):
             if not 0 <= (share := getattr(self, name)) <= 1:
                 raise RequestError(f"--{name.replace('_', '-')} is a share, from 0 to 1: got {share}")
@@ -69,7 +107,7 @@ class WaveletSettings:
     backend: WaveletBackend = "pywavelets"
 
     def __post_init__(self) -> None:
-        if not self.threshold > 0:
+        if not 0 < self.threshold < math.inf:
             raise RequestError(f"--threshold must be above 0: got {self.threshold}")
 
 
@@ -90,12 +128,13 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         for name, values, smallest in (("dim", self.dim, 1), ("depth", self.depth, 1), ("dropout", self.dropout, 0.0)):
-            if not values or min(values) < smallest:
+            if not values or not all(math.isfinite(value) and value >= smallest for value in values):
                 raise RequestError(f"--{name} takes values of at least {smallest}: got {list(values)}")
         if max(self.dropout) > 0.8:
             raise RequestError(f"--dropout takes rates up to 0.8: got {list(self.dropout)}")
         if not 0 < self.searching_fraction <= 1:
             raise RequestError(f"--searching-fraction must lie in (0, 1]: got {self.searching_fraction}")
+        check_number("search.epochs", self.epochs, 1, MOST_EPOCHS)
 
     @property
     def trials(self) -> int:
@@ -115,6 +154,13 @@ class TrainingSettings:
     input_scaling: InputScaling = "unit+normalized"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_number("training.epochs", self.epochs, 1, MOST_EPOCHS)
+        check_number("batch_size", self.batch_size, 1)
+        check_number("weight_decay", self.weight_decay, 0)
+        if not 0 < self.learning_rate < math.inf:
+            raise RequestError(f"learning_rate must be above 0: got {self.learning_rate}")
 
 
 @dataclass(frozen=True)
@@ -146,6 +192,10 @@ class StudyConfig:
             raise RequestError(f"--sensitivity must lie in (0, 1]: got {self.sensitivity}")
         if not 0 <= self.gradcam <= 25:
             raise RequestError(f"--gradcam takes 0 to 25 patches: got {self.gradcam}")
+        for name in ("validation_fraction", "committee_fraction"):
+            if not 0 < (share := getattr(self, name)) <= 0.5:
+                raise RequestError(f"{name} must lie in (0, 0.5]: got {share}")
+        check_seed(self.seed)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for ``config.json``."""

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ FAST_EXECUTION_WARNING = (
     "The search was skipped and hyperparameters saved in the package were taken: they were chosen on such data, "
     "so these figures are optimistic."
 )
+ASSUMED_SIZE = "the pixel size was assumed to be 0.085 mm where neither the file nor the user gave it"
 NAIVE_WARNING = (
     "Naive protocol: patients and augmented copies stand on both sides of every split, the committee is weighed on "
     "patches it was trained on, and only positives are tested abroad. Do not report these figures."
@@ -152,9 +154,8 @@ class Model:
         """Weigh and calibrate the experts on the patients set aside, choose the threshold, and save the committee."""
         with self._run_directory():
             start = time.monotonic()
-            images = {name: filtered(data.images, self.config.wavelet) for name, data in self._datasets().items()}
             with no_worker_left(self.jobs):
-                experts = ask_experts(self._tasks(), images, jobs=self.jobs)
+                experts = ask_experts(self._tasks(), self._filtered, jobs=self.jobs)
             equals = self._committee_of_equals()
             chosen = self.split.committee
             labels, groups = self.data.labels[chosen], self.data.groups[chosen]
@@ -197,12 +198,16 @@ class Model:
         named = {"own": self.data, "external": self.external, "test": self.test}
         return {name: data for name, data in named.items() if data is not None}
 
+    @cached_property
+    def _filtered(self) -> dict[str, NDArray[np.float32]]:
+        """The images of each dataset as the experts take them."""
+        return {name: filtered(data.images, self.config.wavelet) for name, data in self._datasets().items()}
+
     def _tasks(self) -> list[FoldTask]:
-        images = filtered(self.data.images, self.config.wavelet)
         return [
             FoldTask(
                 number=number,
-                images=images,
+                images=self._filtered["own"],
                 labels=self.data.labels,
                 fold=fold,
                 config=self.config,
@@ -271,7 +276,10 @@ class Model:
             },
             "warnings": [FAST_EXECUTION_WARNING] * config.fast_execution
             + [NAIVE_WARNING] * (config.protocol == "naive")
-            + [f"{data.name}: {note}" for data in self._datasets().values() for note in data.notes],
+            + [f"{data.name}: {ASSUMED_SIZE}" for data in self._datasets().values() if data.pixel_size == "assumed"]
+            + list(
+                dict.fromkeys(f"{data.name}: {text}" for data in self._datasets().values() for text in data.warnings)
+            ),
         }
 
     @contextmanager

@@ -22,6 +22,8 @@ from microcalc.data import patch_files
 from microcalc.data.patch_files import PatchFile, find_files
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
+from microcalc.explain.overlay import overlay
+from microcalc.explain.pictures import distinct_names
 from microcalc.images.tiles import views
 from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import build_network
@@ -225,7 +227,7 @@ def test_a_file_s_own_pixel_size_counts_and_the_other_is_noted(tmp_path: Path, s
 def test_files_that_are_no_images_are_counted(folder: Path, saved: Path, capsys) -> None:
     (folder / "0" / "old.bmp").write_bytes(b"BM")
     _, out, _ = ask(capsys, "predict", folder, "--committee", saved)
-    assert "2 files left out as no image: 1 .txt, 1 .bmp" in out
+    assert "2 files were left out, as they are no images: 1 .txt, 1 .bmp" in out
 
 
 def test_what_does_not_exist_is_a_wrong_request(tmp_path: Path, saved: Path, capsys) -> None:
@@ -257,6 +259,55 @@ def test_the_terminal_shows_no_more_rows_than_asked_and_the_count_of_the_rest(
 def test_a_file_to_write_that_is_a_folder_is_refused_before_any_work(folder: Path, saved: Path, capsys) -> None:
     code, out, err = ask(capsys, "predict", folder, "--committee", saved, "--csv", folder)
     assert (code, out) == (2, "") and "is a folder" in err
+
+
+def test_csv_on_standard_output_is_nothing_but_the_table(folder: Path, saved: Path, capfd) -> None:
+    request = ["predict", folder, "--committee", saved]
+    for name in ("-", "/dev/stdout"):
+        code, out, err = ask(capfd, *request, "--csv", name)
+        assert code == 0 and "8 patches" in err
+        assert len(list(csv.DictReader(out.splitlines()))) == 8 and out.startswith("file,probability")
+    code, out, _ = ask(capfd, *request, "--json", "-", "-q")
+    assert code == 0 and len(json.loads(out)["predictions"]) == 8
+
+
+@pytest.mark.parametrize("option", ["--csv", "--json"])
+def test_an_output_over_a_patch_or_the_committee_is_refused_before_any_work(
+    option: str, folder: Path, saved: Path, capsys
+) -> None:
+    for over in (folder / "0" / "patch_0.png", saved / "committee.json", saved / "expert_0.safetensors"):
+        before = over.read_bytes()
+        code, _, err = ask(capsys, "predict", folder, "--committee", saved, option, over)
+        assert code == 2 and f"is an input, and {option} would overwrite it" in err
+        assert over.read_bytes() == before
+
+
+def test_a_run_may_be_named_for_its_committee(
+    folder: Path, committee: Committee, saved: Path, tmp_path: Path, capsys
+) -> None:
+    committee.save(tmp_path / "run" / "committee")
+    probabilities = Committee.load(saved).predict_proba(IMAGES)
+    for given in (tmp_path / "run", tmp_path / "run" / "committee", tmp_path / "run" / "committee" / "committee.json"):
+        np.testing.assert_array_equal(Committee.load(given).predict_proba(IMAGES), probabilities)
+        assert ask(capsys, "predict", folder, "--committee", given, "-q") == (0, "", "")
+    over = tmp_path / "run" / "committee" / "committee.json"
+    assert ask(capsys, "predict", folder, "--committee", tmp_path / "run", "--csv", over)[0] == 2
+    code, _, err = ask(capsys, "predict", folder, "--committee", tmp_path)
+    assert code == 2 and "give the directory of a finished run or its committee/" in err
+
+
+def test_csv_and_json_on_one_path_are_refused(folder: Path, saved: Path, capsys, tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    code, _, err = ask(capsys, "predict", folder, "--committee", saved, "--csv", path, "--json", path)
+    assert code == 2 and "is named for both --csv and --json" in err and not path.exists()
+
+
+def test_explaining_into_a_used_folder_is_refused_before_any_work(folder: Path, saved: Path, capsys) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    for out in (folder, folder / "0"):
+        code, _, err = ask(capsys, "explain", folder, "--committee", saved, "--out", out)
+        assert code == 2 and "is not empty; give another --out" in err
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
 
 
 def test_an_older_committee_predicts_without_outliers(
@@ -305,7 +356,7 @@ def test_an_interrupted_prediction_leaves_no_part_of_a_file(folder: Path, saved:
         capsys, "predict", folder, "--committee", saved, "--csv", out / "p.csv", "--json", out / "p.json"
     )
     assert code == 1 and "interrupted" in err
-    assert not out.exists()
+    assert list(out.iterdir()) == []
 
 
 def test_a_run_ends_with_commands_that_can_be_pasted() -> None:
@@ -345,8 +396,46 @@ def test_explaining_draws_a_picture_a_file_and_a_contact_sheet(
     code, out, err = ask(capsys, "explain", *files, "--committee", saved, "--out", tmp_path / "out")
     assert code == 1 and "empty.png" in err and "pictures of 3 patches" in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"patch_0.png", "patch_0_2.png", "contact_sheet.png", "contact_sheet_2.png"}
+    assert names == {"0_patch_0.png", f"{tmp_path.name}_patch_0.png", "contact_sheet.png", "contact_sheet_2.png"}
     assert all(PIL.Image.open(tmp_path / "out" / name).width > 500 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["x/a.png", "y/a.png"], ["x/a.png", "y/a.png"]),
+        (["left/1/a.png", "right/1/a.png", "right/1/b.png"], ["left/1/a.png", "right/1/a.png", "b.png"]),
+        (["x/a.png", "x/A.PNG", "x/a.dcm"], ["x/a.png", "x/A.PNG", "a.dcm"]),
+        (["a.png", "x/a.png"], ["{here}/a.png", "x/a.png"]),
+        ([], []),
+    ],
+)
+def test_files_of_one_name_keep_the_folders_that_tell_them_apart(paths, names, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = [name.as_posix() for name in distinct_names([Path(path) for path in paths])]
+    if "x/A.PNG" in paths:  # they differ in nothing but capitals all the way up
+        assert len(set(found)) == 3
+    else:
+        assert found == [name.format(here=tmp_path.name) for name in names]
+
+
+def test_pictures_of_files_of_one_name_are_told_apart_by_name_and_title(
+    saved: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    titles: list[str] = []
+
+    def noted(*drawn: object, name: str) -> object:
+        titles.append(name)
+        return overlay(*drawn, name=name)
+
+    monkeypatch.setattr("microcalc.explain.pictures.overlay", noted)
+    for number, side in enumerate(("left", "right")):
+        write(tmp_path / "in" / side / "a.png", IMAGES[number])
+    dicom(tmp_path / "in" / "left" / "a.dcm", IMAGES[2])
+    assert ask(capsys, "explain", tmp_path / "in", "--committee", saved, "--out", tmp_path / "out")[0] == 0
+    assert sorted(titles) == ["a.dcm", "left/a.png", "right/a.png"]
+    pictures = {path.name for path in (tmp_path / "out").iterdir()}
+    assert pictures == {"a.png", "left_a.png", "right_a.png", "contact_sheet.png"}
 
 
 @pytest.mark.parametrize("of", ["most_reliable", "committee"])

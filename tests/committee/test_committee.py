@@ -245,3 +245,9 @@ def test_adapting_takes_the_statistics_of_all_batches_and_leaves_the_committee_a
 def test_a_committee_does_not_adapt_to_a_handful(committee: Committee) -> None:
     with pytest.raises(RequestError, match="at least 50 patches to adapt to: got 5"):
         committee.adapted([IMAGES])
+
+
+def test_a_committee_has_a_hash_and_is_equal_to_itself_alone(committee: Committee) -> None:
+    assert {committee: "kept"}[committee] == "kept"
+    assert committee == committee and committee != replace(committee)
+    assert hash(committee.novelty) == hash(committee.novelty)

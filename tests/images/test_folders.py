@@ -29,7 +29,7 @@ def test_what_is_left_out_is_counted_by_suffix(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"BM and more")
     found = find_images(tmp_path)
     assert found.files == []
-    assert found.note() == "4 files left out as no image: 2 .bmp, 1 without suffix, 1 .txt"
+    assert found.note() == "4 files were left out, as they are no images: 2 .bmp, 1 without suffix, 1 .txt"
 
 
 def test_nothing_left_out_needs_no_note(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from report.test_report import made_up_metrics
 
 from microcalc.committee.committee import Committee
-from microcalc.data.folder import read_groups
+from microcalc.data.groups import read_groups
 from microcalc.errors import DataError, RequestError
 from microcalc.evaluation.compare import compare_predictions
 from microcalc.files import read_record

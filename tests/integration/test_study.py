@@ -18,6 +18,7 @@ from microcalc.evaluation.calibration import choose_threshold
 from microcalc.model import run_naively, run_nested, set_test_aside
 from microcalc.networks.film import Film
 from microcalc.training.splits import LeakError, grouped_folds
+from microcalc.transforms.wavelet import wavelet_filter
 
 SMALL = StudyConfig(
     search=SearchSettings(dim=(2, 3), depth=(1,), dropout=(0.0,), searching_fraction=1.0, epochs=1),
@@ -135,10 +136,20 @@ def test_the_same_seed_gives_the_same_figures_with_one_process_or_two(study: Mod
     assert (again.out / "predictions.csv").read_bytes() == (study.out / "predictions.csv").read_bytes()
 
 
-def test_a_filtered_study_shows_and_applies_the_filter(data: Data, tmp_path: Path) -> None:
+def test_a_filtered_study_shows_and_applies_the_filter(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = replace(SMALL, wavelet=WaveletSettings("haar", 1.5), fast_execution=True, augmentation=None)
     model = Model(data, config=config, out=tmp_path / "run", jobs=1)
+    whole: list[int] = []
+
+    def counted(images: Any, *settings: Any) -> Any:
+        whole.append(len(images) == len(data))
+        return wavelet_filter(images, *settings)
+
+    monkeypatch.setattr("microcalc.committee.committee.wavelet_filter", counted)
     metrics = model.train()
+    assert sum(whole) == 1
     assert (model.out / "figures" / "filtered.png").exists()
     assert not (model.out / "figures" / "augmented.png").exists()
     committee = Committee.load(model.out / "committee")

@@ -97,3 +97,10 @@ def test_too_few_patients_for_the_folds_are_told() -> None:
     labels = np.array([0, 1] * 10)
     with pytest.raises(RequestError, match="at least 4 patients of each class"):
         split_groups(labels, np.zeros(20, np.int64), 0.25, seed=0)
+
+
+def test_splits_can_be_compared_and_kept_in_a_set() -> None:
+    labels, groups = patients(seed=0)
+    split, again = (split_study(labels, groups, **PLAN, seed=1) for _ in range(2))
+    assert split == split and split != again and split.folds[0] != again.folds[0]
+    assert len({split, again, split, *split.folds}) == 2 + len(split.folds)

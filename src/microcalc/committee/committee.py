@@ -67,7 +67,7 @@ class ExpertShape:
     input_scaling: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Committee:
     """Experts, their weights, the calibration and the threshold: all that a prediction needs.
 
@@ -216,11 +216,14 @@ class Committee:
     def load(cls, directory: str | Path) -> Self:
         """Read what :meth:`save` wrote; nothing in the files can run.
 
+        Args:
+            directory: of a committee, or of the run that holds it in ``committee/``.
+
         Raises:
             RequestError: a file is missing, damaged, or asks for something that no committee is.
         """
-        path = Path(directory) / "committee.json"
-        saved = read_json(path)
+        path = _description(Path(directory))
+        saved = read_json(path, "give the directory of a finished run or its committee/")
         try:
             shapes = tuple(_read_shape(expert) for expert in saved["experts"])
             weights = np.array([_number(weight) for weight in saved["weights"]])
@@ -256,6 +259,14 @@ class Committee:
             load_weights(network, path.parent / f"expert_{number}.safetensors")
             networks.append(network)
         return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, looks, novelty, films)
+
+
+def _description(directory: Path) -> Path:
+    """The ``committee.json`` of a committee, of a run, or given itself."""
+    if directory.name == "committee.json" and directory.is_file():
+        return directory
+    own, of_run = directory / "committee.json", directory / "committee" / "committee.json"
+    return of_run if of_run.is_file() and not own.exists() else own
 
 
 def _number(value: Any) -> float:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from microcalc.config import WaveletBackend, WaveletName
+from microcalc.config import WaveletBackend, WaveletName, check_seed
 from microcalc.data.folder import PixelSizeKind, read_labelled_folder
 from microcalc.data.patch_files import GivenPixelSize
 from microcalc.data.phantom import make_phantom
 from microcalc.data.provenance import identical_pairs, linked_groups, parse_infn_name
 from microcalc.data.sources import download_infn, find_external, find_infn, read_infn
-from microcalc.errors import DataError
+from microcalc.errors import DataError, UnreachableError
 from microcalc.images.tiles import PATCH_SIDE
 from microcalc.transforms.wavelet import wavelet_filter
 
@@ -37,7 +37,8 @@ class Data:
         official_test: (n,) bool, whether a patch is in the INFN archive's own Test folder; None for other data.
         masks: (n, 60, 60) bool, where the calcifications are; None except for the phantom.
         pixel_size: "known" (85 um), "assumed" to be that where neither file nor user gave it, or "unknown".
-        notes: what a user should know of how it was read, a sentence each.
+        warnings: sentences on what was left out or assumed, and on patients that had to be guessed; they go into every
+            report.
 
     Raises:
         DataError: a shape, a type or a value is not as above.
@@ -57,7 +58,7 @@ class Data:
     official_test: NDArray[np.bool_] | None = None
     masks: NDArray[np.bool_] | None = None
     pixel_size: PixelSizeKind = "known"
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -92,8 +93,8 @@ class Data:
 
         Args:
             source: "infn"; "phantom"; "external"; "auto", which is "infn" where it can be found or downloaded and
-                "phantom" otherwise (``name`` tells which); or a folder or ZIP archive with ``0/`` and ``1/``, for which
-                see :func:`microcalc.data.folder.read_labelled_folder`.
+                "phantom" where its site does not answer (see ``name``); or a folder or ZIP archive with ``0/`` and
+                ``1/``, for which see :func:`microcalc.data.folder.read_labelled_folder`.
             archive: the INFN archive or its unpacked folder, for "infn" and "auto".
             pixel_size_mm: of images of a folder or ZIP archive whose files do not give it, in mm; or "unknown". Where
                 it is known, images are brought to 85 um a pixel, and must then be one patch each.
@@ -151,7 +152,9 @@ class Data:
 
         Raises:
             DataError: more are asked for than there are, or a label other than 0 and 1.
+            RequestError: a seed that is negative or above 2,147,483,647.
         """
+        check_seed(seed)
         wanted = (0, 1) if classes is None else tuple(classes)
         if not set(wanted) <= {0, 1}:
             raise DataError(f"classes are 0 (normal) and 1 (cluster): got {list(wanted)}")
@@ -195,7 +198,7 @@ def _find_or_download(archive: Path | None) -> Path | None:
     if found is None:
         try:
             return download_infn()
-        except DataError:
+        except UnreachableError:
             return None
     return found
 
@@ -254,5 +257,5 @@ def _labelled_folder(path: Path, name: str, pixel_size_mm: GivenPixelSize) -> Da
         read.files,
         read.patients,
         pixel_size=read.pixel_size,
-        notes=read.notes,
+        warnings=read.warnings,
     )

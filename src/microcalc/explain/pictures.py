@@ -1,5 +1,6 @@
 """What in a file speaks for a cluster, as pictures."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -12,6 +13,7 @@ from microcalc.committee.committee import Committee
 from microcalc.data.patch_files import Batch, GivenPixelSize, Unreadable, read_batches
 from microcalc.explain.committee import Explained, explain_committee
 from microcalc.explain.overlay import contact_sheet, overlay, save_figure
+from microcalc.files import check_unused
 
 SHEET = "contact_sheet"
 PATCHES_A_SHEET = 24
@@ -50,33 +52,39 @@ def explain_files(
         committee: whose experts are explained.
         files: images, as :func:`microcalc.data.patch_files.read_patch_file` reads them; of several patches, the
             highest is explained.
-        out: the folder for ``NAME.png`` of each file and ``contact_sheet.png``, numbered where a name is taken.
+        out: the folder, empty or missing, for ``NAME.png`` of each file and ``contact_sheet.png``. Where files of
+            several folders have one name, the folder goes before it; what is still equal is numbered.
         of: the expert of largest weight, or all of them; see :func:`microcalc.explain.committee.explain_committee`.
         pixel_size_mm: of images whose files do not give it.
         progress: called with the number of files done, after each sheet.
 
     Raises:
+        RequestError: the folder is not empty.
         FailedError: the pictures cannot be written.
     """
-    taken: set[str] = set()
+    check_unused(out)
+    names, taken = dict(zip(files, distinct_names(files), strict=True)), set[str]()
     outcomes: list[Explanation | Unreadable] = []
     for batch in read_batches(files, PATCHES_A_SHEET, pixel_size_mm):
         outcomes += batch.unreadable
         if batch.read:
-            outcomes += _explained(committee, batch, out, of, taken)
+            outcomes += _explained(committee, batch, out, of, names, taken)
         progress(len(outcomes))
     return outcomes
 
 
-def _explained(committee: Committee, batch: Batch, out: Path, of: Explained, taken: set[str]) -> list[Explanation]:
+def _explained(
+    committee: Committee, batch: Batch, out: Path, of: Explained, names: dict[Path, Path], taken: set[str]
+) -> list[Explanation]:
     images, probabilities = _highest(batch, _probabilities(committee, batch.views, of))
     maps = explain_committee(committee, images, of)
     explanations = []
     for read, image, heat, probability in zip(batch.read, images, maps, probabilities.tolist(), strict=True):
-        picture = out / f"{_free_name(read.file.stem, taken)}.png"
-        save_figure(overlay(image, heat, probability, name=read.file.name), picture)
+        name = "_".join(names[read.file].parts)
+        picture = out / f"{_free_name(name.removesuffix(read.file.suffix), taken, name)}.png"
+        save_figure(overlay(image, heat, probability, name=str(names[read.file])), picture)
         explanations.append(Explanation(read.file, picture, probability, read.assumed, read.warnings))
-    sheet = contact_sheet(images, maps, probabilities, names=[read.file.name for read in batch.read])
+    sheet = contact_sheet(images, maps, probabilities, names=[str(names[read.file]) for read in batch.read])
     save_figure(sheet, out / f"{_free_name(SHEET, taken)}.png")
     return explanations
 
@@ -88,14 +96,35 @@ def _highest(batch: Batch, probabilities: NDArray[np.float64]) -> tuple[NDArray[
     return np.stack(images), np.array([part.max() for part in parts])
 
 
+def distinct_names(files: Sequence[Path]) -> list[Path]:
+    """The end of each path that no other file has: its name, after as many of its folders as that takes.
+
+    >>> [str(name) for name in distinct_names([Path("x/left/a.png"), Path("x/right/a.png"), Path("x/left/b.png")])]
+    ['left/a.png', 'right/a.png', 'b.png']
+    """
+    paths = [Path(*file.absolute().parts[1:]) for file in files]
+    lengths = [1] * len(paths)
+    for length in range(1, max((len(path.parts) for path in paths), default=1)):
+        ends = [str(_end(path, length)).casefold() for path in paths]
+        often = Counter(ends)
+        lengths = [length + 1 if often[end] > 1 else kept for end, kept in zip(ends, lengths, strict=True)]
+        if len(often) == len(paths):
+            break
+    return [_end(path, length) for path, length in zip(paths, lengths, strict=True)]
+
+
+def _end(path: Path, length: int) -> Path:
+    return Path(*path.parts[-length:])
+
+
 def _probabilities(committee: Committee, images: NDArray[np.float32], of: Explained) -> NDArray[np.float64]:
     experts = committee.expert_probabilities(images)
     return committee.combine(experts) if of == "committee" else experts[:, committee.most_reliable]
 
 
-def _free_name(name: str, taken: set[str]) -> str:
-    """The name, numbered where it is taken already, also where capitals are not told from small letters."""
+def _free_name(name: str, taken: set[str], *others: str) -> str:
+    """The first name that is not taken, numbered where all are; capitals and small letters count as equal."""
     numbered = (f"{name}_{number}" for number in count(2))
-    free = next(each for each in chain([name], numbered) if each.casefold() not in taken)
+    free = next(each for each in chain([name, *others], numbered) if each.casefold() not in taken)
     taken.add(free.casefold())
     return free

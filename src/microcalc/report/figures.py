@@ -18,6 +18,7 @@ from microcalc.evaluation.calibration import reliability_curve
 from microcalc.evaluation.metrics import assess, mean_roc, roc
 from microcalc.explain.overlay import CLASS_COLOURS, CLASS_NAMES, show_patch
 from microcalc.explain.overlay import save_figure as save_figure
+from microcalc.training.ensemble import chosen_epoch
 
 BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 GREY = "#6B6B6B"
@@ -282,8 +283,7 @@ def committee_learning(history: Curves) -> Figure:
     weights.set_ylabel("weight")
     weights.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=_TICK)
     weights.axhline(1 / len(by_expert), color=GREY, linewidth=0.8, zorder=0)
-    best = int(np.argmin(history["holdout_loss"]))
-    loss.axvline(best + 1, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
+    loss.axvline(chosen_epoch(history["holdout_loss"]) + 1, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
     _headline(figure, "Learning curves of the committee")
     return figure
 

@@ -28,7 +28,7 @@ from microcalc.training.splits import Fold
 EXPERT = {"expert": {"loss": [float], "accuracy": [float], "seconds": float}}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FoldTask:
     """All that one fold's work needs, so that it can be handed to another process.
 

@@ -16,7 +16,7 @@ class LeakError(MicrocalcError):
     """A patient stands on both sides of a split, or a figure would come from a patch already seen."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fold:
     """One fold of the outer split; every part holds indices of patches, and no group is in two of them.
 
@@ -34,7 +34,7 @@ class Fold:
         return np.sort(np.concatenate([self.training, self.holdout]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StudySplit:
     """The patches that weigh the committee, and the folds of all others.
 
