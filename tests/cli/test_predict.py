@@ -207,6 +207,24 @@ def test_of_unknown_size_the_highest_magnification_counts(
     assert float(rows(tmp_path / "p.csv")[0]["probability"]) == pytest.approx(highest, abs=1e-5)
 
 
+def test_of_a_larger_field_the_highest_patch_is_explained(
+    tmp_path: Path, saved: Path, committee: Committee, monkeypatch, capsys
+) -> None:
+    drawn: list[np.ndarray] = []
+
+    def noted(image: np.ndarray, heat: np.ndarray, probability: float, name: str) -> object:
+        drawn.append(image)
+        return overlay(image, heat, probability, name=name)
+
+    monkeypatch.setattr("microcalc.explain.pictures.overlay", noted)
+    field = (np.rint(255 * np.hstack([IMAGES[0], IMAGES[1]])) / 255).astype(np.float32)
+    write(tmp_path / "large.png", field)
+    options = ["--pixel-size", 0.085, "--committee", saved, "--committee-average", "--out", tmp_path / "out"]
+    assert ask(capsys, "explain", tmp_path / "large.png", *options)[0] == 0
+    tiles = views(field, 0.085)
+    np.testing.assert_allclose(drawn, tiles[[committee.predict_proba(tiles).argmax()]], atol=1e-6)
+
+
 def test_a_field_too_small_a_mammogram_and_an_impossible_size_are_refused(tmp_path: Path, saved: Path, capsys) -> None:
     write(tmp_path / "patch.png", IMAGES[0])
     write(tmp_path / "mammogram.png", np.zeros((1500, 700)))
