@@ -1,6 +1,7 @@
 """The command line: requests from types, errors in one line, and the only place that prints."""
 
 import gc
+import io
 import os
 import random
 import shlex
@@ -284,6 +285,9 @@ Command = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code: 0 done, 2 the request is wrong, 1 it failed."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     command = tyro.cli(Command, args=arguments, prog="microcalc", description=__doc__)
     console = Console(quiet=command.quiet, highlight=False, stderr=writes_standard_output(command))
     try:
@@ -358,7 +362,7 @@ def _one_line(error: BaseException, command: Any) -> str:
 def run(command: Run, console: Console) -> None:
     """Load the data, run the study, and say what it found and where it is."""
     from microcalc.data import Data
-    from microcalc.model import Model, run_naively, run_nested, set_test_aside
+    from microcalc.model import Model, check_nested, run_naively, run_nested, set_test_aside
 
     config = command.config()
     size = None if command.pixel_size == "unknown" else command.pixel_size
@@ -372,6 +376,8 @@ def run(command: Run, console: Console) -> None:
         if part is not None:
             console.print(f"{title}: {describe(part)}")
     model = Model(data, external, test=test, config=config, out=command.out, jobs=command.jobs, resume=command.resume)
+    if command.nested:
+        check_nested(model)
     with shown_progress(console, config) as model.on_progress:
         metrics = model.train()
     if command.nested:
@@ -411,10 +417,9 @@ def load_external(command: Run, data: "Data") -> "Data | None":
 def warn(*datasets: "Data | None") -> None:
     """Print what is doubtful about datasets, quiet or not, before any work is done on them."""
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    for data in datasets:
-        if data is not None:
-            for warning in data.warnings:
-                errors.print(f"microcalc: warning: {data.name}: {printable(warning)}", markup=False)
+    for data in filter(None, datasets):
+        for warning in data.warnings:
+            errors.print(f"microcalc: warning: {data.name}: {printable(warning)}", markup=False)
 
 
 def describe(data: "Data") -> str:
@@ -427,7 +432,7 @@ def describe(data: "Data") -> str:
 
 def print_metrics(metrics: dict[str, Any], console: Console) -> None:
     """The headline figures, with their 95 % intervals over patients."""
-    table = Table("", "patches", "AUC", "95 % interval", "accuracy", "sensitivity", "specificity")
+    rows = []
     parts = {"experts (folds)": "cross_validation", "committee (nested)": "nested", "committee (test)": "test"}
     for title, name in {**parts, "committee (external)": "external"}.items():
         figures = metrics.get(name)
@@ -435,8 +440,8 @@ def print_metrics(metrics: dict[str, Any], console: Console) -> None:
             low, high = figures["auc_ci95"] or (float("nan"),) * 2
             rates = [f"{figures[rate]:.3f}" if figures[rate] is not None else "-" for rate in RATES]
             auc = [f"{figures['auc']:.4f}", f"{low:.3f} to {high:.3f}"] if figures["auc"] is not None else ["-", "-"]
-            table.add_row(title, str(figures["n"]), *auc, *rates)
-    console.print(table)
+            rows.append([title, str(figures["n"]), *auc, *rates])
+    print_table(console, ["", "patches", "AUC", "95 % interval", *RATES], rows)
     timing = metrics["timing"]
     console.print(f"{timing['total_s']:.0f} s, at most {timing['peak_memory_bytes'] / 2**20:.0f} MiB of memory")
     for warning in metrics["warnings"]:
@@ -444,6 +449,40 @@ def print_metrics(metrics: dict[str, Any], console: Console) -> None:
 
 
 RATES = ("accuracy", "sensitivity", "specificity")
+NARROWEST_NAME = 15
+"""Letters a line, at least, that a table leaves to names of files."""
+
+
+def print_table(
+    console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]], breaks_cells: bool = True
+) -> None:
+    """Print a table whose first column folds; where the terminal is too narrow for it, each row as a list instead.
+
+    Args:
+        console: where to.
+        headers: of the columns.
+        rows: the cells of each, as Rich markup.
+        breaks_cells: whether the other columns may break between words.
+    """
+    if not rows:
+        return
+    _, *columns = zip(headers, *rows, strict=True)
+    unbroken = [[word for cell in column for word in (cell.split() if breaks_cells else [cell])] for column in columns]
+    needed = NARROWEST_NAME + sum(max(map(len, words)) for words in unbroken) + 2 * len(headers) + 1
+    if needed <= console.width:
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column(headers[0], overflow="fold")
+        for header in headers[1:]:
+            table.add_column(header, no_wrap=not breaks_cells)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        return
+    for name, *cells in rows:
+        console.print(name, soft_wrap=True)
+        for header, cell in zip(headers[1:], cells, strict=True):
+            if cell:
+                console.print(f"  {header}: {cell}", soft_wrap=True)
 
 
 @contextmanager
@@ -459,7 +498,7 @@ def shown_progress(
         trials = 0 if config.fast_execution else config.search.trials
         epochs = config.folds * (trials * config.search.epochs + config.training.epochs)
         columns = (
-            SpinnerColumn(),
+            SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:.0f} %"),
@@ -547,7 +586,9 @@ def dataset_files(*requests: str | Path | None) -> Iterator[Path]:
 
 def audit_table(figures: dict[str, Any]) -> Table:
     """The figures of an audit, one a row, by their path in ``audit.json``."""
-    table = Table("figure", "value")
+    table = Table()
+    for header in ("figure", "value"):
+        table.add_column(header, overflow="fold")
 
     def add(name: str, value: Any) -> None:
         if isinstance(value, dict):
@@ -567,17 +608,17 @@ def compare(command: Compare, console: Console) -> None:
     from microcalc.evaluation.compare import compare_predictions
 
     first, second = (path / "predictions.csv" if path.is_dir() else path for path in (command.first, command.second))
-    table = Table("", "patches", "AUC of the first", "of the second", "difference (95 % interval)", "p")
+    rows = []
     for role, figures in compare_predictions(first, second).items():
         values = [figures[name] for name in ("auc_first", "auc_second", "difference", "p_value")]
         if None in values:
-            table.add_row(role, str(figures["n"]), "-", "-", "-", "-")
+            rows.append([role, str(figures["n"]), "-", "-", "-", "-"])
             continue
         low, high = figures["ci95"]
         one, other, difference, p_value = values
         interval = f"{difference:+.4f} ({low:+.4f} to {high:+.4f})"
-        table.add_row(role, str(figures["n"]), f"{one:.4f}", f"{other:.4f}", interval, f"{p_value:.3g}")
-    console.print(table)
+        rows.append([role, str(figures["n"]), f"{one:.4f}", f"{other:.4f}", interval, f"{p_value:.3g}"])
+    print_table(console, ["", "patches", "AUC of the first", "of the second", "difference (95 % interval)", "p"], rows)
 
 
 def predict(command: Predict, console: Console) -> None:
@@ -612,13 +653,10 @@ def predict(command: Predict, console: Console) -> None:
 
 def print_predictions(predictions: "Sequence[Prediction]", committee: "Committee", rows: int, console: Console) -> None:
     """The first predictions as a table, and how many there are of each kind."""
-    table = prediction_table()
-    for prediction in predictions[:rows]:
-        table.add_row(*prediction_row(prediction))
-    if table.row_count:
-        console.print(table)
-    if len(predictions) > table.row_count:
-        console.print(f"and {len(predictions) - table.row_count} more; --csv and --json keep all of them")
+    shown = [prediction_row(prediction) for prediction in predictions[:rows]]
+    print_table(console, ["file", "probability", "decision", "experts", "outlier"], shown, breaks_cells=False)
+    if len(predictions) > len(shown):
+        console.print(f"and {len(predictions) - len(shown)} more; --csv and --json keep all of them")
     clusters = sum(prediction.decision for prediction in predictions)
     console.print(
         f"{len(predictions)} patches, {clusters} with a cluster (probability at least {committee.threshold:.3g})"
@@ -658,15 +696,6 @@ def shown_files(total: int, console: Console) -> Iterator[Callable[[int], None]]
         yield lambda done: bar.update(task, completed=done)
 
 
-def prediction_table() -> Table:
-    """An empty table of predictions."""
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("file", overflow="fold")
-    for name in ("probability", "decision", "experts", "outlier"):
-        table.add_column(name, no_wrap=True)
-    return table
-
-
 def prediction_row(prediction: "Prediction") -> list[str]:
     """One prediction in words; an outlier with its distance from the training data."""
     return [
@@ -679,8 +708,12 @@ def prediction_row(prediction: "Prediction") -> list[str]:
 
 
 def printable(path: Path | str) -> str:
-    """A path or a text without what could steer a terminal."""
+    """A path or a text without what could steer a terminal, or what its code page lacks."""
     name = str(path)
+    try:
+        name.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return ascii(name)
     return name if name.isprintable() else ascii(name)
 
 

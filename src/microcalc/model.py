@@ -25,13 +25,21 @@ from microcalc.files import read_json, write_json
 from microcalc.report.html import write_report
 from microcalc.report.study import write_study
 from microcalc.runs import describe_environment, open_run
-from microcalc.training.ensemble import learn_weights
+from microcalc.training.ensemble import STOPPING_SHARE, learn_weights
 from microcalc.training.experts import FoldTask, load_expert, run_search
 from microcalc.training.naive import augment_before_split, split_naively
 from microcalc.training.novelty import fit_novelty
 from microcalc.training.parallel import OnProgress, PeakMemory, ask_experts, no_worker_left, run_folds
 from microcalc.training.search import SearchResult
-from microcalc.training.splits import StudySplit, check_split, check_unseen, grouped_folds, split_groups, split_study
+from microcalc.training.splits import (
+    StudySplit,
+    TooFewPatientsError,
+    check_split,
+    check_unseen,
+    grouped_folds,
+    split_groups,
+    split_study,
+)
 
 FAST_EXECUTION_WARNING = (
     "The search was skipped and hyperparameters saved in the package were taken: they were chosen on such data, "
@@ -108,18 +116,11 @@ class Model:
         self._committee: Committee | None = None
 
     def _plan(self) -> StudySplit:
-        labels, config = self.data.labels, self.config
-        folds, share, seed = config.folds, config.validation_fraction, config.seed
+        config = self.config
         if config.protocol == "naive":
-            return split_naively(labels, folds=folds, validation_fraction=share, seed=seed)
-        return split_study(
-            labels,
-            self.data.groups,
-            folds=folds,
-            validation_fraction=share,
-            committee_fraction=config.committee_fraction,
-            seed=seed,
-        )
+            share = config.validation_fraction
+            return split_naively(self.data.labels, folds=config.folds, validation_fraction=share, seed=config.seed)
+        return plan_study(self.data, config)
 
     def train(self) -> dict[str, Any]:
         """Run the whole study and leave its report in the run directory.
@@ -302,6 +303,44 @@ class Model:
                 self._held = False
 
 
+def plan_study(data: Data, config: StudyConfig) -> StudySplit:
+    """Every split that a study makes, the one inside the committee's patients included, so that none fails later.
+
+    Raises:
+        TooFewPatientsError: naming the setting that asks for more of them, and how many would do.
+    """
+    split = split_study(
+        data.labels,
+        data.groups,
+        folds=config.folds,
+        validation_fraction=config.validation_fraction,
+        committee_fraction=config.committee_fraction,
+        seed=config.seed,
+    )
+    try:
+        split_groups(data.labels[split.committee], data.groups[split.committee], STOPPING_SHARE, config.seed)
+    except TooFewPatientsError as error:
+        raise TooFewPatientsError(
+            f"the patients that committee_fraction={config.committee_fraction:g} leaves to the committee cannot be "
+            "halved with both classes in each half; give more patients, a larger committee_fraction or another seed"
+        ) from error
+    return split
+
+
+def check_nested(model: Model) -> None:
+    """Refuse a nested study that has too few patients, before anything is trained.
+
+    Raises:
+        TooFewPatientsError: naming the setting that asks for more of them, and how many would do.
+    """
+    data, config = model.data, model.config
+    for number, (rest, _) in enumerate(grouped_folds(data.labels, data.groups, config.folds, config.seed)):
+        try:
+            plan_study(data.select(rest), config)
+        except TooFewPatientsError as error:
+            raise TooFewPatientsError(f"nested study, outer fold {number}: {error}") from error
+
+
 def set_test_aside(data: Data, request: str, seed: int) -> tuple[Data, Data | None]:
     """Part a test set from the data before any study.
 
@@ -334,7 +373,7 @@ def set_test_aside(data: Data, request: str, seed: int) -> tuple[Data, Data | No
         fraction = 0.0
     if not 0 < fraction <= 0.5:
         raise RequestError(f"--test takes none, official, or a fraction up to 0.5: got {request}")
-    rest, chosen = split_groups(data.labels, data.groups, fraction, seed)
+    rest, chosen = split_groups(data.labels, data.groups, fraction, seed, "test")
     return data.select(rest), data.select(chosen)
 
 

@@ -1,8 +1,12 @@
 """A committee asked about files: what it answers, in which form, and what a bad file costs."""
 
 import csv
+import io
 import json
+import os
 import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -12,12 +16,13 @@ import PIL.Image
 import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
+from rich.console import Console
 
-from microcalc.cli import main, next_commands
+from microcalc.cli import main, next_commands, shown_progress
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape
 from microcalc.committee.predictions import BATCH, predict_files
-from microcalc.config import Looks, WaveletSettings
+from microcalc.config import Looks, StudyConfig, WaveletSettings
 from microcalc.data import patch_files
 from microcalc.data.patch_files import PatchFile, find_files
 from microcalc.data.phantom import make_phantom
@@ -28,6 +33,7 @@ from microcalc.images.tiles import views
 from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.novelty import fit_novelty
+from microcalc.training.progress import Progress
 
 IMAGES, LABELS, NAMES, _ = make_phantom(patients=20, patches_per_patient=4, seed=0)
 COLUMNS = ["file", "probability", "decision", "expert_0", "expert_1", "outlier", "pixel_size_mm"]
@@ -339,7 +345,10 @@ def test_an_older_committee_predicts_without_outliers(
         Committee.load(tmp_path / "old").outliers(IMAGES)
 
 
-def test_names_of_any_bytes_are_kept_and_cannot_steer_the_terminal(tmp_path: Path, saved: Path, capsys) -> None:
+def test_names_of_any_bytes_are_kept_and_cannot_steer_the_terminal(
+    tmp_path: Path, saved: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     hostile = tmp_path / "in" / "[bold]\x1b[31m\udcff,'.png"
     write(tmp_path / "in" / "patch.png", IMAGES[0]).rename(hostile)
     results = ["--csv", tmp_path / "p.csv", "--json", tmp_path / "p.json"]
@@ -531,3 +540,49 @@ def test_a_committee_with_a_wavelet_filter_is_not_exported(committee: Committee,
     replace(committee, wavelet=WaveletSettings("haar")).save(tmp_path / "haar")
     code, _, err = ask(capsys, "export", "--onnx", tmp_path / "c.onnx", "--committee", tmp_path / "haar")
     assert code == 2 and "wavelet haar" in err and not (tmp_path / "c.onnx").exists()
+
+
+# Terminals
+
+
+@pytest.mark.parametrize("width", [200, 100, 80, 60, 40, 20])
+def test_files_and_figures_are_whole_at_any_width(
+    width: int, folder: Path, saved: Path, committee: Committee, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.chdir(folder)
+    code, out, _ = ask(capsys, "predict", "0", "--committee", saved)
+    probabilities = committee.predict_proba(IMAGES[[0, 2, 4, 6]])
+    assert code == 0 and "\N{HORIZONTAL ELLIPSIS}" not in out
+    assert all(f"{probability:.4f}" in out for probability in probabilities)
+    if width >= 40:
+        assert all(f"0/patch_{number}.png" in out for number in (0, 2, 4, 6))
+    assert ("probability: " in out) == (width < 80)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_a_terminal_of_any_code_page_is_no_reason_to_stop(encoding: str, saved: Path, tmp_path: Path) -> None:
+    names = ["z\u00f3\u0142w.png", "\u65e5\u672c.png", "plain.png"]
+    for number, name in enumerate(names):
+        write(tmp_path / "scans" / name, IMAGES[number])
+    (tmp_path / "scans" / "\u0142.png").write_bytes(b"")
+    code = "from microcalc.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "predict", tmp_path / "scans", "--committee", saved],
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        capture_output=True,
+    )
+    out, err = done.stdout.decode(encoding), done.stderr.decode(encoding)
+    assert done.returncode == 1 and "3 patches" in out and "plain.png" in out
+    assert "Unicode" not in err and "is empty" in err and "Traceback" not in err
+    assert ("\u65e5\u672c.png" in out) == (encoding == "utf-8") == (r"\u65e5\u672c.png" not in out)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_progress_is_shown_in_letters_that_the_terminal_has(encoding: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=stream, force_terminal=True)
+    with shown_progress(console, StudyConfig()) as show:
+        show({"fold 0": Progress(1, "epoch 1 of 2")})
+    stream.flush()
+    assert "epoch 1 of 2" in stream.buffer.getvalue().decode(encoding)
