@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.box import SIMPLE_HEAD
@@ -41,14 +41,16 @@ from microcalc.files import check_outputs, check_unused, check_writable, is_stan
 
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
+    from microcalc.committee.predictions import Prediction
     from microcalc.data import Data
-    from microcalc.predicting.files import Unreadable
-    from microcalc.predicting.predictions import Prediction
+    from microcalc.data.patch_files import Unreadable
+    from microcalc.explain.pictures import Explanation
     from microcalc.training.progress import Progress as PieceProgress
 
-Outcome = TypeVar("Outcome")
+PixelSize = float | Literal["unknown"] | None
 
 PATIENCE_SECONDS = 2.0
+ASSUMED = "the pixel size was assumed to be 0.085 mm where neither the file nor --pixel-size gives it"
 PHANTOM_NOTICE = "PHANTOM DATA: the INFN archive was not found, so this study runs on the built-in phantom"
 
 
@@ -74,8 +76,8 @@ class Run(Common):
     """INFN archive to use instead of looking for it."""
     external: str = "auto"
     """Patches from elsewhere: a folder or ZIP with 0/ and 1/, none, or auto for those that come with INFN."""
-    resize: bool = False
-    """Bring images of another size to 60 x 60 instead of refusing them."""
+    pixel_size: PixelSize = None
+    """Of images in --data and --external that do not give it, in mm; unknown is for --external alone."""
     test: str = "none"
     """Patches set aside before the study: official (INFN's own Test folder), a fraction of the patients, or none."""
     nested: bool = False
@@ -197,8 +199,8 @@ class Audit(Common):
     """infn, phantom, external, or a folder with 0/ and 1/."""
     archive: Path | None = None
     """INFN archive to use instead of looking for it."""
-    resize: bool = False
-    """Bring images of another size to 60 x 60 instead of refusing them."""
+    pixel_size: PixelSize = None
+    """Of images that do not give it, in mm, or unknown."""
     against: str | None = None
     """Another dataset, to tell how far its grey levels lie from these."""
     out: Path | None = None
@@ -220,15 +222,16 @@ class Predict(Common):
     """Ask a committee about patches: the probability of a cluster, its decision, and whether a patch is an outlier."""
 
     paths: Positional[tuple[str, ...]]
-    """Images of 60 x 60 pixels (PGM, PNG, TIFF, DICOM), folders of them, or patterns such as 'scans/*.png'."""
+    """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
+    or patterns such as 'scans/*.png'."""
     committee: Path | None = None
     """A finished run or its committee/, instead of the committee that comes with microcalc."""
     csv: Path | None = None
     """A file for all predictions as a table; - for standard output."""
     json: Path | None = None
     """A file for all predictions, each with its distance from the training data."""
-    resize: bool = False
-    """Bring images of another size to 60 x 60 instead of refusing them."""
+    pixel_size: PixelSize = None
+    """Of images that do not give it, in mm; or unknown: the highest answer of several magnifications counts."""
     adapt: bool = False
     """First fit the committee to these files, at least 50 and all of one site, without labels. It may then rank film
     unlike its own better; its probabilities are no longer calibrated."""
@@ -244,15 +247,16 @@ class Explain(Common):
     """Draw what in a patch speaks for a cluster, by Grad-CAM: beside the patch and over it, and on a contact sheet."""
 
     paths: Positional[tuple[str, ...]]
-    """Images of 60 x 60 pixels (PGM, PNG, TIFF, DICOM), folders of them, or patterns such as 'scans/*.png'."""
+    """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
+    or patterns such as 'scans/*.png'."""
     out: Path = Path("explained")
     """Folder for the pictures; empty or missing."""
     committee: Path | None = None
     """A finished run or its committee/, instead of the committee that comes with microcalc."""
     committee_average: bool = False
     """Explain the whole committee instead of its most reliable expert."""
-    resize: bool = False
-    """Bring images of another size to 60 x 60 instead of refusing them."""
+    pixel_size: PixelSize = None
+    """Of images that do not give it, in mm; or unknown: the highest answer of several magnifications counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,7 +363,8 @@ def run(command: Run, console: Console) -> None:
     from microcalc.model import Model, check_nested, run_naively, run_nested, set_test_aside
 
     config = command.config()
-    data = Data.load(command.data, archive=command.archive, resize=command.resize, seed=command.seed)
+    size = None if command.pixel_size == "unknown" else command.pixel_size
+    data = Data.load(command.data, archive=command.archive, pixel_size_mm=size, seed=command.seed)
     if command.data == "auto" and data.name == "phantom":
         console.print(f"[bold red]{PHANTOM_NOTICE}[/]; `microcalc fetch infn` gets the archive")
     external = load_external(command, data)
@@ -404,7 +409,7 @@ def load_external(command: Run, data: "Data") -> "Data | None":
         return None
     if command.external == "auto":
         return Data.load("external") if data.name == "infn" and find_external() is not None else None
-    return Data.load(command.external, resize=command.resize)
+    return Data.load(command.external, pixel_size_mm=command.pixel_size)
 
 
 def warn(*datasets: "Data | None") -> None:
@@ -419,7 +424,8 @@ def describe(data: "Data") -> str:
     """One line on a dataset."""
     positives = int(data.labels.sum())
     patients = len(set(data.groups.tolist()))
-    return f"{data.name}, {len(data.labels)} patches ({positives} with a cluster) of {patients} patients"
+    line = f"{data.name}, {len(data.labels)} patches ({positives} with a cluster) of {patients} patients"
+    return line + ("; the pixel size was assumed to be 0.085 mm" if data.pixel_size == "assumed" else "")
 
 
 def print_metrics(metrics: dict[str, Any], console: Console) -> None:
@@ -551,14 +557,15 @@ def audit(command: Audit, console: Console) -> None:
     from microcalc.files import write_json
 
     check_outputs({"--out": command.out}, dataset_files(command.data, command.against, command.archive))
-    data = Data.load(command.data, archive=command.archive, resize=command.resize)
+    data = Data.load(command.data, archive=command.archive, pixel_size_mm=command.pixel_size)
+    console.print(describe(data), markup=False)
     warn(data)
     if command.out is not None:
         check_writable(command.out)
     figures = audit_data(data) | ({"warnings": list(data.warnings)} if data.warnings else {})
     sentences = findings(figures)
     if command.against is not None:
-        figures["drift"] = intensity_drift(data, Data.load(command.against, resize=command.resize))
+        figures["drift"] = intensity_drift(data, Data.load(command.against, pixel_size_mm=command.pixel_size))
         sentences += drift_findings(figures["drift"])
     console.print(audit_table(figures))
     for sentence in sentences:
@@ -613,41 +620,58 @@ def compare(command: Compare, console: Console) -> None:
 
 
 def predict(command: Predict, console: Console) -> None:
-    """Predict files, a batch at a time, and tell the unreadable ones at the end."""
-    from microcalc.predicting.files import Unreadable, find_files, read_batches
-    from microcalc.predicting.predictions import BATCH, kept_as_csv, kept_as_json, predict_files
+    """Read and predict files, then write the tables, and name the unreadable files at the end."""
+    from microcalc.committee.predictions import BATCH, Prediction, predict_files, write_csv, write_json
+    from microcalc.data.patch_files import Unreadable, find_files, read_batches
 
-    files = find_files(command.paths)
+    found = find_files(command.paths)
+    files, size = found.files, command.pixel_size
     outputs = {"--csv": command.csv, "--json": command.json}
     check_outputs(outputs, [*files, *committee_files(command.committee)])
+    for output in outputs.values():
+        if output is not None:
+            check_writable(output)
     committee = load_committee(command.committee)
     if command.adapt:
         mixed = random.Random(0).sample(files, len(files))
-        committee = committee.adapted(b.images for b in read_batches(mixed, BATCH, command.resize) if b.files)
+        committee = committee.adapted(batch.views for batch in read_batches(mixed, BATCH, size) if batch.read)
         console.print("adapted to these files: the probabilities rank them, and are no longer calibrated")
-    outcomes = predict_files(committee, files, command.engine, command.resize)
+    with shown_files(len(files), console) as progress:
+        outcomes = predict_files(committee, files, size, command.engine, progress)
+    predictions = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
+    unreadable = [outcome for outcome in outcomes if isinstance(outcome, Unreadable)]
     if command.csv is not None:
-        outcomes = kept_as_csv(outcomes, command.csv, len(committee.networks))
+        write_csv(predictions, command.csv, len(committee.networks))
     if command.json is not None:
-        outcomes = kept_as_json(outcomes, command.json, committee)
-    rows: list[list[str]] = []
-    unreadable: list[Unreadable] = []
-    clusters = outliers = 0
-    for outcome in tracked(outcomes, len(files), console):
-        if isinstance(outcome, Unreadable):
-            unreadable.append(outcome)
-            continue
-        clusters += outcome.decision
-        outliers += outcome.outlier or 0
-        if len(rows) < command.rows:
-            rows.append(prediction_row(outcome))
-    predicted = len(files) - len(unreadable)
-    print_table(console, ["file", "probability", "decision", "experts", "outlier"], rows, breaks_cells=False)
-    if predicted > len(rows):
-        console.print(f"and {predicted - len(rows)} more; --csv and --json keep all of them")
-    console.print(f"{predicted} patches, {clusters} with a cluster (probability at least {committee.threshold:.3g})")
-    console.print(outlier_line(committee, outliers))
+        write_json(predictions, unreadable, command.json, committee)
+    print_predictions(predictions, committee, command.rows, console)
+    print_reading(predictions, found.note(), console)
     tell_unreadable(unreadable, len(files))
+
+
+def print_predictions(predictions: "Sequence[Prediction]", committee: "Committee", rows: int, console: Console) -> None:
+    """The first predictions as a table, and how many there are of each kind."""
+    shown = [prediction_row(prediction) for prediction in predictions[:rows]]
+    print_table(console, ["file", "probability", "decision", "experts", "outlier"], shown, breaks_cells=False)
+    if len(predictions) > len(shown):
+        console.print(f"and {len(predictions) - len(shown)} more; --csv and --json keep all of them")
+    clusters = sum(prediction.decision for prediction in predictions)
+    console.print(
+        f"{len(predictions)} patches, {clusters} with a cluster (probability at least {committee.threshold:.3g})"
+    )
+    console.print(outlier_line(committee, sum(prediction.outlier or 0 for prediction in predictions)))
+
+
+def print_reading(read: "Sequence[Prediction | Explanation]", left_out: str, console: Console) -> None:
+    """What a user should know of how files were read: a size that was assumed, warnings, files left out."""
+    assumed = sum(each.assumed for each in read)
+    if assumed:
+        console.print(f"{ASSUMED}: {assumed} of {len(read)} files")
+    for each in read:
+        for warning in each.warnings:
+            console.print(f"{printable(each.file)}: {warning}", markup=False)
+    if left_out:
+        console.print(left_out, markup=False)
 
 
 def load_committee(directory: Path | None) -> "Committee":
@@ -662,10 +686,12 @@ def committee_files(directory: Path | None) -> list[Path]:
     return [] if directory is None else [path for path in directory.rglob("*") if path.is_file()]
 
 
-def tracked(outcomes: Iterator[Outcome], total: int, console: Console) -> Iterator[Outcome]:
-    """The outcomes, behind a progress bar on a terminal."""
+@contextmanager
+def shown_files(total: int, console: Console) -> Iterator[Callable[[int], None]]:
+    """What moves a bar over files on a terminal."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield from bar.track(outcomes, total=total, description="patches")
+        task = bar.add_task("files", total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def prediction_row(prediction: "Prediction") -> list[str]:
@@ -714,17 +740,20 @@ def tell_unreadable(unreadable: "Sequence[Unreadable]", total: int) -> None:
 
 
 def explain(command: Explain, console: Console) -> None:
-    """Draw explanations, a batch at a time, and tell the unreadable files at the end."""
-    from microcalc.predicting.explanations import explain_files
-    from microcalc.predicting.files import Unreadable, find_files
+    """Draw explanations, and name the unreadable files at the end."""
+    from microcalc.data.patch_files import Unreadable, find_files
+    from microcalc.explain.pictures import Explanation, explain_files
 
-    files = find_files(command.paths)
+    found = find_files(command.paths)
     check_unused(command.out)
+    committee = load_committee(command.committee)
     of: Literal["committee", "most_reliable"] = "committee" if command.committee_average else "most_reliable"
-    outcomes = explain_files(load_committee(command.committee), files, command.out, of, command.resize)
-    unreadable = [outcome for outcome in tracked(outcomes, len(files), console) if isinstance(outcome, Unreadable)]
-    console.print(f"pictures of {len(files) - len(unreadable)} patches: {command.out}", markup=False, soft_wrap=True)
-    tell_unreadable(unreadable, len(files))
+    with shown_files(len(found.files), console) as progress:
+        outcomes = explain_files(committee, found.files, command.out, of, command.pixel_size, progress)
+    explained = [outcome for outcome in outcomes if isinstance(outcome, Explanation)]
+    console.print(f"pictures of {len(explained)} patches: {command.out}", markup=False, soft_wrap=True)
+    print_reading(explained, found.note(), console)
+    tell_unreadable([outcome for outcome in outcomes if isinstance(outcome, Unreadable)], len(found.files))
 
 
 def export(command: Export, console: Console) -> None:

@@ -45,6 +45,7 @@ FAST_EXECUTION_WARNING = (
     "The search was skipped and hyperparameters saved in the package were taken: they were chosen on such data, "
     "so these figures are optimistic."
 )
+ASSUMED_SIZE = "the pixel size was assumed to be 0.085 mm where neither the file nor the user gave it"
 NAIVE_WARNING = (
     "Naive protocol: patients and augmented copies stand on both sides of every split, the committee is weighed on "
     "patches it was trained on, and only positives are tested abroad. Do not report these figures."
@@ -275,6 +276,7 @@ class Model:
             },
             "warnings": [FAST_EXECUTION_WARNING] * config.fast_execution
             + [NAIVE_WARNING] * (config.protocol == "naive")
+            + [f"{data.name}: {ASSUMED_SIZE}" for data in self._datasets().values() if data.pixel_size == "assumed"]
             + list(
                 dict.fromkeys(f"{data.name}: {text}" for data in self._datasets().values() for text in data.warnings)
             ),

@@ -238,30 +238,42 @@ def test_what_is_no_dataset_is_refused_by_name(make: Callable[[Path], None], com
 
 def test_an_image_of_another_size_is_refused_by_name_and_size(folder: Path) -> None:
     write(folder / "1" / "large.png", np.zeros((100, 90), np.uint8))
-    with pytest.raises(DataError, match=r"1/large\.png: 90 x 100 pixels, not 60 x 60; .*--resize"):
+    with pytest.raises(ImageError, match=r"1/large\.png: 90 x 100 pixels and no pixel size, .*; give the pixel size"):
         Data.load(folder)
 
 
-def test_resize_resamples_what_has_another_size_and_nothing_else(folder: Path) -> None:
-    ramp = np.tile(np.arange(120, dtype=np.uint8)[:, None] * 2, (1, 120))
-    write(folder / "1" / "ramp.png", ramp)
-    write(folder / "1" / "white.png", np.full((30, 45), 255, np.uint8))
-    write(folder / "1" / "sharp.png", np.kron(np.eye(9, dtype=np.uint8), np.full((9, 9), 255, np.uint8)))
-    data = Data.load(folder, resize=True)
-    resized = dict(zip(data.files, data.images, strict=True))
-    assert np.array_equal(
-        data.images[:4], Data.load(folder_without(folder, "ramp.png", "sharp.png", "white.png")).images
-    )
-    expected = (ramp.reshape(60, 2, 60, 2).mean(axis=(1, 3)) / 255).astype(np.float32)
-    assert np.abs(resized["1/ramp.png"] - expected)[3:-3].max() < 0.003
-    assert (resized["1/white.png"] == 1).all()
-    assert (resized["1/sharp.png"].min(), resized["1/sharp.png"].max()) == (0, 1)
+def test_images_of_known_pixel_size_are_brought_to_85_um(folder: Path) -> None:
+    wide = np.tile(np.arange(120, dtype=np.uint8)[:, None] * 2, (1, 120))
+    for path in (folder / "0").iterdir():
+        path.unlink()
+    for path in (folder / "1").iterdir():
+        path.unlink()
+    write(folder / "0" / "ramp.png", wide)
+    write(folder / "1" / "ramp.png", wide.T)
+    data = Data.load(folder, pixel_size_mm=0.0425)
+    expected = (wide.reshape(60, 2, 60, 2).mean(axis=(1, 3)) / 255).astype(np.float32)
+    assert np.abs(data.images[0] - expected)[3:-3].max() < 0.003
+    assert np.abs(data.images[1] - expected.T)[:, 3:-3].max() < 0.003
+    assert data.pixel_size == "known"
 
 
-def folder_without(folder: Path, *names: str) -> Path:
-    for name in names:
-        (folder / "1" / name).unlink()
-    return folder
+def test_a_size_that_was_assumed_is_noted(folder: Path) -> None:
+    data = Data.load(folder)
+    assert data.pixel_size == "assumed"
+    assert Data.load(folder, pixel_size_mm=0.085).pixel_size == "known"
+
+
+def test_images_of_unknown_size_are_kept_as_they_are(folder: Path) -> None:
+    data, assumed = Data.load(folder, pixel_size_mm="unknown"), Data.load(folder)
+    np.testing.assert_array_equal(data.images, assumed.images)
+    assert data.pixel_size == "unknown"
+    assert data.fingerprint != assumed.fingerprint
+
+
+def test_a_larger_field_in_a_dataset_is_refused(folder: Path) -> None:
+    write(folder / "1" / "large.png", np.zeros((100, 90), np.uint8))
+    with pytest.raises(DataError, match=r"1/large\.png: shows more than a patch .*; cut the part in question out"):
+        Data.load(folder, pixel_size_mm=0.085)
 
 
 @pytest.mark.parametrize("zip_it", [False, True], ids=["folder", "zip"])
@@ -621,7 +633,7 @@ def test_the_real_external_set_has_both_classes_and_keeps_its_patients_whole(
     of_one = data.select(np.array(data.patients) == "D1_C_0249_1")
     assert set(of_one.labels.tolist()) == {0, 1}
     assert len(set(of_one.groups.tolist())) == 1
-    assert Data.load(shared_data / "external_patches.zip").fingerprint == data.fingerprint
+    assert Data.load(shared_data / "external_patches.zip", pixel_size_mm="unknown").fingerprint == data.fingerprint
 
 
 # What Data is

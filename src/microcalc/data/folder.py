@@ -6,37 +6,46 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from microcalc.data.archives import unpacked_zip
 from microcalc.data.groups import GROUPS_FILE, find_groups, read_groups, with_one_spelling
+from microcalc.data.patch_files import GivenPixelSize, PatchFile, read_patch
 from microcalc.data.provenance import patients_from_names
 from microcalc.errors import DataError, FailedError, RequestError
-from microcalc.images import FoundImages, find_images, is_image, read_image
+from microcalc.images import FoundImages, find_images, is_image
 
-PATCH_SIZE = 60
-LARGEST_PATCH = 600  # pixels a side; shrunk to 60, nothing of a calcification would be left
 MOST_NAMED = 3
+
+
+PixelSizeKind = Literal["known", "assumed", "unknown"]
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledFolder:
-    """What a folder with 0/ and 1/ holds: (n, 60, 60) grey values in [0, 1], and label, path and patient of each.
+    """What a folder with 0/ and 1/ holds.
 
-    ``warnings`` are sentences on what was left out, and on patients that had to be guessed.
+    Attributes:
+        images: (n, 60, 60) grey values in [0, 1].
+        labels: (n,) 0 or 1.
+        files: path of each in the dataset.
+        patients: patient of each.
+        pixel_size: whether it was known, assumed for some to be 85 um, or is unknown for some.
+        warnings: sentences on sizes that were assumed, on what was left out, and on patients that had to be guessed.
     """
 
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
     files: tuple[str, ...]
     patients: tuple[str, ...]
+    pixel_size: PixelSizeKind
     warnings: tuple[str, ...] = ()
 
 
-def read_labelled_folder(path: Path, resize: bool = False) -> LabelledFolder:
+def read_labelled_folder(path: Path, pixel_size_mm: GivenPixelSize = None) -> LabelledFolder:
     """Read all images in and below ``0/`` (normal tissue) and ``1/`` (cluster present) of a folder or a ZIP archive.
 
     A ``groups.csv`` beside them, with the columns ``file`` and ``patient``, gives the patient of every file; ``file``
@@ -46,11 +55,13 @@ def read_labelled_folder(path: Path, resize: bool = False) -> LabelledFolder:
 
     Args:
         path: a folder or a ZIP archive; the ZIP may hold one folder that holds the rest.
-        resize: resample images of another size to 60 x 60 (Lanczos, whatever their shape and pixel spacing).
+        pixel_size_mm: of images whose files do not give it, or "unknown"; images of known size are brought to 85 um a
+            pixel, and those of unknown size kept as they are, all 60 x 60.
 
     Raises:
-        DataError: no such dataset, an empty class, an image of another size, or a ``groups.csv`` that does not fit.
-        ImageError: an image that cannot be read.
+        DataError: no such dataset, an empty class, an image that shows more than a patch, or a ``groups.csv`` that does
+            not fit.
+        ImageError: an image that cannot be read, has no pixel size or shows less than a patch.
         FailedError: no room to unpack the ZIP archive, or a folder that cannot be listed.
     """
     with _opened(path) as folder:
@@ -60,13 +71,38 @@ def read_labelled_folder(path: Path, resize: bool = False) -> LabelledFolder:
         files = tuple(image.relative_to(folder).as_posix() for image in paths)
         patients, doubts = _patients(folder, files)
         left_out = FoundImages([], sum((images.left_out for images in found), Counter())).note()
+        read = [read_patch(image, pixel_size_mm) for image in paths]
         return LabelledFolder(
-            images=np.stack([read_patch(image, resize) for image in paths]),
+            images=np.concatenate([each.views for each in read]),
             labels=np.array([int(file[0]) for file in files], dtype=np.int64),
             files=files,
             patients=patients,
-            warnings=(*_not_read(folders, files_beside), *([f"in 0/ and 1/, {left_out}"] if left_out else []), *doubts),
+            pixel_size=_pixel_size_kind(read),
+            warnings=(
+                *_warned(files, read),
+                *_not_read(folders, files_beside),
+                *([f"in 0/ and 1/, {left_out}"] if left_out else []),
+                *doubts,
+            ),
         )
+
+
+def _pixel_size_kind(read: Sequence[PatchFile]) -> PixelSizeKind:
+    if any(each.pixel_size_mm == "unknown" for each in read):
+        return "unknown"
+    return "assumed" if any(each.assumed for each in read) else "known"
+
+
+def _warned(files: Sequence[str], read: Sequence[PatchFile]) -> list[str]:
+    """Each warning once, with the first file that has it and the number of others."""
+    having: dict[str, list[str]] = {}
+    for file, each in zip(files, read, strict=True):
+        for warning in each.warnings:
+            having.setdefault(warning, []).append(file)
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {warning}"
+        for warning, names in having.items()
+    ]
 
 
 def _entries(folder: Path) -> tuple[list[str], list[Path]]:
@@ -144,40 +180,3 @@ def _images_of_class(folder: Path, label: str, path: Path) -> FoundImages:
             "DICOM files"
         )
     return found
-
-
-def read_patch(path: Path, resize: bool = False) -> NDArray[np.float32]:
-    """Read one patch.
-
-    Args:
-        path: an image of 60 x 60 pixels, as :func:`microcalc.images.read_image` reads it.
-        resize: resample an image of another size (Lanczos, whatever its shape and pixel spacing).
-
-    Returns:
-        (60, 60) grey values in [0, 1].
-
-    Raises:
-        ImageError: the image cannot be read.
-        DataError: it has another size and is not to be resized, or is far too large to be a patch.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "patch.pgm").write_text("P2 60 60 255 " + 3600 * "51 ")
-    ...     read_patch(Path(folder, "patch.pgm")).shape
-    (60, 60)
-    """
-    pixels = read_image(path).pixels
-    height, width = pixels.shape
-    if (height, width) == (PATCH_SIZE, PATCH_SIZE):
-        return pixels
-    if max(height, width) > LARGEST_PATCH:
-        raise DataError(
-            f"{path}: {width} x {height} pixels, a mammogram or a large part of one and not a patch; "
-            f"cut the place in question out to {PATCH_SIZE} x {PATCH_SIZE} pixels, 5.1 x 5.1 mm"
-        )
-    if not resize:
-        raise DataError(
-            f"{path}: {width} x {height} pixels, not {PATCH_SIZE} x {PATCH_SIZE}; cut it to that size, or give --resize"
-        )
-    resized = Image.fromarray(pixels).resize((PATCH_SIZE, PATCH_SIZE), Image.Resampling.LANCZOS)
-    return np.clip(np.asarray(resized, dtype=np.float32), 0, 1)

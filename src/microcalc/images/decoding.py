@@ -44,7 +44,7 @@ def stored_values(dataset: Any) -> NDArray[np.int32]:
 
 def _without_other_bits(words: NDArray[Any], stored: int, high: int, signed: bool) -> NDArray[np.int32]:
     """The ``stored`` bits up to ``high``; all others must be 0, or above it copies of the sign."""
-    words = words.view(np.dtype(f"u{words.dtype.itemsize}"))
+    words = words.astype(words.dtype.newbyteorder("="), copy=False).view(np.dtype(f"u{words.dtype.itemsize}"))
     lowest = high + 1 - stored
     if lowest and (words & ((1 << lowest) - 1)).any():
         raise ImageError(

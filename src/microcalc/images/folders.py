@@ -31,7 +31,8 @@ class FoundImages:
             return ""
         kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in self.left_out.most_common())
         total = self.left_out.total()
-        return f"{total} {'file was' if total == 1 else 'files were'} left out, as they are no images: {kinds}"
+        what = "file was left out, as it is no image" if total == 1 else "files were left out, as they are no images"
+        return f"{total} {what}: {kinds}"
 
 
 def find_images(folder: str | os.PathLike[str]) -> FoundImages:
