@@ -40,13 +40,13 @@ from scipy import ndimage
 from sklearn.metrics import log_loss, recall_score, roc_auc_score
 
 from microcalc import Data
+from microcalc.committee.inference import predict
 from microcalc.config import AugmentationSettings, StudyConfig, TrainingSettings
 from microcalc.data.phantom import draw_clusters
 from microcalc.images import read_image
 from microcalc.model import set_test_aside
 from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import build_network
-from microcalc.networks.inference import predict
 from microcalc.training.loop import train
 from microcalc.training.splits import grouped_folds, split_groups
 

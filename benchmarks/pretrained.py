@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from microcalc import Committee, Data
-from microcalc.assessment.metrics import assess
+from microcalc.evaluation.metrics import assess
 from microcalc.files import write_atomically, write_json
 
 PLACE = Path(__file__).parents[1] / "src" / "microcalc" / "pretrained"

@@ -90,9 +90,9 @@ def an_epoch(folder: Path, patches: int) -> None:
 
 def all_predictions(folder: Path, patches: int) -> None:
     from microcalc import Committee
+    from microcalc.committee.calibration import Calibration
+    from microcalc.committee.committee import ExpertShape
     from microcalc.config import TrainingSettings, WaveletSettings
-    from microcalc.networks.calibration import Calibration
-    from microcalc.networks.committee import ExpertShape
     from microcalc.networks.hypermodel import build_network
     from microcalc.predicting.predictions import predict_files
 

@@ -42,9 +42,9 @@ def our_tasks(share: int) -> Tasks:
     """Ours in one single-threaded process of ``share`` side by side: each trains a network, each predicts a share."""
     import torch
 
+    from microcalc.committee.inference import predict
     from microcalc.config import AugmentationSettings, TrainingSettings
     from microcalc.networks.hypermodel import build_network
-    from microcalc.networks.inference import predict
     from microcalc.training.loop import keep_freed_memory, train
 
     torch.set_num_threads(1)

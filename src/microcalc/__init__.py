@@ -5,14 +5,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from microcalc.committee.committee import Committee as Committee
     from microcalc.data import Data as Data
     from microcalc.model import Model as Model
-    from microcalc.networks.committee import Committee as Committee
 
 __version__ = version("microcalc")
 __all__ = ["Committee", "Data", "Model"]
 
-_HOMES = {"Data": "microcalc.data", "Model": "microcalc.model", "Committee": "microcalc.networks.committee"}
+_HOMES = {"Data": "microcalc.data", "Model": "microcalc.model", "Committee": "microcalc.committee.committee"}
 
 
 def __getattr__(name: str) -> Any:

@@ -38,8 +38,8 @@ from microcalc.config import (
 from microcalc.errors import FailedError, MicrocalcError
 
 if TYPE_CHECKING:
+    from microcalc.committee.committee import Committee
     from microcalc.data import Data
-    from microcalc.networks.committee import Committee
     from microcalc.predicting.files import Unreadable
     from microcalc.predicting.predictions import Prediction
     from microcalc.training.progress import Progress as PieceProgress
@@ -492,9 +492,9 @@ def phantom(command: Phantom, console: Console) -> None:
 
 def audit(command: Audit, console: Console) -> None:
     """Audit a dataset, print what it means, and keep the figures."""
-    from microcalc.assessment.audit import audit as audit_data
-    from microcalc.assessment.audit import drift_findings, findings, intensity_drift
     from microcalc.data import Data
+    from microcalc.evaluation.audit import audit as audit_data
+    from microcalc.evaluation.audit import drift_findings, findings, intensity_drift
     from microcalc.files import write_json
 
     data = Data.load(command.data, archive=command.archive, resize=command.resize)
@@ -529,7 +529,7 @@ def audit_table(figures: dict[str, Any]) -> Table:
 
 def compare(command: Compare, console: Console) -> None:
     """Compare the predictions of two runs."""
-    from microcalc.assessment.compare import compare_predictions
+    from microcalc.evaluation.compare import compare_predictions
 
     first, second = (path / "predictions.csv" if path.is_dir() else path for path in (command.first, command.second))
     table = Table("", "patches", "AUC of the first", "of the second", "difference (95 % interval)", "p")
@@ -584,7 +584,7 @@ def predict(command: Predict, console: Console) -> None:
 
 def load_committee(directory: Path | None) -> "Committee":
     """The committee of a directory, or the one that comes with the package."""
-    from microcalc.networks.committee import Committee
+    from microcalc.committee.committee import Committee
 
     return Committee.pretrained() if directory is None else Committee.load(directory)
 
@@ -659,8 +659,8 @@ def explain(command: Explain, console: Console) -> None:
 
 def export(command: Export, console: Console) -> None:
     """Write the ONNX graph."""
+    from microcalc.committee.graph import committee_graph
     from microcalc.files import write_atomically
-    from microcalc.networks.graph import committee_graph
 
     write_atomically(command.onnx, committee_graph(load_committee(command.committee)))
     console.print(f"committee: {command.onnx}", markup=False, soft_wrap=True)

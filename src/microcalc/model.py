@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microcalc import __version__
-from microcalc.assessment.calibration import choose_threshold, fit_calibration
-from microcalc.assessment.study import Predicted, judge_cross_validation, judge_elsewhere, judge_folds, judge_nested
+from microcalc.committee.calibration import Calibration
+from microcalc.committee.committee import Committee, ExpertShape, filtered
 from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.data.provenance import linked_groups
 from microcalc.errors import DataError, RequestError
+from microcalc.evaluation.calibration import choose_threshold, fit_calibration
+from microcalc.evaluation.study import Predicted, judge_cross_validation, judge_elsewhere, judge_folds, judge_nested
 from microcalc.files import read_json, write_json
-from microcalc.networks.calibration import Calibration
-from microcalc.networks.committee import Committee, ExpertShape, filtered
 from microcalc.report.html import write_report
 from microcalc.report.study import write_study
 from microcalc.runs import describe_environment, open_run

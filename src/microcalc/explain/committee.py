@@ -5,9 +5,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from microcalc.committee.committee import Committee, filtered
 from microcalc.errors import RequestError
 from microcalc.explain.gradcam import Variant, gradcam
-from microcalc.networks.committee import Committee, filtered
 
 Explained = Literal["most_reliable", "committee"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from microcalc.committee.committee import Committee
 from microcalc.explain.committee import Explained
 from microcalc.explain.overlay import contact_sheet, overlay
-from microcalc.networks.committee import Committee
 from microcalc.predicting.files import Unreadable, read_batches
 from microcalc.report.figures import save_figure
 

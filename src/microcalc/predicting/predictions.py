@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from microcalc.committee.committee import Committee
+from microcalc.committee.graph import GraphSession, committee_graph
 from microcalc.config import Engine
 from microcalc.files import opened_atomically
-from microcalc.networks.committee import Committee
-from microcalc.networks.graph import GraphSession, committee_graph
 from microcalc.predicting.files import Unreadable, read_batches
 
 BATCH = 32

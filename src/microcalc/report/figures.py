@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from microcalc.assessment.calibration import reliability_curve
-from microcalc.assessment.metrics import assess, mean_roc, roc
+from microcalc.evaluation.calibration import reliability_curve
+from microcalc.evaluation.metrics import assess, mean_roc, roc
 from microcalc.explain.overlay import CLASS_COLOURS, CLASS_NAMES, show_patch
 from microcalc.files import write_atomically
 
@@ -124,7 +124,7 @@ def costly_patches(
         images: (n, h, w) in [0, 1].
         labels: (n,), 1 where a cluster is present.
         probabilities: (n,) of a cluster.
-        costs: (n,), of :func:`microcalc.assessment.metrics.auc_costs`.
+        costs: (n,), of :func:`microcalc.evaluation.metrics.auc_costs`.
         names: n names of files.
 
     >>> len(costly_patches(np.zeros((2, 60, 60)), [0, 1], [0.9, 0.1], [0.1, 0.2], ["a.png", "b.png"]).axes)
@@ -220,7 +220,7 @@ def search_overview(histories: Sequence[Curves]) -> Figure:
 def roc_folds(folds: Sequence[Predictions]) -> Figure:
     """Draw the ROC curve of each fold, their mean and a band of one standard deviation.
 
-    Mean and band are those of :func:`microcalc.assessment.metrics.mean_roc`. Where the mean AUC is above 0.95 a second
+    Mean and band are those of :func:`microcalc.evaluation.metrics.mean_roc`. Where the mean AUC is above 0.95 a second
     panel shows the upper left corner, where all the curves then are.
 
     Args:
@@ -360,7 +360,7 @@ def roc_curve(labels: ArrayLike, probabilities: ArrayLike, threshold: float, tit
 def reliability_diagram(labels: ArrayLike, probabilities: ArrayLike, title: str) -> Figure:
     """Draw how often a cluster was present where the committee said a given probability.
 
-    Bins are those of :func:`microcalc.assessment.calibration.reliability_curve`, their bars 95 % Wilson intervals
+    Bins are those of :func:`microcalc.evaluation.calibration.reliability_curve`, their bars 95 % Wilson intervals
     (Wilson, J. Am. Stat. Assoc. 22, 1927), which take patches as independent. The lower panel counts the patches of
     each class.
 

@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, TemplateError
 from PIL import Image, UnidentifiedImageError
 
-from microcalc.assessment.audit import findings
 from microcalc.errors import RequestError
+from microcalc.evaluation.audit import findings
 from microcalc.files import read_json, write_atomically
 
 CSS_PIXELS_A_DOT = 0.6

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from microcalc.assessment.audit import audit, intensity_drift
-from microcalc.assessment.metrics import auc_costs
-from microcalc.assessment.study import Predicted, out_of_fold
+from microcalc.committee.committee import Committee, filtered
 from microcalc.config import StudyConfig
 from microcalc.data import Data
+from microcalc.evaluation.audit import audit, intensity_drift
+from microcalc.evaluation.metrics import auc_costs
+from microcalc.evaluation.study import Predicted, out_of_fold
 from microcalc.explain.gradcam import gradcam
 from microcalc.explain.overlay import overlay
 from microcalc.files import read_json, write_atomically, write_json
-from microcalc.networks.committee import Committee, filtered
 from microcalc.report import figures
 from microcalc.report.html import write_report
 from microcalc.training.splits import StudySplit

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from microcalc.networks.committee import WeightedAverage
+from microcalc.committee.committee import WeightedAverage
 from microcalc.training.splits import split_groups
 
 EPOCHS = 400

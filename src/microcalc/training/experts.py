@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from microcalc.committee.inference import predict
+from microcalc.committee.weights import load_weights, save_weights
 from microcalc.config import StudyConfig
 from microcalc.errors import RequestError
 from microcalc.files import not_ours, read_record, write_json
 from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import build_network
-from microcalc.networks.inference import predict
-from microcalc.networks.weights import load_weights, save_weights
 from microcalc.training.loop import Epoch, train
 from microcalc.training.progress import ProgressFile
 from microcalc.training.search import SPACE, Hyperparameters, SearchResult, best_of, is_trial, search

@@ -18,11 +18,11 @@ from torch.nn import functional
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
+from microcalc.committee.inference import choose_device, keras_name, predict
 from microcalc.config import AugmentationSettings, TrainingSettings
 from microcalc.errors import FailedError
 from microcalc.networks.backend import keras
 from microcalc.networks.hypermodel import logits
-from microcalc.networks.inference import choose_device, keras_name, predict
 from microcalc.transforms.augment import augment
 
 Images = NDArray[np.float32]

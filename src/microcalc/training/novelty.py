@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import GroupKFold
 
-from microcalc.networks.novelty import Novelty, novelty_statistics, whitened_distances
+from microcalc.committee.novelty import Novelty, novelty_statistics, whitened_distances
 from microcalc.transforms.statistics import Images, Statistics
 
 FALSE_ALARM_RATE = 0.01

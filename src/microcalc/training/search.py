@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from microcalc.committee.weights import save_weights
 from microcalc.config import StudyConfig
 from microcalc.files import MEND_RECORD, fits, not_ours, read_json, write_json
 from microcalc.networks.hypermodel import build_network
-from microcalc.networks.weights import save_weights
 from microcalc.training.loop import Epoch, train
 
 RANDOM_TRIALS = 3

@@ -1,0 +1,1 @@
+"""The committee of experts, and all that it needs to answer."""

@@ -1,0 +1,312 @@
+"""The committee: the weighted average of the experts, calibrated, with the threshold that turns it into a decision."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from microcalc.committee.adaptation import observe
+from microcalc.committee.calibration import Calibration
+from microcalc.committee.inference import predict
+from microcalc.committee.novelty import Novelty
+from microcalc.committee.weights import load_weights, save_weights
+from microcalc.config import InputScaling, Looks, WaveletSettings
+from microcalc.errors import RequestError
+from microcalc.files import read_json, write_json
+from microcalc.networks.film import Film
+from microcalc.networks.hypermodel import build_network
+from microcalc.transforms.wavelet import wavelet_filter
+
+FORMAT = 1
+FEWEST_TO_ADAPT = 50
+LARGEST = {"dim": 256, "depth": 16, "dropout": 0.8}
+
+
+def filtered(images: NDArray[np.float32], wavelet: WaveletSettings) -> NDArray[np.float32]:
+    """(n, 60, 60) raw patches to what the experts take: themselves, or wavelet-filtered where the study was."""
+    if wavelet.name == "none":
+        return images
+    return wavelet_filter(images, wavelet.name, wavelet.threshold, wavelet.backend)
+
+
+class WeightedAverage(torch.nn.Module):
+    """Weights in (0, 1) that sum to 1, as the softmax of free parameters that start equal.
+
+    >>> average = WeightedAverage(5)
+    >>> average(torch.full((3, 5), 0.25))
+    tensor([0.2500, 0.2500, 0.2500], grad_fn=<MvBackward0>)
+    """
+
+    def __init__(self, experts: int) -> None:
+        super().__init__()
+        self.scores = torch.nn.Parameter(torch.zeros(experts))
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """(experts,) weights."""
+        return torch.softmax(self.scores, dim=0)
+
+    def forward(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """(n, experts) probabilities to (n,) weighted averages."""
+        return probabilities @ self.weights
+
+
+@dataclass(frozen=True)
+class ExpertShape:
+    """What one expert was built with."""
+
+    dim: int
+    depth: int
+    dropout: float
+    input_scaling: str
+
+
+@dataclass(frozen=True)
+class Committee:
+    """Experts, their weights, the calibration and the threshold: all that a prediction needs.
+
+    Attributes:
+        networks: one Keras network an expert.
+        shapes: what each was built with.
+        weights: (experts,) in (0, 1), summing to 1.
+        calibration: from the raw average to a probability.
+        threshold: a probability at or above it is the decision 1.
+        wavelet: the filter that patches pass before the experts see them.
+        looks: what the experts are shown of a patch; see :func:`microcalc.committee.inference.views`.
+        novelty: how far a patch lies from the training data; None where the committee was saved without it.
+        films: what each expert was trained on, for looks at "quarters"; may be empty for others.
+
+    Raises:
+        RequestError: there are not as many films as experts.
+    """
+
+    networks: tuple[Any, ...]
+    shapes: tuple[ExpertShape, ...]
+    weights: NDArray[np.float64]
+    calibration: Calibration
+    threshold: float
+    wavelet: WaveletSettings
+    looks: Looks = "one"
+    novelty: Novelty | None = None
+    films: tuple[Film, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.films) != len(self.networks) and (self.films or self.looks == "quarters"):
+            raise RequestError(f"a committee needs a film for each expert: got {len(self.films)}")
+
+    @property
+    def most_reliable(self) -> int:
+        """The expert of largest weight."""
+        return int(np.argmax(self.weights))
+
+    def expert_probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, 60, 60) raw patches in [0, 1] to (n, experts): each expert's own probability of a cluster."""
+        prepared = filtered(images, self.wavelet)
+        return np.stack([self.ask(expert, prepared) for expert in range(len(self.networks))], axis=1)
+
+    def ask(self, expert: int, prepared: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, 60, 60) patches as the experts take them to (n,) probabilities by the expert of this number."""
+        film = self.films[expert] if self.films else None
+        return predict(self.networks[expert], prepared, looks=self.looks, film=film)
+
+    def combine(self, expert_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, experts) probabilities of the experts to (n,) calibrated probabilities of the committee."""
+        return self.calibration.apply(expert_probabilities @ self.weights)
+
+    def predict_proba(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, 60, 60) raw patches in [0, 1] to (n,) calibrated probabilities of a cluster."""
+        return self.combine(self.expert_probabilities(images))
+
+    def adapted(self, batches: Iterable[NDArray[np.float32]]) -> Self:
+        """Fit a copy to a site by patches of it, without labels; see :func:`microcalc.committee.adaptation.observe`.
+
+        It may rank patches of other film better. Its probabilities and its threshold are no longer calibrated. The
+        patches should be a fair sample of what the site sees: what is common among them becomes what is normal. How
+        coarse they are is still counted from the film that the experts were trained on.
+
+        Args:
+            batches: raw patches (n, 60, 60) in [0, 1] of any n, at least 50 in all.
+
+        Raises:
+            RequestError: fewer patches.
+        """
+        networks = tuple(build_network(**vars(shape)) for shape in self.shapes)
+        for network, own in zip(networks, self.networks, strict=True):
+            network.set_weights(own.get_weights())
+        seen = 0
+        for images in batches:
+            seen += len(images)
+            prepared = filtered(images, self.wavelet)
+            for network in networks:
+                observe(network, prepared, share=len(images) / seen)
+        if seen < FEWEST_TO_ADAPT:
+            raise RequestError(
+                f"a committee needs at least {FEWEST_TO_ADAPT} patches to adapt to: got {seen}; give more or leave it"
+            )
+        return replace(self, networks=networks)
+
+    def outliers(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, 60, 60) raw patches in [0, 1] to (n,) distances from the training data; see :class:`Novelty`.
+
+        Above ``novelty.threshold`` a patch is unlike all that the experts know, and their probabilities mean nothing.
+
+        Raises:
+            RequestError: the committee was saved without its novelty.
+        """
+        if self.novelty is None:
+            raise RequestError("this committee was saved without its novelty; train it again to tell outliers")
+        return self.novelty.distances(images)
+
+    def explain(
+        self, images: NDArray[np.float32], of: Literal["most_reliable", "committee"] = "most_reliable"
+    ) -> NDArray[np.float32]:
+        """(n, 60, 60) raw patches in [0, 1] to (n, 60, 60) Grad-CAM maps in [0, 1].
+
+        See :func:`microcalc.explain.committee.explain_committee`.
+        """
+        # explain/ stands below networks/, and what only asks for probabilities need not import it.
+        from microcalc.explain.committee import explain_committee
+
+        return explain_committee(self, images, of)
+
+    def save(self, directory: str | Path, dtype: type[np.floating] = np.float32) -> None:
+        """Write the committee: one file of weights an expert, in ``dtype``, and ``committee.json`` last.
+
+        Raises:
+            FailedError: the directory cannot be written.
+        """
+        directory = Path(directory)
+        for number, network in enumerate(self.networks):
+            save_weights(network, directory / f"expert_{number}.safetensors", dtype)
+        description = {
+            "format": FORMAT,
+            "experts": [vars(shape) for shape in self.shapes],
+            "weights": self.weights.tolist(),
+            "calibration": vars(self.calibration),
+            "threshold": self.threshold,
+            "wavelet": {"name": self.wavelet.name, "threshold": self.wavelet.threshold},
+            "looks": self.looks,
+            "films": [vars(film) for film in self.films],
+        }
+        if self.novelty is not None:
+            description["novelty"] = _plain_novelty(self.novelty)
+        write_json(directory / "committee.json", description)
+
+    @classmethod
+    def pretrained(cls) -> Self:
+        """The committee that comes with the package; its card is beside it, ``microcalc/pretrained/CARD.md``.
+
+        Raises:
+            RequestError: this copy of the package has none.
+        """
+        directory = Path(str(resources.files("microcalc"))) / "pretrained"
+        if not (directory / "committee.json").is_file():
+            raise RequestError(
+                "this copy of microcalc has no committee of its own; give --committee, the committee/ of a finished run"
+            )
+        return cls.load(directory)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read what :meth:`save` wrote; nothing in the files can run.
+
+        Raises:
+            RequestError: a file is missing, damaged, or asks for something that no committee is.
+        """
+        path = Path(directory) / "committee.json"
+        saved = read_json(path)
+        try:
+            shapes = tuple(_read_shape(expert) for expert in saved["experts"])
+            weights = np.array([_number(weight) for weight in saved["weights"]])
+            calibration = Calibration(
+                slope=_number(saved["calibration"]["slope"]), intercept=_number(saved["calibration"]["intercept"])
+            )
+            threshold = _number(saved["threshold"])
+            wavelet = WaveletSettings(name=saved["wavelet"]["name"], threshold=_number(saved["wavelet"]["threshold"]))
+            novelty = _read_novelty(saved["novelty"]) if "novelty" in saved else None
+            looks = _read_looks(saved)
+            films = _read_films(saved)
+            sound = (
+                saved["format"] == FORMAT
+                and 1 <= len(shapes) == len(weights) <= 100
+                and len(films) in (0, len(shapes))
+                and (weights >= 0).all()
+                and abs(weights.sum() - 1) < 1e-6
+                and wavelet.name in ("none", "sym3", "haar")
+            )
+        except (KeyError, TypeError, ValueError, OverflowError, RequestError) as error:
+            raise RequestError(
+                f"{path}: is not a committee ({error!r}); give the committee/ of a finished run"
+            ) from error
+        if looks == "quarters" and not films:
+            raise RequestError(
+                f"{path}: was saved before film decided how much quarters count; run its study again with --resume"
+            )
+        if not sound:
+            raise RequestError(f"{path}: is not a committee this version reads; give the committee/ of a finished run")
+        networks = []
+        for number, shape in enumerate(shapes):
+            network = build_network(**vars(shape))
+            load_weights(network, path.parent / f"expert_{number}.safetensors")
+            networks.append(network)
+        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, looks, novelty, films)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is not a number")
+    return float(value)
+
+
+def _read_looks(saved: dict[str, Any]) -> Looks:
+    """One saved before has ``symmetries`` instead; one with ``closer_looks`` cannot be asked any more."""
+    if "looks" in saved:
+        looks: Looks = saved["looks"]
+        if looks not in get_args(Looks):
+            raise ValueError(f"looks of {looks!r}")
+        return looks
+    symmetries, closer_looks = saved["symmetries"], saved.get("closer_looks", 0)
+    if not isinstance(symmetries, bool) or type(closer_looks) is not int or closer_looks != 0:
+        raise ValueError(f"symmetries {symmetries!r}, closer_looks {closer_looks!r}: not of this version")
+    return "eight" if symmetries else "one"
+
+
+def _read_films(saved: dict[str, Any]) -> tuple[Film, ...]:
+    films = saved.get("films", [])
+    if not isinstance(films, list):
+        raise ValueError(f"films of {films!r}")
+    return tuple(Film(mean=_number(film["mean"]), deviation=_number(film["deviation"])) for film in films)
+
+
+def _read_shape(saved: dict[str, Any]) -> ExpertShape:
+    shape = ExpertShape(
+        dim=int(_number(saved["dim"])),
+        depth=int(_number(saved["depth"])),
+        dropout=_number(saved["dropout"]),
+        input_scaling=str(saved["input_scaling"]),
+    )
+    for name, largest in LARGEST.items():
+        if not 0 <= getattr(shape, name) <= largest:
+            raise ValueError(f"{name} of {getattr(shape, name)}")
+    if shape.dim < 1 or shape.input_scaling not in get_args(InputScaling):
+        raise ValueError(f"an expert of {shape.dim} filters with the input scaling {shape.input_scaling}")
+    return shape
+
+
+def _plain_novelty(novelty: Novelty) -> dict[str, Any]:
+    return {**vars(novelty), "mean": novelty.mean.tolist(), "whitening": novelty.whitening.tolist()}
+
+
+def _read_novelty(saved: dict[str, Any]) -> Novelty:
+    return Novelty(
+        mean=np.array([_number(value) for value in saved["mean"]]),
+        whitening=np.array([[_number(value) for value in row] for row in saved["whitening"]]),
+        threshold=_number(saved["threshold"]),
+        false_alarm_rate=_number(saved["false_alarm_rate"]),
+    )

@@ -1,0 +1,105 @@
+"""The figures of a study, each from patches that no part being judged has seen."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microcalc.data import Data
+from microcalc.evaluation.calibration import brier_score, expected_calibration_error
+from microcalc.evaluation.intervals import bootstrap_intervals
+from microcalc.evaluation.metrics import assess
+from microcalc.training.splits import StudySplit, check_split
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Patches with all that was predicted on them.
+
+    Attributes:
+        data: n patches.
+        experts: (n, experts) probabilities.
+        committee: (n,) calibrated probabilities.
+    """
+
+    data: Data
+    experts: Floats
+    committee: Floats
+
+
+def out_of_fold(own: Predicted, split: StudySplit) -> Floats:
+    """(n,) for each patch of a test fold the probability by that fold's expert; NaN for the committee's patients.
+
+    Raises:
+        LeakError: a patient is on two sides of the split.
+    """
+    check_split(split, own.data.groups)
+    probabilities = np.full(len(own.data.labels), np.nan)
+    for number, fold in enumerate(split.folds):
+        probabilities[fold.test] = own.experts[fold.test, number]
+    return probabilities
+
+
+def judge_folds(own: Predicted, split: StudySplit, hyperparameters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """``metrics.json["folds"]``: each expert on its own test fold, at 0.5."""
+    probabilities = out_of_fold(own, split)
+    rows = []
+    for number, fold in enumerate(split.folds):
+        figures = assess(own.data.labels[fold.test], probabilities[fold.test])
+        rows.append({"fold": number, **figures, "hyperparameters": hyperparameters[number]})
+    return rows
+
+
+def judge_cross_validation(own: Predicted, split: StudySplit, folds: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """``metrics.json["cross_validation"]``: all out-of-fold predictions together, with intervals over patients."""
+    probabilities = out_of_fold(own, split)
+    judged = ~np.isnan(probabilities)
+    figures = assess(own.data.labels[judged], probabilities[judged])
+    intervals = bootstrap_intervals(own.data.labels[judged], probabilities[judged], own.data.groups[judged], seed=seed)
+    accuracies = [fold["accuracy"] for fold in folds]
+    return {
+        **figures,
+        **intervals,
+        "patients": len(np.unique(own.data.groups[judged])),
+        "accuracy_mean": float(np.mean(accuracies)),
+        "accuracy_std": float(np.std(accuracies, ddof=1)),
+    }
+
+
+def judge_elsewhere(predicted: Predicted, threshold: float, seed: int) -> dict[str, Any]:
+    """``metrics.json["external"]`` or ``["test"]``: the committee on a set that none of its parts has seen."""
+    labels, probabilities = predicted.data.labels, predicted.committee
+    return {
+        **assess(labels, probabilities, threshold),
+        **bootstrap_intervals(labels, probabilities, predicted.data.groups, threshold, seed),
+        "patients": len(np.unique(predicted.data.groups)),
+        "threshold": threshold,
+        "brier_score": brier_score(labels, probabilities),
+        "expected_calibration_error": expected_calibration_error(labels, probabilities),
+    }
+
+
+def judge_nested(data: Data, probabilities: Floats, decisions: Floats, seed: int) -> dict[str, Any]:
+    """``metrics.json["nested"]``: committees on outer folds that they never saw, each at its own threshold.
+
+    Args:
+        data: n patches.
+        probabilities: (n,) by the committee of the patch's outer fold.
+        decisions: (n,) 0 or 1, by the same committee at its threshold.
+    """
+    ranked = {
+        **assess(data.labels, probabilities),
+        **bootstrap_intervals(data.labels, probabilities, data.groups, seed=seed),
+    }
+    decided = {**assess(data.labels, decisions), **bootstrap_intervals(data.labels, decisions, data.groups, seed=seed)}
+    return {
+        **decided,
+        "auc": ranked["auc"],
+        "auc_ci95": ranked["auc_ci95"],
+        "patients": len(np.unique(data.groups)),
+        "brier_score": brier_score(data.labels, probabilities),
+        "expected_calibration_error": expected_calibration_error(data.labels, probabilities),
+    }

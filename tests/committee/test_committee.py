@@ -1,0 +1,247 @@
+"""The committee: weights, saving and loading without anything that could run."""
+
+import json
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from microcalc.committee.calibration import Calibration
+from microcalc.committee.committee import Committee, ExpertShape
+from microcalc.committee.novelty import Novelty
+from microcalc.config import Looks, WaveletSettings
+from microcalc.errors import RequestError
+from microcalc.networks.film import Film
+from microcalc.networks.hypermodel import build_network
+from microcalc.training.ensemble import learn_weights
+
+SHAPES = (ExpertShape(2, 1, 0.0, "centred"), ExpertShape(3, 2, 0.1, "unit"))
+IMAGES = np.random.default_rng(0).random((5, 60, 60), dtype=np.float32)
+
+
+MANY = np.random.default_rng(1).random((64, 60, 60), dtype=np.float32)
+
+
+@pytest.fixture
+def committee() -> Committee:
+    networks = tuple(build_network(**vars(shape), seed=number) for number, shape in enumerate(SHAPES))
+    wavelet = WaveletSettings("sym3", 1.5)
+    novelty = Novelty(np.arange(11.0), np.eye(11) / 3, threshold=5.0, false_alarm_rate=0.01)
+    calibration = Calibration(1.5, -0.2)
+    weights, films = np.array([0.25, 0.75]), (Film(-2.0, 0.5), Film(-3.0, 2.0))
+    return Committee(networks, SHAPES, weights, calibration, 0.4, wavelet, "quarters", novelty, films)
+
+
+def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Path) -> None:
+    committee.save(tmp_path)
+    loaded = Committee.load(tmp_path)
+    assert np.array_equal(loaded.predict_proba(IMAGES), committee.predict_proba(IMAGES))
+    assert np.array_equal(loaded.outliers(IMAGES), committee.outliers(IMAGES))
+    assert loaded.novelty.threshold == 5.0
+    assert loaded.films == committee.films
+    assert (loaded.threshold, loaded.most_reliable, loaded.wavelet) == (0.4, 1, committee.wavelet)
+
+
+def test_each_expert_looks_at_quarters_by_its_own_film(committee: Committee) -> None:
+    exchanged = replace(committee, films=committee.films[::-1]).expert_probabilities(IMAGES)
+    assert (exchanged != committee.expert_probabilities(IMAGES)).any(axis=0).all()
+
+
+@pytest.mark.parametrize("films", [(), (Film(0.0, 1.0),)])
+def test_a_committee_that_looks_at_quarters_has_a_film_for_each_expert(films, committee: Committee) -> None:
+    with pytest.raises(RequestError, match="a film for each expert"):
+        replace(committee, films=films)
+
+
+def test_a_committee_saved_when_quarters_had_a_fixed_say_is_refused_with_a_way_out(committee, tmp_path: Path) -> None:
+    committee.save(tmp_path)
+    path = tmp_path / "committee.json"
+    saved = json.loads(path.read_text())
+    del saved["films"]
+    path.write_text(json.dumps(saved))
+    with pytest.raises(RequestError, match=r"committee\.json: was saved before.*run its study again with --resume"):
+        Committee.load(tmp_path)
+
+
+def test_the_committee_is_the_calibrated_weighted_average(committee: Committee) -> None:
+    experts = committee.expert_probabilities(IMAGES)
+    assert experts.shape == (5, 2)
+    expected = committee.calibration.apply(0.25 * experts[:, 0] + 0.75 * experts[:, 1])
+    assert np.allclose(committee.predict_proba(IMAGES), expected)
+
+
+def saved_before_there_were_quarters(committee: Committee, folder: Path, **older: Any) -> Path:
+    committee.save(folder)
+    path = folder / "committee.json"
+    saved = json.loads(path.read_text())
+    del saved["looks"], saved["films"]
+    path.write_text(json.dumps(saved | older))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("older", "looks"),
+    [
+        ({"symmetries": True}, "eight"),
+        ({"symmetries": True, "closer_looks": 0}, "eight"),
+        ({"symmetries": False}, "one"),
+    ],
+)
+def test_a_committee_saved_before_there_were_quarters_answers_as_it_did(
+    older: dict[str, Any], looks: Looks, committee: Committee, tmp_path: Path
+) -> None:
+    folder = saved_before_there_were_quarters(committee, tmp_path, **older)
+    expected = replace(committee, looks=looks).predict_proba(IMAGES)
+    assert np.array_equal(Committee.load(folder).predict_proba(IMAGES), expected)
+    assert not np.allclose(committee.predict_proba(IMAGES), expected)
+
+
+@pytest.mark.parametrize(
+    "older",
+    [
+        {},
+        {"symmetries": "yes"},
+        {"symmetries": 1},
+        {"symmetries": True, "closer_looks": 3},
+        {"symmetries": True, "closer_looks": 0.0},
+        {"symmetries": True, "closer_looks": False},
+    ],
+)
+def test_a_committee_that_does_not_tell_how_it_looks_or_as_none_does_now_is_refused(
+    older: dict[str, Any], committee: Committee, tmp_path: Path
+) -> None:
+    with pytest.raises(RequestError, match="is not a committee"):
+        Committee.load(saved_before_there_were_quarters(committee, tmp_path, **older))
+
+
+FILM = {"mean": 0.5, "deviation": 0.1}
+NOVELTY = {"mean": [0.0] * 11, "whitening": [[0.0] * 11] * 11, "threshold": 5.0, "false_alarm_rate": 0.01}
+CHANGES = {
+    "weights that do not sum to 1": {"weights": [0.9, 0.9]},
+    "a missing weight": {"weights": [1.0]},
+    "a negative weight": {"weights": [-0.5, 1.5]},
+    "text for a number": {"threshold": "0.5"},
+    "a calibration that turns round": {"calibration": {"slope": -1.0, "intercept": 0.0}},
+    "an unknown filter": {"wavelet": {"name": "os.system", "threshold": 1.5}},
+    "an expert too large to build": {"experts": [{"dim": 10**9, "depth": 1, "dropout": 0.0, "input_scaling": "unit"}]},
+    "an expert of no filter": {"experts": [vars(SHAPES[0]), vars(SHAPES[1]) | {"dim": 0.5}]},
+    "an unknown input scaling": {"experts": [vars(SHAPES[0]), vars(SHAPES[1]) | {"input_scaling": None}]},
+    "a layer of someone else": {"experts": [{"class_name": "Lambda", "config": {}}] * 2},
+    "looks of no kind": {"looks": "twice"},
+    "a number for the looks": {"looks": 8},
+    "quarters without a film": {"films": []},
+    "a film too few": {"films": [FILM]},
+    "a film of no deviation": {"films": [FILM, FILM | {"deviation": 0}]},
+    "a film that is no number": {"films": [FILM, FILM | {"mean": "0"}]},
+    "a film of nothing": {"films": [{}, {}]},
+    "films of no kind": {"films": 2},
+    "an object of films": {"looks": "eight", "films": {}},
+    "another format": {"format": 2},
+    "no experts": {"experts": []},
+    "a novelty of nothing": {"novelty": {}},
+    "a novelty that is no number": {"novelty": NOVELTY | {"threshold": "5"}},
+    "a novelty of another length": {"novelty": NOVELTY | {"mean": [0.0]}},
+    "a ragged novelty": {"novelty": NOVELTY | {"whitening": [[1.0], [1.0, 2.0]]}},
+    "a rate above 1": {"novelty": NOVELTY | {"false_alarm_rate": 1.5}},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_crafted_description_is_refused(change, committee: Committee, tmp_path: Path) -> None:
+    committee.save(tmp_path)
+    path = tmp_path / "committee.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RequestError, match=r"committee\.json: (is not a committee|was saved before)"):
+        Committee.load(tmp_path)
+
+
+class Harm:
+    def __reduce__(self):
+        return os.system, ("touch harmed",)
+
+
+def test_crafted_weights_cannot_run(committee: Committee, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    committee.save(tmp_path)
+    (tmp_path / "expert_0.safetensors").write_bytes(pickle.dumps(Harm()))
+    with pytest.raises(RequestError, match=r"expert_0\.safetensors: is not a file of weights"):
+        Committee.load(tmp_path)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_weights_of_another_network_are_refused(committee: Committee, tmp_path: Path) -> None:
+    committee.save(tmp_path)
+    (tmp_path / "expert_0.safetensors").write_bytes((tmp_path / "expert_1.safetensors").read_bytes())
+    with pytest.raises(RequestError, match="another network"):
+        Committee.load(tmp_path)
+
+
+def test_a_directory_without_committee_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="give the directory of a finished run"):
+        Committee.load(tmp_path)
+
+
+def probabilities(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(30), 4)
+    labels = (groups % 2).astype(np.int64)
+    signal = labels[:, None] * np.array([2.0, 2.0, 0.0]) + generator.normal(size=(120, 3))
+    return 1 / (1 + np.exp(-signal)), labels, groups
+
+
+def test_learned_weights_sum_to_one_and_favour_the_experts_that_know() -> None:
+    learned = learn_weights(*probabilities(), seed=0)
+    assert learned.weights.sum() == pytest.approx(1) and (learned.weights > 0).all()
+    assert learned.weights[2] < min(learned.weights[:2])
+
+
+def test_experts_that_patches_do_not_tell_apart_weigh_the_same() -> None:
+    values, labels, groups = probabilities()
+    same = np.repeat(values[:, :1], 3, axis=1)
+    np.testing.assert_allclose(learn_weights(same, labels, groups, seed=0).weights, 1 / 3)
+
+
+def test_a_few_patches_do_not_let_one_expert_speak_for_all() -> None:
+    values, labels, groups = probabilities()
+    few = groups < 6
+    learned = learn_weights(values[few, :2], labels[few], groups[few], seed=0)
+    assert learned.weights.max() < 0.65
+
+
+def test_the_external_set_is_followed_but_changes_nothing() -> None:
+    values, labels, groups = probabilities()
+    alone = learn_weights(values, labels, groups, seed=0)
+    watched = learn_weights(values, labels, groups, seed=0, external=(1 - values, labels))
+    assert np.array_equal(alone.weights, watched.weights)
+    assert len(watched.history["external_accuracy"]) == len(watched.history["loss"])
+
+
+def first_statistics(committee: Committee) -> tuple[np.ndarray, np.ndarray]:
+    layer = committee.networks[1].get_layer("pool_1")
+    return layer.moving_mean.numpy(), layer.moving_variance.numpy()
+
+
+def test_adapting_takes_the_statistics_of_all_batches_and_leaves_the_committee_as_it_was(committee: Committee) -> None:
+    plain = replace(committee, wavelet=WaveletSettings("none"))
+    before, kept = plain.predict_proba(IMAGES), first_statistics(plain)
+    whole, parts = plain.adapted([MANY]), plain.adapted([MANY[:16], MANY[16:]])
+    mean, variance = first_statistics(whole)
+    np.testing.assert_allclose(first_statistics(parts)[0], mean, rtol=1e-5)
+    convolved = plain.networks[1].get_layer("convolution_1")(MANY[..., None]).detach().numpy().clip(0)
+    np.testing.assert_allclose(mean, convolved.mean((0, 1, 2)), rtol=1e-3)
+    np.testing.assert_allclose(variance, convolved.var((0, 1, 2)), rtol=1e-3)
+    ordered = MANY[np.argsort(MANY.mean((1, 2)))] * np.linspace(0.2, 1, 64, dtype=np.float32)[:, None, None]
+    joined, at_once = plain.adapted([ordered[:16], ordered[16:40], ordered[40:]]), plain.adapted([ordered])
+    np.testing.assert_allclose(first_statistics(joined)[1], first_statistics(at_once)[1], rtol=1e-3)
+    assert all(np.array_equal(now, then) for now, then in zip(first_statistics(plain), kept, strict=True))
+    assert np.array_equal(plain.predict_proba(IMAGES), before)
+    assert not np.allclose(whole.predict_proba(IMAGES), before)
+
+
+def test_a_committee_does_not_adapt_to_a_handful(committee: Committee) -> None:
+    with pytest.raises(RequestError, match="at least 50 patches to adapt to: got 5"):
+        committee.adapted([IMAGES])

@@ -1,0 +1,47 @@
+"""The committee that comes with the package."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import microcalc
+from microcalc import Committee, Data
+from microcalc.evaluation.metrics import assess
+
+PLACE = Path(microcalc.__file__).parent / "pretrained"
+
+
+@pytest.fixture(scope="module")
+def committee() -> Committee:
+    return Committee.pretrained()
+
+
+def test_it_is_small_and_holds_nothing_that_could_run():
+    assert sum(path.stat().st_size for path in PLACE.iterdir()) <= 10_000_000
+    assert {path.suffix for path in PLACE.iterdir()} == {".json", ".md", ".safetensors"}
+
+
+def test_it_answers_at_once(committee: Committee):
+    probabilities = committee.predict_proba(Data.load("phantom").images[:3])
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+
+
+def test_its_figures_abroad_are_those_of_its_card(committee: Committee, shared_data: Path):
+    external = Data.load(shared_data / "external_patches.zip")
+    found = assess(external.labels, committee.predict_proba(external.images), committee.threshold)
+    card = json.loads((PLACE / "card.json").read_text())["figures"]["external"]
+    for name in ("auc", "balanced_accuracy", "sensitivity", "specificity"):
+        assert found[name] == pytest.approx(card[name], abs=1e-3)
+
+
+def test_its_card_says_what_it_is_for_and_what_not():
+    card = (PLACE / "CARD.md").read_text()
+    assert "not a medical device" in card and "Limits" in card and "make pretrained" in card
+
+
+def test_what_is_no_mammogram_is_flagged(committee: Committee):
+    ramp = np.tile(np.linspace(0, 1, 60, dtype=np.float32), (60, 1))
+    noise = np.random.default_rng(0).random((60, 60), dtype=np.float32)
+    assert (committee.outliers(np.stack([ramp, noise])) > committee.novelty.threshold).all()

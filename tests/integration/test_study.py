@@ -1,0 +1,228 @@
+"""A whole study, small: what it leaves, that it repeats itself, and that nothing it reports was seen."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from microcalc import Committee, Data, Model
+from microcalc.committee.committee import filtered
+from microcalc.config import SearchSettings, StudyConfig, TrainingSettings, WaveletSettings
+from microcalc.data.phantom import make_phantom
+from microcalc.errors import DataError, RequestError
+from microcalc.evaluation.calibration import choose_threshold
+from microcalc.model import run_naively, run_nested, set_test_aside
+from microcalc.networks.film import Film
+from microcalc.training.splits import LeakError, grouped_folds
+
+SMALL = StudyConfig(
+    search=SearchSettings(dim=(2, 3), depth=(1,), dropout=(0.0,), searching_fraction=1.0, epochs=1),
+    training=TrainingSettings(epochs=2),
+    folds=3,
+    gradcam=2,
+)
+FILES = [
+    "config.json",
+    "environment.json",
+    "metrics.json",
+    "predictions.csv",
+    "folds.csv",
+    "audit.json",
+    "report.html",
+    "committee/committee.json",
+    "committee/history.json",
+    "committee/expert_0.safetensors",
+    *(f"search/fold_{fold}/history.json" for fold in range(3)),
+    *(f"figures/learning_fold_{fold}.png" for fold in range(3)),
+    "figures/patches.png",
+    "figures/augmented.png",
+    "figures/search.png",
+    "figures/roc_folds.png",
+    "figures/confusion.png",
+    "figures/committee_learning.png",
+    "figures/external_curve.png",
+    "figures/external_roc.png",
+    "figures/external_reliability.png",
+    "figures/test_roc.png",
+]
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    whole = Data.load("phantom")
+    return whole.select(whole.groups < 60)
+
+
+@pytest.fixture(scope="module")
+def external() -> Data:
+    images, labels, patients, _ = make_phantom(patients=10, seed=7)
+    return Data("elsewhere", images, labels, np.arange(60), tuple(map(str, range(60))), patients)
+
+
+@pytest.fixture(scope="module")
+def study(data: Data, external: Data, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    rest, test = set_test_aside(data, "0.2", seed=0)
+    model = Model(rest, external, test=test, config=SMALL, out=tmp_path_factory.mktemp("run") / "study", jobs=2)
+    model.train()
+    return model
+
+
+def read(model: Model, name: str) -> Any:
+    return json.loads((model.out / name).read_text())
+
+
+def rows(model: Model) -> list[dict[str, str]]:
+    with (model.out / "predictions.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_study_leaves(name: str, study: Model) -> None:
+    assert (study.out / name).stat().st_size > 0
+
+
+def test_a_study_leaves_as_many_overlays_as_asked_for(study: Model) -> None:
+    assert len(list((study.out / "gradcam").glob("*.png"))) == 2
+
+
+def test_a_study_leaves_nothing_half_done(study: Model) -> None:
+    names = [path.name for path in study.out.rglob("*")]
+    assert not [name for name in names if name.endswith((".part", ".progress")) or name == ".lock"]
+
+
+def test_metrics_keep_the_schema(study: Model) -> None:
+    metrics = read(study, "metrics.json")
+    assert metrics["schema"] == 1
+    assert metrics["protocol"]["trials_per_fold"] == 2
+    assert metrics["dataset"]["images"] == len(study.data)
+    for fold in metrics["folds"]:
+        assert {"fold", "n", "auc", "accuracy", "sensitivity", "specificity", "confusion", "hyperparameters"} <= set(
+            fold
+        )
+    assert sum(metrics["committee"]["weights"]) == pytest.approx(1)
+    for part in ("cross_validation", "test", "external"):
+        assert metrics[part]["auc_ci95"][0] <= metrics[part]["auc"] <= metrics[part]["auc_ci95"][1]
+    assert {"total_s", "search_s", "experts_s", "ensemble_s", "peak_memory_bytes"} <= set(metrics["timing"])
+
+
+def test_every_patch_has_one_row_and_only_unseen_ones_an_out_of_fold_probability(study: Model) -> None:
+    table = rows(study)
+    assert len(table) == len(study.data) + len(study.external) + len(study.test)
+    for row in table:
+        assert (row["out_of_fold"] == "") == (row["role"] == "committee")
+        if row["role"] == "development":
+            assert row["out_of_fold"] == row[f"expert_{row['fold']}"]
+
+
+def test_the_saved_committee_gives_the_reported_probabilities(study: Model) -> None:
+    committee = Committee.load(study.out / "committee")
+    reported = [float(row["committee"]) for row in rows(study) if row["role"] == "external"]
+    assert np.allclose(committee.predict_proba(study.external.images), reported, atol=1e-6)
+
+
+def test_predictions_of_every_expert(study: Model) -> None:
+    assert study.get_predictions(study.data.images[:4]).shape == (4, 3)
+
+
+def test_the_same_seed_gives_the_same_figures_with_one_process_or_two(study: Model, tmp_path: Path) -> None:
+    again = Model(study.data, study.external, test=study.test, config=SMALL, out=tmp_path / "again", jobs=1)
+    metrics, before = again.train(), read(study, "metrics.json")
+    assert {**metrics, "timing": 0} == {**before, "timing": 0}
+    assert (again.out / "predictions.csv").read_bytes() == (study.out / "predictions.csv").read_bytes()
+
+
+def test_a_filtered_study_shows_and_applies_the_filter(data: Data, tmp_path: Path) -> None:
+    config = replace(SMALL, wavelet=WaveletSettings("haar", 1.5), fast_execution=True, augmentation=None)
+    model = Model(data, config=config, out=tmp_path / "run", jobs=1)
+    metrics = model.train()
+    assert (model.out / "figures" / "filtered.png").exists()
+    assert not (model.out / "figures" / "augmented.png").exists()
+    committee = Committee.load(model.out / "committee")
+    assert committee.wavelet.name == "haar"
+    seen = [filtered(data.images, config.wavelet)[fold.development] for fold in model.split.folds]
+    assert list(committee.films) == [Film.of(images) for images in seen]
+    assert metrics["external"] is None and metrics["warnings"]
+
+
+def test_a_planted_patient_stops_the_study(data: Data, tmp_path: Path) -> None:
+    model = Model(data, config=replace(SMALL, fast_execution=True), out=tmp_path / "run", jobs=1)
+    model.fold()
+    fold = model.split.folds[0]
+    model.data.groups[fold.test[0]], before = model.data.groups[fold.training[0]], model.data.groups[fold.test[0]]
+    try:
+        with pytest.raises((LeakError, RequestError)):
+            model.get_ensemble()
+    finally:
+        model.data.groups[fold.test[0]] = before
+
+
+def test_an_external_set_that_shares_a_patch_is_refused(data: Data) -> None:
+    with pytest.raises(DataError, match="of patients of phantom"):
+        Model(data, replace(data.select(np.arange(3)), name="elsewhere"))
+
+
+def test_an_external_set_that_holds_a_shifted_crop_is_refused(data: Data) -> None:
+    other = Data.load("phantom", seed=7).select(np.arange(3))
+    other.images[1, :40, :40] = data.images[5, 20:, 20:]
+    with pytest.raises(DataError, match=r"this patch and \d more of elsewhere are of patients of phantom"):
+        Model(data, replace(other, name="elsewhere"))
+
+
+def test_a_test_set_of_patients_of_the_study_is_refused(data: Data) -> None:
+    part = np.arange(len(data)) % 2 == 0
+    with pytest.raises(DataError, match="of patients of phantom, by name or by pixels"):
+        Model(data.select(part), test=data.select(~part))
+
+
+def test_the_threshold_of_a_stated_sensitivity_is_that_of_the_patients_set_aside(data: Data, tmp_path: Path) -> None:
+    config = replace(SMALL, fast_execution=True, sensitivity=0.95)
+    model = Model(data, config=config, out=tmp_path / "run", jobs=1)
+    model.fold()
+    committee, chosen = model.get_ensemble(), model.split.committee
+    probabilities, labels = committee.predict_proba(data.images[chosen]), data.labels[chosen]
+    assert committee.threshold == pytest.approx(choose_threshold(labels, probabilities, sensitivity=0.95), abs=1e-6)
+    assert committee.threshold != pytest.approx(choose_threshold(labels, probabilities), abs=1e-3)
+
+
+def test_predicting_before_training_is_refused(data: Data) -> None:
+    with pytest.raises(RequestError, match="not trained yet"):
+        Model(data).get_predictions(data.images[:1])
+
+
+def test_nested_studies_judge_every_patch_by_a_committee_that_never_saw_it(tmp_path: Path) -> None:
+    data = Data.load("phantom")
+    model = Model(data, config=replace(SMALL, fast_execution=True, folds=2, gradcam=0), out=tmp_path / "run", jobs=2)
+    model.train()
+    metrics = run_nested(model)
+    assert metrics["nested"]["n"] == len(data)
+    for number in range(2):
+        inner = {row["patient"] for row in csv.DictReader((model.out / f"nested/fold_{number}/predictions.csv").open())}
+        rest, _ = list(grouped_folds(data.labels, data.groups, 2, 0))[number]
+        assert inner == {data.patients[row] for row in rest}
+
+
+def test_the_naive_protocol_is_marked_and_compared(data: Data, external: Data, tmp_path: Path) -> None:
+    model = Model(data, external, config=replace(SMALL, fast_execution=True), out=tmp_path / "run", jobs=2)
+    model.train()
+    naive = run_naively(model)
+    assert naive["protocol"]["name"] == "naive" and not naive["protocol"]["grouped"]
+    assert naive["external"]["specificity"] is None
+    assert "Naive protocol" in naive["warnings"][-1]
+    assert "NAIVE PROTOCOL" in (model.out / "naive" / "report.html").read_text()
+    assert "optimism" in (model.out / "report.html").read_text()
+
+
+def test_the_official_test_set_shares_no_patient_with_the_rest(shared_data: Path) -> None:
+    rest, test = set_test_aside(Data.load("infn", archive=shared_data / "DL_class_data.tar.gz"), "official", seed=0)
+    assert (len(rest), len(test)) == (517, 241)
+    assert not set(rest.groups) & set(test.groups)
+
+
+@pytest.mark.parametrize("request_", ["official", "0", "0.9", "half", "nan"])
+def test_a_test_set_that_cannot_be_is_refused(request_: str, data: Data) -> None:
+    with pytest.raises(RequestError, match="--test"):
+        set_test_aside(data, request_, seed=0)

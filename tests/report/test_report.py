@@ -1,0 +1,407 @@
+"""The figures and the report page; every number in the run directory below is made up."""
+
+import csv
+import json
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from PIL import Image
+
+from microcalc.config import StudyConfig
+from microcalc.data import Data
+from microcalc.errors import RequestError
+from microcalc.evaluation.audit import audit
+from microcalc.evaluation.study import Predicted
+from microcalc.report import figures
+from microcalc.report.html import write_report
+from microcalc.report.study import draw_costly
+
+TRIAL = {
+    "dim": 20,
+    "depth": 3,
+    "dropout": 0.05,
+    "holdout_loss": 0.2,
+    "holdout_auc": 0.98,
+    "stopped_early": False,
+    "curves": {"loss": [0.6, 0.3], "holdout_loss": [0.7, 0.4], "holdout_accuracy": [0.6, 0.8]},
+}
+HISTORY = {"trials": [TRIAL, TRIAL], "best": 1, "expert": {"loss": [0.3, 0.2], "accuracy": [0.8, 0.9]}}
+LEARNED = {
+    "loss": [0.3, 0.2],
+    "accuracy": [0.9, 0.95],
+    "holdout_loss": [0.4, 0.3],
+    "external_accuracy": [0.5, 0.6],
+    "weights": [[0.3, 0.7], [0.4, 0.6]],
+}
+ELSEWHERE = {
+    "n": 40,
+    "auc": 0.876,
+    "auc_ci95": [0.811, 0.934],
+    "accuracy": 0.71,
+    "balanced_accuracy": 0.712,
+    "balanced_accuracy_ci95": [0.6, 0.8],
+    "sensitivity": 0.95,
+    "specificity": 0.475,
+    "brier_score": 0.2,
+}
+
+
+def made_up_metrics() -> dict[str, Any]:
+    hyperparameters = {name: TRIAL[name] for name in ("dim", "depth", "dropout")}
+    rates = {"auc": 0.98, "accuracy": 0.93, "sensitivity": 0.94, "specificity": 0.92, "confusion": [[46, 4], [3, 47]]}
+    return {
+        "schema": 1,
+        "dataset": {
+            "name": "infn", "images": 200, "positives": 96, "groups": 41, "identical_pairs": 14,
+            "built_in_phantom": False,
+        },
+        "protocol": {
+            "name": "honest", "folds": 2, "grouped": True, "validation_fraction": 0.25, "searching_fraction": 0.25,
+            "trials_per_fold": 2, "seed": 0,
+        },
+        "folds": [{"fold": k, "n": 100, **rates, "hyperparameters": hyperparameters} for k in (0, 1)],
+        "cross_validation": {
+            "auc": 0.9876, "auc_ci95": [0.9712, 0.9951], "accuracy": 0.9312, "accuracy_ci95": [0.9, 0.96],
+            "accuracy_mean": 0.93, "accuracy_std": 0.01,
+        },
+        "committee": {
+            "weights": [0.4, 0.6], "most_reliable": 1, "threshold": 0.43, "share": 0.155, "patients": 7, "images": 31,
+        },
+        "test": None,
+        "external": ELSEWHERE,
+        "timing": {
+            "total_s": 125.0, "search_s": 90.0, "experts_s": 30.0, "ensemble_s": 1.0, "peak_memory_bytes": 2**30,
+        },
+        "warnings": [],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run directory as a study leaves it."""
+    write = {"metrics": made_up_metrics(), "config": {"settings": StudyConfig().to_dict()}, "environment": {"cores": 2}}
+    for name, value in write.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(value))
+    for fold in (0, 1):
+        (tmp_path / f"search/fold_{fold}").mkdir(parents=True)
+        (tmp_path / f"search/fold_{fold}/history.json").write_text(json.dumps(HISTORY))
+    write_predictions(tmp_path, [("a.png", "1", 1, "development", 0.93), ("b.png", "2", 1, "development", 0.07)])
+    for name in (
+        "figures/roc_folds",
+        "figures/search",
+        "figures/external_roc",
+        "figures/external_costly",
+        "gradcam/0312u1_1_1_1_5",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (100, 50)).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def write_predictions(run: Path, rows: list[tuple[str, str, int, str, float]]) -> None:
+    with (run / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "patient", "label", "role", "fold", "committee", "out_of_fold"])
+        table.writerows([(*row[:4], 0, 0.5, row[4]) for row in rows])
+
+
+def change_metrics(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    change(metrics)
+    (run / "metrics.json").write_text(json.dumps(metrics))
+
+
+class Page(HTMLParser):
+    """The tags, attributes, section ids and text of a page; refuses one whose tags are not closed in order."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.feed(self.source)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    @property
+    def sections(self) -> list[str | None]:
+        return [attributes["id"] for tag, attributes in self.tags if tag == "section"]
+
+    def values(self, attribute: str) -> list[str | None]:
+        return [attributes[attribute] for _, attributes in self.tags if attribute in attributes]
+
+
+def test_the_report_tells_the_study_in_order(run: Path) -> None:
+    page = Page(write_report(run))
+    order = ["data", "choices", "search", "experts", "committee", "external", "gradcam", "limits", "environment"]
+    assert page.sections == order
+    assert page.values("href") == [f"#{name}" for name in order]
+
+
+def test_headline_figures_stand_first_with_their_intervals(run: Path) -> None:
+    top = Page(write_report(run)).text.split("Contents")[0].split("The set infn")[0]
+    for shown in ("0.988", "0.971 to 0.995", "0.931", "0.876", "0.811 to 0.934"):
+        assert shown in top
+
+
+@pytest.mark.parametrize(("auc", "shown"), [(0.9996, "0.9996"), (1.0, "1.000"), (0.98764, "0.988")])
+def test_an_auc_that_is_not_quite_1_does_not_look_perfect(auc: float, shown: str, run: Path) -> None:
+    change_metrics(run, lambda metrics: metrics["cross_validation"].update(auc=auc))
+    assert f'<span class="value">{shown}</span>' in write_report(run).read_text()
+
+
+def test_the_report_says_how_large_the_share_set_aside_for_the_committee_is(run: Path) -> None:
+    assert "7 patients with 31 patches (15.5 % of all)" in Page(write_report(run)).text
+
+
+def test_both_classes_of_the_external_set_come_before_its_sensitivity_alone(run: Path) -> None:
+    text = Page(write_report(run)).text
+    assert text.index("specificity (normal called normal)") < text.index("On the patches with a cluster alone")
+    assert "finds 95.0 % of them. That figure by itself misleads" in text
+    assert "52.5 % of the normal patches called clusters" in text
+
+
+def test_an_external_set_of_clusters_only_is_said_to_tell_nothing_of_false_alarms(run: Path) -> None:
+    undefined = {"auc": None, "auc_ci95": None, "balanced_accuracy": None, "specificity": None}
+    change_metrics(run, lambda metrics: metrics["external"].update(undefined))
+    text = Page(write_report(run)).text
+    assert "This set holds clusters only." in text
+    assert "by itself misleads" not in text
+
+
+def test_the_page_needs_nothing_but_itself(run: Path) -> None:
+    page = Page(write_report(run))
+    assert all(str(source).startswith("data:image/png;base64,") for source in page.values("src"))
+    assert all(str(link).startswith("#") for link in page.values("href"))
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "base", "form"}
+    for forbidden in ("http:", "https:", "url(", "@import", "@font-face"):
+        assert forbidden not in page.source
+
+
+def test_every_picture_says_in_words_what_it_shows(run: Path) -> None:
+    page = Page(write_report(run))
+    pictures = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(pictures) == 5
+    assert all(len(attributes["alt"] or "") > 15 for attributes in pictures)
+
+
+HOSTILE = """<script>alert(1)</script>"><img src=x onerror='alert(2)'>{{ 7 * 7 }}&amp;"""
+
+
+def test_hostile_names_are_shown_as_text_and_never_become_markup(run: Path) -> None:
+    change_metrics(run, lambda metrics: metrics["dataset"].update(name=HOSTILE))
+    change_metrics(run, lambda metrics: metrics.update(warnings=[HOSTILE]))
+    write_predictions(run, [(HOSTILE, HOSTILE, 1, "development", 0.01)])
+    (run / "environment.json").write_text(json.dumps({HOSTILE: [HOSTILE, {HOSTILE: HOSTILE}]}))
+    harmless_on_disk = HOSTILE.replace("/", "")
+    Image.new("L", (10, 10)).save(run / "gradcam" / f"{harmless_on_disk}.png", format="PNG")
+    page = Page(write_report(run))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert all(str(source).startswith("data:") for source in page.values("src"))
+    assert page.texts.count(HOSTILE) >= 5
+    assert any(harmless_on_disk in str(text) for text in page.values("alt"))
+
+
+@pytest.mark.parametrize(
+    ("missing", "section"),
+    [("external", "external"), ("committee", "committee"), ("cross_validation", "experts")],
+)
+def test_a_section_without_its_figures_is_left_out(run: Path, missing: str, section: str) -> None:
+    change_metrics(run, lambda metrics: metrics.pop(missing))
+    page = Page(write_report(run))
+    assert section not in page.sections
+    assert f"#{section}" not in page.values("href")
+
+
+def test_metrics_alone_make_a_report(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text(json.dumps(made_up_metrics()))
+    assert Page(write_report(tmp_path)).sections == ["data", "choices", "experts", "committee", "external", "limits"]
+
+
+def test_test_set_nested_figures_and_audit_have_sections_where_they_are_there(run: Path) -> None:
+    change_metrics(run, lambda metrics: metrics.update(test=ELSEWHERE, nested=ELSEWHERE))
+    (run / "audit.json").write_text(json.dumps(audit(Data.load("phantom"))))
+    page = Page(write_report(run))
+    assert {"test", "nested", "audit"} <= set(page.sections)
+    assert page.sections.index("audit") < page.sections.index("experts") < page.sections.index("test")
+
+
+def test_a_study_of_the_phantom_says_so_in_its_title(run: Path) -> None:
+    change_metrics(run, lambda metrics: metrics["dataset"].update(name="phantom", built_in_phantom=True))
+    source = Page(write_report(run)).source
+    assert "<title>PHANTOM DATA: " in source
+    assert "<h1>PHANTOM DATA: " in source
+    assert "says anything about patients" in source
+
+
+def test_a_naive_run_carries_a_banner_and_no_claim_of_the_honest_one(run: Path) -> None:
+    honest = Page(write_report(run)).text
+    assert "NAIVE PROTOCOL" not in honest and "no patient is on two sides" in honest
+    change_metrics(run, lambda metrics: metrics["protocol"].update(name="naive", grouped=False))
+    naive = Page(write_report(run)).text
+    assert "NAIVE PROTOCOL: patients were split across folds" in naive
+    for claim in ("no patient is on two sides", "No expert saw them", "from 41 patients", "bootstrap over patients"):
+        assert claim in honest and claim not in naive
+
+
+def test_naive_and_honest_figures_stand_side_by_side_with_their_difference(run: Path) -> None:
+    naive = made_up_metrics()
+    naive["cross_validation"]["auc"] = 0.9996
+    naive["external"] = {**ELSEWHERE, "accuracy": 0.95, "auc": None, "specificity": None}
+    (run / "naive.json").write_text(json.dumps(naive))
+    text = Page(write_report(run)).text
+    assert "Cross-validation: AUC 0.9996 0.988 +0.012" in text
+    assert "External set: accuracy (naive: on its clusters alone) 0.950 0.710 +0.240" in text
+    assert "External set: AUC" not in text
+
+
+def test_warnings_are_listed_before_the_figures(run: Path) -> None:
+    change_metrics(run, lambda metrics: metrics.update(warnings=["These figures are optimistic."]))
+    text = Page(write_report(run)).text
+    assert text.index("These figures are optimistic.") < text.index("0.988")
+
+
+def test_wrongly_called_patches_are_named_and_right_ones_are_not(run: Path) -> None:
+    text = Page(write_report(run)).text
+    assert "b.png 2 0 cluster 0.070" in text
+    assert "a.png" not in text
+
+
+def four_patches(*probabilities: float) -> Predicted:
+    images = np.random.default_rng(0).random((4, 60, 60), np.float32)
+    names = ("folder/a.png", "b_$x$ (1).png", "c.png", "d.png")
+    data = Data("four", images, np.array([0, 0, 1, 1]), np.arange(4), names, names)
+    return Predicted(data, np.zeros((4, 1)), np.array(probabilities))
+
+
+def test_the_patches_that_cost_the_auc_most_are_shown_first(monkeypatch, tmp_path: Path) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr("microcalc.report.figures.save_figure", lambda figure, path: drawn.append(figure))
+    draw_costly(tmp_path / "costly.png", four_patches(0.1, 0.6, 0.05, 0.5))
+    names = [axes.get_xlabel() for axes in drawn[0].axes]
+    assert names == ["b_$x$ (1).png", "c.png", "a.png", "d.png"]
+    assert "cluster, probability 0.05\ncosts 0.5000 of the AUC" in drawn[0].axes[1].get_title()
+
+
+def test_where_every_patch_is_ranked_rightly_none_is_shown(tmp_path: Path) -> None:
+    draw_costly(tmp_path / "costly.png", four_patches(0.1, 0.2, 0.8, 0.9))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_run_gives_the_same_page(run: Path) -> None:
+    assert write_report(run).read_bytes() == write_report(run).read_bytes()
+
+
+def test_a_run_that_cannot_be_told_is_refused_in_one_line(run: Path) -> None:
+    (run / "figures/search.png").write_bytes(b"not a picture")
+    with pytest.raises(RequestError, match=r"search\.png: is not a PNG picture"):
+        write_report(run)
+    (run / "metrics.json").unlink()
+    with pytest.raises(RequestError, match=r"metrics\.json"):
+        write_report(run)
+
+
+def every_figure() -> dict[str, Figure]:
+    random = np.random.default_rng(0)
+    patches, labels = random.random((6, 60, 60)), np.array([0, 1, 0, 1, 1, 0])
+    folds = [(labels, np.clip(labels * 0.4 + random.random(6) * 0.6, 0, 1)) for _ in range(3)]
+    return {
+        "patches": figures.random_patches(patches, labels),
+        "augmented": figures.augmented_patches(patches[:2], random.random((2, 3, 60, 60))),
+        "filtered": figures.filtered_patches(patches, patches, labels),
+        "learning": figures.learning_curves(0, HISTORY),
+        "search": figures.search_overview([HISTORY, HISTORY]),
+        "roc_folds": figures.roc_folds(folds),
+        "confusion": figures.confusion_matrices([[[9, 1], [2, 8]]] * 3),
+        "committee": figures.committee_learning(LEARNED),
+        "external_curve": figures.external_curve(LEARNED),
+        "roc": figures.roc_curve(*folds[0], threshold=0.5, title="External set"),
+        "reliability": figures.reliability_diagram(*folds[0], title="External set"),
+        "costly": figures.costly_patches(
+            patches, labels, random.random(len(labels)), labels / 4, ["a b"] * len(labels)
+        ),
+    }
+
+
+@pytest.mark.slow
+def test_figures_are_the_same_bytes_each_time_and_leave_matplotlib_as_it_was(tmp_path: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    for name, figure in every_figure().items():
+        figures.save_figure(figure, tmp_path / f"{name}.png")
+    for name, figure in every_figure().items():
+        figures.save_figure(figure, tmp_path / "again.png")
+        assert (tmp_path / "again.png").read_bytes() == (tmp_path / f"{name}.png").read_bytes(), name
+        with Image.open(tmp_path / "again.png") as image:
+            assert set(image.info) == {"dpi"}
+            assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+    assert dict(matplotlib.rcParams) == before
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(1, 11))
+def test_any_number_of_folds_has_its_confusion_matrices(folds: int) -> None:
+    assert len(figures.confusion_matrices([[[9, 1], [2, 8]]] * folds).axes) == folds
+
+
+def test_a_fold_without_search_shows_the_final_training_alone() -> None:
+    assert len(figures.learning_curves(0, HISTORY).axes) == 4
+    assert len(figures.learning_curves(0, {**HISTORY, "trials": [], "best": None}).axes) == 2
+
+
+def test_the_best_trial_is_the_one_drawn() -> None:
+    other = {**TRIAL, "curves": {"loss": [9.0], "holdout_loss": [9.0], "holdout_accuracy": [0.1]}}
+    panels = figures.learning_curves(0, {**HISTORY, "trials": [other, TRIAL], "best": 1}).axes
+    assert panels[0].get_lines()[0].get_ydata().tolist() == TRIAL["curves"]["loss"]  # type: ignore[index]
+
+
+def test_the_external_curve_says_that_nothing_was_chosen_on_it() -> None:
+    assert "monitoring only: no choice was made on it" in figures.external_curve(LEARNED).get_suptitle()
+
+
+def test_a_roc_curve_marks_where_the_threshold_lands() -> None:
+    axes = figures.roc_curve([0, 0, 0, 0, 1, 1], [0.1, 0.2, 0.3, 0.7, 0.4, 0.9], 0.5, "External set").axes[0]
+    assert axes.get_aspect() == 1
+    (point,) = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    assert (*point.get_xdata(), *point.get_ydata()) == (0.25, 0.5)
+
+
+def test_the_corner_is_enlarged_only_where_the_curves_are_in_it() -> None:
+    good, poor = ([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9]), ([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
+    assert len(figures.roc_folds([good] * 3).axes) == 2
+    assert len(figures.roc_folds([poor] * 3).axes) == 1
+
+
+def test_reliability_intervals_are_wilsons() -> None:
+    labels, probabilities = [0] * 10 + [1] * 8 + [0] * 2, [0.1] * 10 + [0.9] * 10
+    (bars,) = figures.reliability_diagram(labels, probabilities, "Test").axes[0].containers
+    segments = bars.lines[2][0].get_segments()  # type: ignore[attr-defined]
+    ends = [[low, high] for (_, low), (_, high) in segments]
+    np.testing.assert_allclose(ends, [[0, 0.2775], [0.4902, 0.9433]], atol=1e-4)  # Wilson, z = 1.96

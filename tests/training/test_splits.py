@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from microcalc.data import Data
+from microcalc.errors import RequestError
+from microcalc.evaluation.study import Predicted, out_of_fold
+from microcalc.training.splits import Fold, LeakError, StudySplit, check_split, check_unseen, split_groups, split_study
+
+PLAN = {"folds": 5, "validation_fraction": 0.25, "committee_fraction": 0.15}
+
+
+def patients(seed: int, count: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    sizes = generator.integers(1, 12, count)
+    groups = np.repeat(np.arange(count), sizes)
+    labels = (groups + (generator.random(len(groups)) < 0.1)) % 2
+    return labels.astype(np.int64), groups.astype(np.int64)
+
+
+def parts(split: StudySplit) -> list[np.ndarray]:
+    return [split.committee, *(fold.test for fold in split.folds)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_every_patch_is_tested_once_or_weighs_the_committee(seed: int) -> None:
+    labels, groups = patients(seed)
+    split = split_study(labels, groups, **PLAN, seed=seed)
+    assert sorted(np.concatenate(parts(split)).tolist()) == list(range(len(labels)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_no_patient_is_on_two_sides(seed: int) -> None:
+    labels, groups = patients(seed)
+    split = split_study(labels, groups, **PLAN, seed=seed)
+    for fold in split.folds:
+        sides = [set(groups[side]) for side in (fold.training, fold.holdout, fold.test, split.committee)]
+        assert sum(map(len, sides)) == len(set().union(*sides))
+
+
+def test_every_side_has_both_classes_and_about_its_share() -> None:
+    labels, groups = patients(seed=3, count=200)
+    split = split_study(labels, groups, **PLAN, seed=3)
+    assert 0.10 < len(split.committee) / len(labels) < 0.20
+    for fold in split.folds:
+        assert 0.18 < len(fold.holdout) / len(fold.development) < 0.32
+        for side in (fold.training, fold.holdout, fold.test):
+            assert set(labels[side]) == {0, 1}
+
+
+def test_the_same_seed_gives_the_same_split_and_another_does_not() -> None:
+    labels, groups = patients(seed=0)
+    first, again, other = (split_study(labels, groups, **PLAN, seed=seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(parts(first), parts(again), strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(parts(first), parts(other), strict=True))
+
+
+def test_a_patient_planted_on_both_sides_is_refused() -> None:
+    labels, groups = patients(seed=0)
+    split = split_study(labels, groups, **PLAN, seed=0)
+    planted = groups.copy()
+    planted[split.folds[0].test[0]] = groups[split.folds[0].training[0]]
+    with pytest.raises(LeakError, match="both in training and in test"):
+        check_split(split, planted)
+
+
+@pytest.mark.parametrize("side", ["training", "holdout", "committee"])
+def test_a_reported_patch_that_reached_training_tuning_or_weighting_is_refused(side: str) -> None:
+    labels, groups = patients(seed=0)
+    split = split_study(labels, groups, **PLAN, seed=0)
+    fold = split.folds[0]
+    leaked = fold.test[:1]
+    sides = {"training": fold.training, "holdout": fold.holdout, "committee": split.committee}
+    sides[side] = np.append(sides[side], leaked)
+    leaky = StudySplit(
+        committee=sides["committee"],
+        folds=(Fold(training=sides["training"], holdout=sides["holdout"], test=fold.test), *split.folds[1:]),
+    )
+    n = len(labels)
+    names = tuple(map(str, range(n)))
+    data = Data("made", np.zeros((n, 60, 60), np.float32), labels, groups, names, names)
+    with pytest.raises(LeakError):
+        out_of_fold(Predicted(data, np.zeros((n, 5)), np.zeros(n)), leaky)
+
+
+def test_figures_on_patients_already_seen_are_refused() -> None:
+    groups = np.array([0, 0, 1, 1])
+    check_unseen(np.array([0, 1]), np.array([2, 3]), groups, "the figures")
+    with pytest.raises(LeakError, match="the figures: 1 of 2 patches"):
+        check_unseen(np.array([0, 2]), np.array([1]), groups, "the figures")
+
+
+def test_too_few_patients_for_the_folds_are_told() -> None:
+    labels = np.array([0, 1] * 10)
+    with pytest.raises(RequestError, match="at least 4 patients of each class"):
+        split_groups(labels, np.zeros(20, np.int64), 0.25, seed=0)
