@@ -1,6 +1,7 @@
-"""Where a committee should look: bright spots of 0.1 to 1 mm, and the windows that hold the most telling of them."""
+"""Where a committee should look: bright spots of 0.1 to 1 mm, and the windows that hold the strongest of them."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ Mask = NDArray[np.bool_]
 SCALES = (0.7, 1.4, 2.8, 5.6)
 """Standard deviations of the Gaussians whose differences answer to spots of 0.1 to 1 mm, in pixels of 85 um."""
 
-LEAST_CONTRAST = 4.0
+LEAST_CONTRAST = 3.0
 """Height of a spot, in standard deviations of the local noise."""
 
 NOISE_SIDE = 118
@@ -24,9 +25,8 @@ MOST_SPOTS = 4000
 REACH = 25.0
 """Spots within this many pixels of each other fit into one window of 60 x 60 pixels."""
 
-NEIGHBOURS = 12
 WINDOW_SPACING = 20.0
-MOST_WINDOWS = 300
+MOST_WINDOWS = 400
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +36,15 @@ class Spots:
     Attributes:
         positions: (n, 2) columns and rows.
         contrast: (n,) heights in standard deviations of the local noise.
-        scale: (n,) index of the difference of Gaussians that answered most, 0 for the finest.
+        sharpness: (n,) from 0, as blurred as can be, to 1: the share of the finest difference of Gaussians in the sum
+            of the two finest.
+        roundness: (n,) from 0, a line, to 1, a disc: the smaller curvature over the larger.
     """
 
     positions: NDArray[np.float64]
     contrast: NDArray[np.float64]
-    scale: NDArray[np.intp]
+    sharpness: NDArray[np.float64]
+    roundness: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.contrast)
@@ -55,7 +58,7 @@ def find_spots(image: NDArray[np.float32], mask: Mask) -> Spots:
         mask: (rows, columns) true where spots are looked for.
 
     Returns:
-        At most 4000 spots of at least 4 standard deviations of the local noise.
+        At most 4000 spots of at least 3 standard deviations of the local noise.
 
     >>> image = np.random.default_rng(0).normal(0.5, 0.01, (200, 200)).astype(np.float32)
     >>> image[90:92, 120:122] += 0.2
@@ -64,13 +67,20 @@ def find_spots(image: NDArray[np.float32], mask: Mask) -> Spots:
     """
     left, top, right, bottom = _box(mask, margin=NOISE_SIDE // 2)
     image, mask = image[top:bottom, left:right], mask[top:bottom, left:right]
-    contrast, scale = _contrast(image, mask)
-    peaks = _peaks(contrast) & mask
-    rows, columns = np.nonzero(peaks)
+    blurred = [ndimage.gaussian_filter(image, sigma, truncate=3) for sigma in SCALES]
+    differences = [finer - coarser for finer, coarser in pairwise(blurred)]
+    contrast = np.maximum.reduce([difference / local_noise(difference, mask) for difference in differences])
+    rows, columns = np.nonzero(_peaks(contrast) & mask)
     strongest = np.argsort(-contrast[rows, columns], kind="stable")[:MOST_SPOTS]
     rows, columns = rows[strongest], columns[strongest]
-    positions = np.stack([columns, rows], axis=1) + _offset(contrast, rows, columns) + (left, top)
-    return Spots(positions, contrast[rows, columns].astype(float), scale[rows, columns].astype(np.intp))
+    fine, coarse = (np.maximum(difference[rows, columns], 1e-6) for difference in differences[:2])
+    offsets, roundness = _shape(contrast, rows, columns)
+    return Spots(
+        positions=np.stack([columns, rows], axis=1) + offsets + (left, top),
+        contrast=contrast[rows, columns].astype(float),
+        sharpness=(fine / (fine + coarse)).astype(float),
+        roundness=roundness,
+    )
 
 
 def _box(mask: Mask, margin: int) -> tuple[int, int, int, int]:
@@ -83,19 +93,6 @@ def _box(mask: Mask, margin: int) -> tuple[int, int, int, int]:
         min(columns[-1] + margin + 1, mask.shape[1]),
         min(rows[-1] + margin + 1, mask.shape[0]),
     )
-
-
-def _contrast(image: NDArray[np.float32], mask: Mask) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-    best, scale = np.full(image.shape, -np.inf, np.float32), np.zeros(image.shape, np.int8)
-    finer = ndimage.gaussian_filter(image, SCALES[0], truncate=3)
-    for number, sigma in enumerate(SCALES[1:]):
-        coarser = ndimage.gaussian_filter(image, sigma, truncate=3)
-        difference = finer - coarser
-        difference /= local_noise(difference, mask)
-        better = difference > best
-        best[better], scale[better] = difference[better], number
-        finer = coarser
-    return best, scale
 
 
 def local_noise(values: NDArray[np.float32], mask: Mask) -> NDArray[np.float32]:
@@ -125,45 +122,41 @@ def _peaks(contrast: NDArray[np.float32]) -> Mask:
     return found
 
 
-def _offset(values: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(n, 2) from each maximum to the top of the parabola through it and its neighbours, in columns and rows."""
-    padded = np.pad(values, 1, mode="edge").astype(float)
-    rows, columns = rows + 1, columns + 1
-    middle = padded[rows, columns]
-    offsets = []
-    for before, after in (
-        (padded[rows, columns - 1], padded[rows, columns + 1]),
-        (padded[rows - 1, columns], padded[rows + 1, columns]),
-    ):
-        bend = before + after - 2 * middle
-        offsets.append(np.where(bend < 0, 0.5 * (before - after) / np.minimum(bend, -1e-9), 0))
-    return np.clip(np.stack(offsets, axis=1), -0.5, 0.5)
+def _shape(
+    contrast: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n, 2) from each maximum to the top of the parabola through its neighbours, in columns and rows; (n,) roundness."""
+    padded = np.pad(contrast, 1, mode="edge").astype(float)
+    around = {(dy, dx): padded[rows + 1 + dy, columns + 1 + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
+    across = around[0, -1] + around[0, 1] - 2 * around[0, 0]
+    down = around[-1, 0] + around[1, 0] - 2 * around[0, 0]
+    twist = (around[1, 1] + around[-1, -1] - around[1, -1] - around[-1, 1]) / 4
+    offsets = [
+        0.5 * (around[0, -1] - around[0, 1]) / np.minimum(across, -1e-9),
+        0.5 * (around[-1, 0] - around[1, 0]) / np.minimum(down, -1e-9),
+    ]
+    mean, spread = (across + down) / 2, np.hypot((across - down) / 2, twist)
+    roundness = np.clip((mean + spread) / np.minimum(mean - spread, -1e-9), 0, 1)
+    return np.clip(np.stack(offsets, axis=1), -0.5, 0.5), roundness
 
 
 def choose_windows(spots: Spots, most: int = MOST_WINDOWS) -> NDArray[np.float64]:
-    """Centres of the windows in which the third strongest spot is strongest: a cluster is three spots or more.
+    """Centres of the windows around the strongest spots, at least 1.7 mm apart.
 
-    A window is centred on the mean of the spots around one of them. Windows lie at least 1.7 mm apart.
+    A window is centred on the mean of the spots within 2.1 mm of its strongest.
 
     Args:
         spots: of an image.
         most: how many windows at most.
 
     Returns:
-        (windows, 2) columns and rows, the most promising first.
+        (windows, 2) columns and rows, that of the strongest spot first.
     """
-    if len(spots) < 3:
+    if not len(spots):
         return np.empty((0, 2))
-    tree = cKDTree(spots.positions)
-    _, near = tree.query(spots.positions, k=NEIGHBOURS, distance_upper_bound=REACH)
-    present = near < len(spots)
-    contrast = np.where(present, np.append(spots.contrast, 0)[near], 0)
-    third = -np.partition(-contrast, 2, axis=1)[:, 2]
-    positions = np.append(spots.positions, [[0, 0]], axis=0)[near] * present[..., None]
-    centers = positions.sum(1) / present.sum(1)[:, None]
-    order = np.argsort(-third, kind="stable")
-    order = order[third[order] > 0]
-    return apart(centers[order], WINDOW_SPACING)[:most]
+    near = cKDTree(spots.positions).query_ball_point(spots.positions, REACH)
+    centers = np.array([spots.positions[group].mean(axis=0) for group in near])
+    return apart(centers, WINDOW_SPACING)[:most]
 
 
 def apart(points: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
