@@ -13,7 +13,7 @@ from PIL import Image
 from microcalc.data.archives import unpacked_zip
 from microcalc.data.provenance import patients_from_names
 from microcalc.errors import DataError, RequestError
-from microcalc.images import IMAGE_SUFFIXES, list_images, read_image
+from microcalc.images import find_images, read_image
 
 PATCH_SIZE = 60
 LARGEST_PATCH = 600  # pixels a side; shrunk to 60, nothing of a calcification would be left
@@ -77,11 +77,11 @@ def _opened(path: Path) -> Iterator[Path]:
 
 
 def _images_of_class(folder: Path, label: str, path: Path) -> Sequence[Path]:
-    images = list_images(folder / label) if (folder / label).is_dir() else []
+    images = find_images(folder / label).files if (folder / label).is_dir() else []
     if not images:
         raise DataError(
-            f"{path}: no image in {label}/; a dataset holds 0/ (normal) and 1/ (cluster) with "
-            f"{', '.join(sorted(IMAGE_SUFFIXES))} files"
+            f"{path}: no image in {label}/; a dataset holds 0/ (normal) and 1/ (cluster) with PNG, TIFF, PGM, JPEG or "
+            "DICOM files"
         )
     return images
 

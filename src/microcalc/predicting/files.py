@@ -1,7 +1,6 @@
 """The files that a request names, read a batch at a time."""
 
 import glob
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from microcalc.data.folder import read_patch
 from microcalc.errors import RequestError
-from microcalc.images import list_images
+from microcalc.images import find_images
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,7 @@ def _paths(request: str) -> list[Path]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    folders = sorted(folder for folder, _, _ in os.walk(path))
-    return [image for folder in folders for image in list_images(folder)] or [path]
+    return find_images(path).files or [path]
 
 
 def read_batches(files: Sequence[Path], size: int, resize: bool = False) -> Iterator[Batch]:
