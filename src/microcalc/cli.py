@@ -177,10 +177,12 @@ class Fetch(Common):
 
 @dataclass(frozen=True)
 class Phantom(Common):
-    """Write a phantom dataset: patches made by the package, with a mask of each cluster."""
+    """Write a phantom dataset: patches made by the package, with a mask of each cluster; or whole mammograms."""
 
     out: Path = Path("phantom")
-    """Folder to write 0/, 1/, masks/ and groups.csv to; empty or missing."""
+    """Folder to write 0/, 1/, masks/ and groups.csv to, or mammograms and findings.json; empty or missing."""
+    mammograms: int | None = None
+    """Write as many whole mammograms of 0.07 mm a pixel instead, and the truth in findings.json."""
     patients: int = 80
     """Number of patients, six patches each."""
     difficulty: float = 0.5
@@ -485,8 +487,14 @@ def fetch(command: Fetch, console: Console) -> None:
 def phantom(command: Phantom, console: Console) -> None:
     """Write a phantom dataset."""
     from microcalc.data.phantom import make_phantom, write_phantom
+    from microcalc.data.phantom_mammograms import iter_phantom_mammograms
+    from microcalc.scan.truth import write_phantom_mammograms
 
-    write_phantom(command.out, *make_phantom(command.patients, difficulty=command.difficulty, seed=command.seed))
+    if command.mammograms is not None:
+        made = iter_phantom_mammograms(command.mammograms, difficulty=command.difficulty, seed=command.seed)
+        write_phantom_mammograms(command.out, made)
+    else:
+        write_phantom(command.out, *make_phantom(command.patients, difficulty=command.difficulty, seed=command.seed))
     console.print(f"phantom: {command.out}")
 
 

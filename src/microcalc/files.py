@@ -69,6 +69,43 @@ def opened_atomically(path: Path) -> Iterator[BinaryIO]:
         ) from error
 
 
+@contextmanager
+def filled_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder to write to, which takes the place of ``folder`` at the end: all of it, or nothing.
+
+    Args:
+        folder: empty or missing.
+
+    Raises:
+        RequestError: there is something at ``folder`` already.
+        FailedError: the disk is full or the folder cannot be written.
+
+    >>> folder = Path(tempfile.mkdtemp()) / "answers"
+    >>> with filled_folder(folder) as whole:
+    ...     _ = (whole / "rows.csv").write_text("file,probability")
+    ...     folder.exists()
+    False
+    >>> [path.name for path in folder.iterdir()]
+    ['rows.csv']
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RequestError(f"{folder}: there is something here already; give an empty or a new folder")
+    try:
+        place = folder.absolute()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as beside:
+            whole = Path(beside) / "whole"
+            whole.mkdir()
+            yield whole
+            if place.exists():
+                place.rmdir()
+            whole.rename(place)
+    except OSError as error:
+        raise FailedError(
+            f"{folder}: cannot be written ({error.strerror or error}); make room or go elsewhere"
+        ) from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write plain values as indented JSON, atomically; a value that is not a number is refused, not written as NaN."""
     write_atomically(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
