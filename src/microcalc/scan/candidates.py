@@ -20,6 +20,9 @@ LEAST_CONTRAST = 3.0
 NOISE_SIDE = 118
 """Side of the square over which noise is estimated: 1 cm."""
 
+LEAST_NOISE = 0.3 / 255
+"""Standard deviation of rounding to 8 bits: less noise than that is no noise, but a grey level that was clipped."""
+
 NOISE_STEP = 4
 MOST_SPOTS = 4000
 REACH = 25.0
@@ -110,7 +113,7 @@ def local_noise(values: NDArray[np.float32], mask: Mask) -> NDArray[np.float32]:
     for _ in range(2):
         capped = np.minimum(sample, 4 * mean) if mean is not sample else sample
         mean = ndimage.uniform_filter(capped * weight, side, mode="constant") / np.maximum(share, 1e-3)
-    deviation = torch.from_numpy(np.maximum(mean * np.sqrt(np.pi / 2), 1e-4))[None, None]
+    deviation = torch.from_numpy(np.maximum(mean * np.sqrt(np.pi / 2), LEAST_NOISE))[None, None]
     full: NDArray[np.float32] = torch.nn.functional.interpolate(deviation, values.shape, mode="bilinear")[0, 0].numpy()
     return full
 
