@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from microcalc import Committee, Data
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
-from microcalc.evaluation.froc import RATES, froc_curve, score_findings, sensitivity_at
+from microcalc.evaluation.froc import RATES, ScoredImage, froc_curve, score_findings, sensitivity_at
 from microcalc.images.resample import to_true_scale
 from microcalc.scan import second_opinion
 from microcalc.scan.breast import find_breast
@@ -41,14 +41,15 @@ class Described:
     centers: np.ndarray
     boxes: np.ndarray
 
-    def scored(self, scores: np.ndarray):
+    def scored(self, scores: np.ndarray) -> ScoredImage:
+        """The image with these scores for its clusters."""
         return score_findings(self.centers, scores, self.boxes, (PIXEL_MM, PIXEL_MM))
 
     def labels(self) -> np.ndarray:
         """Whether each cluster hits a true one."""
         return np.array([len(self._one(center).false_marks) == 0 for center in self.centers])
 
-    def _one(self, center: np.ndarray):
+    def _one(self, center: np.ndarray) -> ScoredImage:
         return score_findings([center], [1.0], self.boxes, (PIXEL_MM, PIXEL_MM))
 
 
@@ -91,7 +92,8 @@ def left_out(described: list[Described]) -> list:
     """Each image scored by a model that saw no image of its source."""
     scored = []
     for image in described:
-        scored.append(image.scored(fit([other for other in described if other.source != image.source]).scores(image.features)))
+        model = fit([other for other in described if other.source != image.source])
+        scored.append(image.scored(model.scores(image.features)))
     return scored
 
 

@@ -1,6 +1,7 @@
 """Where the breast is in a mammogram: its mask without labels and markers, its area, and the pectoral muscle."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ MUSCLE_CONTRAST = 0.06  # least step of the square root of the grey level across
 LINES = 40  # positions along either side that are tried for that edge
 
 Mask = NDArray[np.bool_]
+Kind = TypeVar("Kind", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,7 @@ def find_breast(image: NDArray[np.float32]) -> Breast:
     The search runs on pixels of 0.68 mm. Tissue is what lies above Otsu's threshold of the square root of the grey
     levels (Otsu, 1979, https://doi.org/10.1109/TSMC.1979.4310076); the skin line is where the grey level has risen by
     15 % of the way from the background to the median of the tissue; the largest region without parts narrower than
-    8 mm is the breast. The pectoral muscle is the corner at the chest wall behind the straight edge of highest contrast.
+    8 mm is the breast. The pectoral muscle is the corner at the chest wall behind the straight edge of most contrast.
 
     Args:
         image: (rows, columns) grey levels in [0, 1], 0 black, at 85 um a pixel.
@@ -79,7 +81,8 @@ def _coarse(image: NDArray[np.float32]) -> NDArray[np.float32]:
     size = [max(round(side / COARSE), 1) for side in image.shape]
     tensor = torch.from_numpy(np.ascontiguousarray(image))[None, None]
     averaged: NDArray[np.float32] = torch.nn.functional.interpolate(tensor, size, mode="area")[0, 0].numpy()
-    return ndimage.gaussian_filter(averaged, 1.0, mode="nearest")
+    smooth: NDArray[np.float32] = ndimage.gaussian_filter(averaged, 1.0, mode="nearest")
+    return smooth
 
 
 def _fine(mask: Mask, shape: tuple[int, ...]) -> Mask:
@@ -129,7 +132,8 @@ def _without_strips(mask: Mask) -> Mask:
     padded = np.pad(mask, margin, mode="symmetric")
     core = ndimage.distance_transform_edt(padded) > radius
     opened = ndimage.distance_transform_edt(~core) <= radius
-    return opened[margin:-margin, margin:-margin] & mask
+    inside: Mask = opened[margin:-margin, margin:-margin] & mask
+    return inside
 
 
 def _filled(mask: Mask) -> Mask:
@@ -153,9 +157,9 @@ def chest_wall(mask: Mask) -> int:
 
 
 def _looks_inverted(coarse: NDArray[np.float32], mask: Mask) -> bool:
-    """Around a breast lies darkness, in one piece with three corners or two of the image; else tissue lies around it."""
+    """A breast touches one side of the image all along at most; what is taken for tissue touches three."""
     sides = [np.rot90(mask, turns)[0].mean() for turns in range(4)]
-    return sorted(sides)[1] > 0.9 and mask.mean() < 0.98
+    return bool(sorted(sides)[1] > 0.9 and mask.mean() < 0.98)
 
 
 def find_pectoral(coarse: NDArray[np.float32], mask: Mask) -> Mask:
@@ -175,14 +179,14 @@ def find_pectoral(coarse: NDArray[np.float32], mask: Mask) -> Mask:
     turns = chest_wall(mask)
     root = np.sqrt(np.clip(coarse, 0, None))
     for mirrored in (False, True):
-        corner, inside = (_to_corner(values, turns, mirrored) for values in (root, mask))
+        corner, inside = _to_corner(root, turns, mirrored), _to_corner(mask, turns, mirrored)
         contrast, triangle = _best_edge(corner, inside)
         if contrast > best:
             best, pectoral = contrast, _from_corner(triangle & inside, turns, mirrored)
     return pectoral
 
 
-def _to_corner(values: NDArray[np.generic], turns: int, mirrored: bool) -> NDArray[np.generic]:
+def _to_corner(values: NDArray[Kind], turns: int, mirrored: bool) -> NDArray[Kind]:
     """Chest wall to the top, the corner to be searched to the upper left."""
     turned = np.rot90(values, turns)
     return turned[:, ::-1] if mirrored else turned
@@ -193,12 +197,14 @@ def _from_corner(mask: Mask, turns: int, mirrored: bool) -> Mask:
 
 
 def _best_edge(root: NDArray[np.float32], mask: Mask) -> tuple[float, Mask]:
-    """The line between a point of the upper side (the chest wall) and one of the left side with the highest contrast."""
+    """The line of most contrast between a point of the upper side (the chest wall) and one of the left side."""
     wall, side = (_run(mask[0]), _run(mask[:, 0]))
     shortest = 15 / (PIXEL_MM * COARSE)
     if wall < shortest or side < shortest:
         return 0.0, np.zeros_like(mask)
-    ends = np.stack(np.meshgrid(np.linspace(shortest, wall, LINES), np.linspace(shortest, side, LINES)), -1).reshape(-1, 2)
+    ends = np.stack(np.meshgrid(np.linspace(shortest, wall, LINES), np.linspace(shortest, side, LINES)), -1).reshape(
+        -1, 2
+    )
     ends = ends[ends[:, 0] >= ends[:, 1]]  # the muscle is longer along the chest wall
     along = np.linspace(0.05, 0.95, 30)
     columns, rows = ends[:, :1] * along, ends[:, 1:] * (1 - along)

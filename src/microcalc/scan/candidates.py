@@ -128,7 +128,7 @@ def _peaks(contrast: NDArray[np.float32]) -> Mask:
 def _shape(
     contrast: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n, 2) from each maximum to the top of the parabola through its neighbours, in columns and rows; (n,) roundness."""
+    """(n, 2) from each maximum to the top of a parabola through its neighbours, columns first; (n,) roundness."""
     padded = np.pad(contrast, 1, mode="edge").astype(float)
     around = {(dy, dx): padded[rows + 1 + dy, columns + 1 + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
     across = around[0, -1] + around[0, 1] - 2 * around[0, 0]

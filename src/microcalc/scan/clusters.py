@@ -69,7 +69,8 @@ def cut_windows(image: NDArray[np.float32], centers: NDArray[np.float64]) -> NDA
     if min(image.shape) < SIDE:
         image = np.pad(image, [(0, max(SIDE - side, 0)) for side in image.shape], mode="edge")
     views = np.lib.stride_tricks.sliding_window_view(image, (SIDE, SIDE))
-    return views[corner[:, 1], corner[:, 0]]
+    windows: NDArray[np.float32] = views[corner[:, 1], corner[:, 0]]
+    return windows
 
 
 def window_logits(
@@ -130,7 +131,7 @@ def merge_windows(
 
 
 def _members(spots: Spots, centers: NDArray[np.float64], best: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Spots of enough contrast in any of the windows; where fewer than three, the three strongest in the best window."""
+    """Spots of enough contrast in any window; where fewer than three, the three strongest in the best window."""
     apart = np.abs(spots.positions[:, None] - centers[None]).max(axis=2)
     inside = np.flatnonzero((apart < FAR).any(axis=1) & (spots.contrast >= LEAST_CONTRAST))
     if len(inside) >= FEWEST:

@@ -80,31 +80,45 @@ def scan_image(
         RequestError: as for :func:`scan`.
     """
     start = time.perf_counter()
-    given = not isinstance(image_or_path, np.ndarray)
-    name = os.fspath(image_or_path) if not isinstance(image_or_path, np.ndarray) else "the image"
-    mammogram = read_mammogram(name) if given else Mammogram(_checked(image_or_path), None)
-    try:
-        return _scan(mammogram, name, pixel_size_mm, committee or packaged(), second_opinion, start)
-    except ImageError as error:
-        raise ImageError(f"{name}: {error}") from error
+    if isinstance(image_or_path, np.ndarray):
+        mammogram, name = Mammogram(_checked(image_or_path), None), "the image"
+    else:
+        mammogram, name = read_mammogram(image_or_path), os.fspath(image_or_path)
+    scanned = scan_mammogram(mammogram, name, pixel_size_mm, committee, second_opinion)
+    return replace(scanned, seconds=time.perf_counter() - start)
 
 
-def _scan(
+def scan_mammogram(
     mammogram: Mammogram,
     name: str,
-    pixel_size_mm: PixelSize | None,
-    committee: Committee,
-    second_opinion: SecondOpinion | None,
-    start: float,
+    pixel_size_mm: PixelSize | None = None,
+    committee: Committee | None = None,
+    second_opinion: SecondOpinion | None = None,
 ) -> ScannedImage:
-    size = _pixel_size(mammogram, pixel_size_mm)
-    image = to_true_scale(mammogram.pixels, size)
-    breast = find_breast(image)
+    """As :func:`scan_image`, of a mammogram that was read before.
+
+    Args:
+        mammogram: of :func:`microcalc.images.read_mammogram`.
+        name: of its file, for the answer and for errors.
+        pixel_size_mm: as for :func:`scan`.
+        committee: as for :func:`scan`.
+        second_opinion: as for :func:`scan_image`.
+
+    Raises:
+        ImageError: it has no pixel size, or shows no breast.
+        RequestError: the pixel size is impossible.
+    """
+    start = time.perf_counter()
+    try:
+        size = known_pixel_size(mammogram, pixel_size_mm)
+        image = to_true_scale(mammogram.pixels, size)
+        breast = find_breast(image)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
     spots = find_spots(image, breast.mask)
-    clusters = find_clusters(image, spots, committee)
-    scale = np.array(mammogram.pixels.shape[::-1]) / np.array(image.shape[::-1])
-    findings = _findings(clusters, spots, second_opinion or packaged_opinion(), scale, size)
+    clusters = find_clusters(image, spots, committee or packaged())
     rows, columns = mammogram.pixels.shape
+    scale = np.array([columns, rows]) / np.array(image.shape[::-1])
     return ScannedImage(
         file=name,
         pixel_size_mm=size,
@@ -113,7 +127,7 @@ def _scan(
         breast_mm2=breast.area_mm2,
         seconds=time.perf_counter() - start,
         warnings=(*mammogram.warnings, *breast.warnings),
-        findings=findings,
+        findings=_findings(clusters, spots, second_opinion or packaged_opinion(), scale, size),
     )
 
 
@@ -148,11 +162,16 @@ def _checked(image: Pixels) -> Pixels:
     return pixels
 
 
-def _pixel_size(mammogram: Mammogram, given: PixelSize | None) -> tuple[float, float]:
-    if given is None and mammogram.pixel_size_mm is None:
-        raise ImageError("has no pixel size; give it in mm with pixel_size_mm, or --pixel-size on the command line")
+def known_pixel_size(mammogram: Mammogram, given: PixelSize | None) -> tuple[float, float]:
+    """The pixel size that is given, else that of the file.
+
+    Raises:
+        ImageError: there is none, or the image would have an impossible size with it.
+        RequestError: the pixel size that is given is impossible.
+    """
     size = as_pixel_size(given) if given is not None else mammogram.pixel_size_mm
-    assert size is not None
+    if size is None:
+        raise ImageError("has no pixel size; give it in mm with pixel_size_mm, or --pixel-size on the command line")
     sides = [pixels * mm for pixels, mm in zip(mammogram.pixels.shape, size, strict=True)]
     if min(sides) < SMALLEST_MM or max(sides) > LARGEST_MM:
         raise ImageError(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,17 +37,14 @@ FEATURES = (
     "roundness of the strongest",
     "spacing",
     "linearity",
-    "crowding",
 )
 PLAIN = 6.0
-SQUARE_CM = 118.0
-"""Side of a square centimetre in pixels of 85 um."""
 
 _SHAPE = {"features": [str], "mean": [float], "scale": [float], "weights": [float], "bias": float, "threshold": float}
 
 
 def features(clusters: Sequence[Cluster], spots: Spots) -> Floats:
-    """(n, 15) numbers that describe the clusters of one image, in the order of ``FEATURES``.
+    """(n, 14) numbers that describe the clusters of one image, in the order of ``FEATURES``.
 
     Sharpness is against that of the image's weakest spots, which are noise and so show the blur of its scanner.
     """
@@ -60,7 +57,6 @@ def _features(cluster: Cluster, spots: Spots, usual_sharpness: float) -> list[fl
     points, contrast = spots.positions[members], spots.contrast[members]
     nearest = cKDTree(points).query(points, k=2)[0][:, 1]
     long, short = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(points.T))[::-1], 0.25))
-    around = (np.abs(spots.positions - points.mean(axis=0)).max(axis=1) < SQUARE_CM).sum()
     return [
         float(cluster.logits.mean()),
         float(cluster.logits.min()),
@@ -76,7 +72,6 @@ def _features(cluster: Cluster, spots: Spots, usual_sharpness: float) -> list[fl
         float(spots.roundness[members[:3]].mean()),
         float(np.log(np.median(nearest))),
         float(np.log(long / short)),
-        float(np.log(around)),
     ]
 
 
@@ -101,7 +96,7 @@ class SecondOpinion:
     threshold: float
 
     def scores(self, described: Floats) -> Floats:
-        """(n, 15) of :func:`features` to (n,) logits of a cluster."""
+        """(n, 14) of :func:`features` to (n,) logits of a cluster."""
         standardised = (described - np.array(self.mean)) / np.array(self.scale)
         answer: Floats = standardised @ np.array(self.weights) + self.bias
         return answer
@@ -125,8 +120,8 @@ class SecondOpinion:
         sized = fits(saved, _SHAPE) and {len(saved[name]) for name in ("mean", "scale", "weights")} == {len(FEATURES)}
         if not sized or tuple(saved["features"]) != FEATURES or min(saved["scale"]) <= 0:
             raise RequestError(f"{path}: was not made for this version; make it anew with benchmarks/scan_model.py")
-        lists = {name: tuple(value) if isinstance(value, list) else float(value) for name, value in saved.items()}
-        return cls(**lists)
+        kept: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in saved.items()}
+        return cls(**kept)
 
     @classmethod
     def packaged(cls) -> Self:
