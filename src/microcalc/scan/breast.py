@@ -16,6 +16,7 @@ MARKER_MM = 8.0  # whatever is narrower is a label, a marker or the edge of the 
 SKIN_LEVEL = 0.15  # of the way from the background to the median of the tissue
 SMALLEST_MM2 = 500.0
 SECOND_BREAST = 0.3  # of the area of the largest region
+DARK = 0.5  # of the median of the tissue: a brighter background is none
 STRIP_MM = 4.0  # compared on both sides of the edge of the pectoral muscle
 MUSCLE_CONTRAST = 0.06  # least step of the square root of the grey level across that edge
 LINES = 40  # positions along either side that are tried for that edge
@@ -104,10 +105,11 @@ def _mask(coarse: NDArray[np.float32]) -> tuple[Mask, list[str]]:
     warnings = []
     if count > 1 and np.sort(areas)[-2] > SECOND_BREAST * areas.max():
         warnings.append("More than one large region: only the largest was taken for the breast.")
-    if mask.mean() > 0.98:
-        warnings.append("The breast fills the image: a magnification view, a cut-out, or no mammogram.")
-    if _looks_inverted(coarse, mask):
+    if _touches_three_sides(mask):
         warnings.append("The darkest part of the image is not its edge: it may be inverted, or no mammogram.")
+    elif background > DARK * np.median(tissue):
+        mask = np.ones_like(mask)
+        warnings.append("The image has no dark background: it may be a magnification view, a cut-out, or no mammogram.")
     return mask, warnings
 
 
@@ -156,7 +158,7 @@ def chest_wall(mask: Mask) -> int:
     return int(np.argmax([np.rot90(mask, turns)[0].sum() for turns in range(4)]))
 
 
-def _looks_inverted(coarse: NDArray[np.float32], mask: Mask) -> bool:
+def _touches_three_sides(mask: Mask) -> bool:
     """A breast touches one side of the image all along at most; what is taken for tissue touches three."""
     sides = [np.rot90(mask, turns)[0].mean() for turns in range(4)]
     return bool(sorted(sides)[1] > 0.9 and mask.mean() < 0.98)

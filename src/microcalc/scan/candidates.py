@@ -20,8 +20,8 @@ LEAST_CONTRAST = 3.0
 NOISE_SIDE = 118
 """Side of the square over which noise is estimated: 1 cm."""
 
-LEAST_NOISE = 0.3 / 255
-"""Standard deviation of rounding to 8 bits: less noise than that is no noise, but a grey level that was clipped."""
+LEAST_NOISE = 0.5 / 255
+"""Half a grey level of 8 bits, before the Gaussians: less noise than that is a grey level that was clipped."""
 
 NOISE_STEP = 4
 MOST_SPOTS = 4000
@@ -72,7 +72,9 @@ def find_spots(image: NDArray[np.float32], mask: Mask) -> Spots:
     image, mask = image[top:bottom, left:right], mask[top:bottom, left:right]
     blurred = [ndimage.gaussian_filter(image, sigma, truncate=3) for sigma in SCALES]
     differences = [finer - coarser for finer, coarser in pairwise(blurred)]
-    contrast = np.maximum.reduce([difference / local_noise(difference, mask) for difference in differences])
+    least = [LEAST_NOISE / (2 * np.sqrt(np.pi) * sigma) for sigma in SCALES]  # what a Gaussian leaves of white noise
+    responses = zip(differences, least, strict=False)
+    contrast = np.maximum.reduce([each / np.maximum(local_noise(each, mask), floor) for each, floor in responses])
     rows, columns = np.nonzero(_peaks(contrast) & mask)
     strongest = np.argsort(-contrast[rows, columns], kind="stable")[:MOST_SPOTS]
     rows, columns = rows[strongest], columns[strongest]
@@ -113,7 +115,7 @@ def local_noise(values: NDArray[np.float32], mask: Mask) -> NDArray[np.float32]:
     for _ in range(2):
         capped = np.minimum(sample, 4 * mean) if mean is not sample else sample
         mean = ndimage.uniform_filter(capped * weight, side, mode="constant") / np.maximum(share, 1e-3)
-    deviation = torch.from_numpy(np.maximum(mean * np.sqrt(np.pi / 2), LEAST_NOISE))[None, None]
+    deviation = torch.from_numpy(mean * np.float32(np.sqrt(np.pi / 2)))[None, None]
     full: NDArray[np.float32] = torch.nn.functional.interpolate(deviation, values.shape, mode="bilinear")[0, 0].numpy()
     return full
 
