@@ -1,6 +1,6 @@
 """From windows to clusters: what a committee gives for each window, and neighbouring windows made one finding."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,11 @@ SIDE = 60
 MERGE = 5.0 / 0.085
 """Windows nearer than this to a better one, in pixels of 85 um, belong to its cluster: 5 mm."""
 
-FIRST_LOOK = 150
+FIRST_LOOK = 50
 """Windows that all experts are shown; the expert of largest weight chooses them."""
+
+MOST_CLUSTERS = 12
+"""Clusters of an image that are shown once more, centred, and then listed."""
 
 SAME_CLUSTER = 2.0
 """A neighbouring window whose logit is lower than the best by more than this adds no calcifications."""
@@ -32,8 +35,8 @@ class Cluster:
     """A suspected cluster, before a second opinion.
 
     Attributes:
-        center: (2,) column and row of its best window.
-        logits: (experts,) of the best window.
+        center: (2,) mean column and row of its single calcifications.
+        logits: (experts,) of its best window; after :func:`look_again`, of the window around its centre.
         logit: the committee's, of the best window.
         support: the committee's second highest logit among the windows of the cluster; ``logit`` - 10 for a single one.
         members: (n,) which spots are its single calcifications.
@@ -126,8 +129,25 @@ def merge_windows(
         if len(members) >= FEWEST:
             ranked = np.sort(joint[near])[::-1]
             support = ranked[1] if len(ranked) > 1 else joint[best] - 10
-            clusters.append(Cluster(centers[best], logits[best], float(joint[best]), float(support), members))
+            center = spots.positions[members].mean(axis=0)
+            clusters.append(Cluster(center, logits[best], float(joint[best]), float(support), members))
     return clusters
+
+
+def look_again(committee: Committee, image: NDArray[np.float32], clusters: list[Cluster]) -> list[Cluster]:
+    """The 12 clusters of highest logit, each with the experts' mean logits over 8 views of the window at its centre.
+
+    The views are the 8 symmetries of the square, so what is given for a cluster hardly depends on how the image lies.
+    """
+    kept = clusters[:MOST_CLUSTERS]
+    if not kept:
+        return []
+    windows = cut_windows(image, np.array([cluster.center for cluster in kept]))
+    mirrored = windows[:, :, ::-1]
+    views = [np.rot90(side, turns, (1, 2)) for side in (windows, mirrored) for turns in range(4)]
+    logits = logit(committee.expert_probabilities(np.concatenate(views)))
+    means = logits.reshape(len(views), len(kept), -1).mean(axis=0)
+    return [replace(cluster, logits=mean) for cluster, mean in zip(kept, means, strict=True)]
 
 
 def _members(spots: Spots, centers: NDArray[np.float64], best: NDArray[np.float64]) -> NDArray[np.intp]:

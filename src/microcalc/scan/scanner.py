@@ -14,7 +14,7 @@ from microcalc.images import Mammogram, read_mammogram
 from microcalc.images.resample import as_pixel_size, to_true_scale
 from microcalc.scan.breast import find_breast
 from microcalc.scan.candidates import Spots, choose_windows, find_spots
-from microcalc.scan.clusters import Cluster, cut_windows, extent, merge_windows, window_logits
+from microcalc.scan.clusters import Cluster, cut_windows, extent, look_again, merge_windows, window_logits
 from microcalc.scan.findings import Finding, ScannedImage
 from microcalc.scan.second_opinion import SecondOpinion, features
 
@@ -144,12 +144,12 @@ def packaged_opinion() -> SecondOpinion:
 
 
 def find_clusters(image: Pixels, spots: Spots, committee: Committee) -> list[Cluster]:
-    """Windows around the spots, what the committee gives for them, and one cluster for neighbouring windows."""
+    """Windows around the spots, what the committee gives for them, and the best clusters of neighbouring windows."""
     centers = choose_windows(spots)
     if not len(centers):
         return []
     chosen, logits = window_logits(committee, cut_windows(image, centers))
-    return merge_windows(committee, centers[chosen], logits, spots)
+    return look_again(committee, image, merge_windows(committee, centers[chosen], logits, spots))
 
 
 def _checked(image: Pixels) -> Pixels:

@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 FEATURES = (
     "mean logit",
     "lowest logit",
+    "logit of the best window",
     "support",
     "number",
     "number of plain spots",
@@ -44,7 +45,7 @@ _SHAPE = {"features": [str], "mean": [float], "scale": [float], "weights": [floa
 
 
 def features(clusters: Sequence[Cluster], spots: Spots) -> Floats:
-    """(n, 14) numbers that describe the clusters of one image, in the order of ``FEATURES``.
+    """(n, 15) numbers that describe the clusters of one image, in the order of ``FEATURES``.
 
     Sharpness is against that of the image's weakest spots, which are noise and so show the blur of its scanner.
     """
@@ -60,6 +61,7 @@ def _features(cluster: Cluster, spots: Spots, usual_sharpness: float) -> list[fl
     return [
         float(cluster.logits.mean()),
         float(cluster.logits.min()),
+        cluster.logit,
         cluster.support,
         float(np.log(len(members))),
         float(np.log1p((contrast >= PLAIN).sum())),
@@ -96,7 +98,7 @@ class SecondOpinion:
     threshold: float
 
     def scores(self, described: Floats) -> Floats:
-        """(n, 14) of :func:`features` to (n,) logits of a cluster."""
+        """(n, 15) of :func:`features` to (n,) logits of a cluster."""
         standardised = (described - np.array(self.mean)) / np.array(self.scale)
         answer: Floats = standardised @ np.array(self.weights) + self.bias
         return answer
