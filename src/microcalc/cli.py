@@ -26,12 +26,12 @@ from tyro.conf import Positional, arg, subcommand
 from microcalc.config import (
     AugmentationSettings,
     Engine,
-    InputScaling,
-    Looks,
+    Preprocessing,
     Protocol,
     SearchSettings,
     StudyConfig,
     TrainingSettings,
+    Tta,
     WaveletBackend,
     WaveletName,
     WaveletSettings,
@@ -86,16 +86,16 @@ class Run(Common):
     """naive repeats the study the earlier, leaking way too, to show side by side how optimistic that is."""
     augment: bool = True
     """Vary the training patches on the fly."""
-    largest_scale: float = AugmentationSettings.largest_scale
-    """The most by which half of the training patches are enlarged."""
-    largest_reduction: float = AugmentationSettings.largest_reduction
-    """The most by which the other half are reduced."""
-    other_backgrounds: float = AugmentationSettings.other_backgrounds
+    scale_range: tuple[float, float] = AugmentationSettings.scale_range
+    """Smallest and largest factor on the size of the training patches."""
+    p_background_swap: float = AugmentationSettings.p_background_swap
     """Share of the training patches that are put on the background of another, each time they are seen."""
-    strands: float | None = None
-    """Share of the training patches into which strands are drawn, as vessels make them: 0.15, or 0 with a wavelet."""
-    texture: float | None = None
-    """Share of the training patches that get texture like that of normal tissue: 0.3, or 0 with a wavelet."""
+    p_linear_structures: float | None = None
+    """Share of the training patches into which bright lines are drawn: 0.15, or 0 with a wavelet."""
+    p_power_law_noise: float | None = None
+    """Share of the training patches that get noise with the spectrum of tissue: 0.3, or 0 with a wavelet."""
+    p_dust: float | None = None
+    """Share of the normal training patches into which one or two specks of dust are drawn: 0.3, or 0 with a wavelet."""
     wavelet: WaveletName = "none"
     """Wavelet filter on every patch."""
     threshold: float = 1.5
@@ -110,16 +110,16 @@ class Run(Common):
     """Dropout rates, to choose from."""
     searching_fraction: float = 0.25
     """Share of all combinations that the search tries in each fold."""
-    patient_search: bool = False
-    """Train every trial to its end, also those that cannot win."""
+    pruning: bool = True
+    """End a trial early once it cannot win."""
     search_epochs: int = SearchSettings.epochs
     """Epochs of a trial."""
     epochs: int = TrainingSettings.epochs
     """Epochs of an expert's final training."""
-    input_scaling: InputScaling = TrainingSettings.input_scaling
-    """unit: the patch; centred: less its mean; detail: less a wide blur; normalized: that, evened by its texture."""
-    looks: Looks = StudyConfig.looks
-    """one: at the patch as it is; eight: turned and mirrored; quarters: turned, and coarse ones enlarged too."""
+    preprocessing: Preprocessing = TrainingSettings.preprocessing
+    """What the network sees: the raw patch, less its mean, less a wide blur, that over its texture, or two of these."""
+    tta: Tta = StudyConfig.tta
+    """Test-time augmentation: d4 averages over the 8 symmetries of the square, and takes eight times as long."""
     fast_execution: bool = False
     """Skip the search and take hyperparameters saved in the package; the figures are then optimistic."""
     folds: int = 5
@@ -143,14 +143,14 @@ class Run(Common):
                 depth=self.depth,
                 dropout=self.dropout,
                 searching_fraction=self.searching_fraction,
-                patient=self.patient_search,
+                pruning=self.pruning,
                 epochs=self.search_epochs,
             ),
-            training=TrainingSettings(epochs=self.epochs, input_scaling=self.input_scaling),
+            training=TrainingSettings(epochs=self.epochs, preprocessing=self.preprocessing),
             augmentation=self._augmentation() if self.augment else None,
             wavelet=WaveletSettings(self.wavelet, self.threshold, self.wavelet_backend),
             folds=self.folds,
-            looks=self.looks,
+            tta=self.tta,
             sensitivity=self.sensitivity,
             fast_execution=self.fast_execution,
             gradcam=self.gradcam,
@@ -158,14 +158,12 @@ class Run(Common):
         )
 
     def _augmentation(self) -> AugmentationSettings:
-        """Tissue is drawn as a raw patch shows it, so none into filtered patches, unless asked for."""
-        usual = AugmentationSettings() if self.wavelet == "none" else AugmentationSettings(strands=0, texture=0)
         return AugmentationSettings(
-            largest_scale=self.largest_scale,
-            largest_reduction=self.largest_reduction,
-            other_backgrounds=self.other_backgrounds,
-            strands=usual.strands if self.strands is None else self.strands,
-            texture=usual.texture if self.texture is None else self.texture,
+            scale_range=self.scale_range,
+            p_background_swap=self.p_background_swap,
+            p_linear_structures=self.p_linear_structures,
+            p_power_law_noise=self.p_power_law_noise,
+            p_dust=self.p_dust,
         )
 
 
@@ -758,12 +756,12 @@ def explain(command: Explain, console: Console) -> None:
 
 
 def export(command: Export, console: Console) -> None:
-    """Write the ONNX graph."""
-    from microcalc.committee.graph import committee_graph
+    """Write the ONNX model."""
+    from microcalc.committee.onnx_export import committee_onnx
     from microcalc.files import write_atomically
 
     check_outputs({"--onnx": command.onnx}, committee_files(command.committee))
-    write_atomically(command.onnx, committee_graph(load_committee(command.committee)))
+    write_atomically(command.onnx, committee_onnx(load_committee(command.committee)))
     console.print(f"committee: {command.onnx}", markup=False, soft_wrap=True)
 
 

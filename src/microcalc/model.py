@@ -223,15 +223,14 @@ class Model:
         return Committee(
             networks=tuple(network for network, _ in trained),
             shapes=tuple(
-                ExpertShape(**hyperparameters, input_scaling=self.config.training.input_scaling)
+                ExpertShape(**hyperparameters, preprocessing=self.config.training.preprocessing)
                 for _, hyperparameters in trained
             ),
             weights=np.full(len(trained), 1 / len(trained)),
             calibration=Calibration(slope=1.0, intercept=0.0),
             threshold=0.5,
             wavelet=self.config.wavelet,
-            looks=self.config.looks,
-            films=tuple(task.film() for task in tasks),
+            tta=self.config.tta,
         )
 
     def _judge(self) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from microcalc.cli import Run, main
-from microcalc.config import AugmentationSettings
+from microcalc.config import AugmentationSettings, StudyConfig
 
 OPTIONS = "--dim 2 --depth 1 --dropout 0 --searching-fraction 1 --search-epochs 1 --epochs 1 --folds 2 --gradcam 1"
 TINY = OPTIONS.split()
@@ -74,9 +75,9 @@ def test_a_study_of_the_archive_never_falls_back(nowhere: Path, capsys):
         "run --data phantom --gradcam 26",
         "run --data phantom --wavelet sym3 --threshold 0",
         "run --data phantom --sensitivity 2",
-        "run --data phantom --other-backgrounds 1.5",
-        "run --data phantom --largest-scale 0.5",
-        "run --data phantom --looks twice",
+        "run --data phantom --p-background-swap 1.5",
+        "run --data phantom --scale-range 0.5 0.9",
+        "run --data phantom --tta flips",
         "run --data phantom --test official",
         "run --data nowhere",
         "audit nowhere",
@@ -100,14 +101,17 @@ def test_a_traceback_comes_with_debug_alone(capsys):
 
 
 def test_augmentation_is_as_asked_for():
-    assert Run(other_backgrounds=0.2).config().augmentation == AugmentationSettings(other_backgrounds=0.2)
-    assert Run(strands=0.2, texture=0.1).config().augmentation == AugmentationSettings(strands=0.2, texture=0.1)
-    assert Run().config().augmentation == AugmentationSettings()
-    assert Run(wavelet="haar", texture=0.2).config().augmentation == AugmentationSettings(strands=0, texture=0.2)
-    assert Run(augment=False).config().augmentation is None
-    scales = {"largest_scale": 1.3, "largest_reduction": 1.6}
-    assert Run(**scales).config().augmentation == AugmentationSettings(**scales)
-    assert Run(looks="eight").config().looks == "eight"
+    def varied(**options: Any) -> AugmentationSettings | None:
+        return Run(**options).config().augmentation
+
+    assert varied() == StudyConfig().augmentation
+    assert varied(p_background_swap=0.2).p_background_swap == 0.2
+    assert varied(wavelet="haar", p_power_law_noise=0.2).drawn() == {
+        "p_linear_structures": 0.0, "p_power_law_noise": 0.2, "p_dust": 0.0
+    }  # fmt: skip
+    assert varied(scale_range=(0.6, 1.3)).scale_range == (0.6, 1.3)
+    assert varied(augment=False) is None
+    assert Run(tta="d4").config().tta == "d4"
 
 
 def test_quiet_says_nothing(tmp_path: Path, capsys):

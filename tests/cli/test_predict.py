@@ -22,7 +22,7 @@ from microcalc.cli import main, next_commands, shown_progress
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape
 from microcalc.committee.predictions import BATCH, predict_files
-from microcalc.config import Looks, StudyConfig, WaveletSettings
+from microcalc.config import StudyConfig, Tta, WaveletSettings
 from microcalc.data import patch_files
 from microcalc.data.patch_files import PatchFile, find_files
 from microcalc.data.phantom import make_phantom
@@ -30,7 +30,6 @@ from microcalc.errors import RequestError
 from microcalc.explain.overlay import overlay
 from microcalc.explain.pictures import distinct_names
 from microcalc.images.tiles import views
-from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.novelty import fit_novelty
 from microcalc.training.progress import Progress
@@ -41,11 +40,11 @@ COLUMNS = ["file", "probability", "decision", "expert_0", "expert_1", "outlier",
 
 @pytest.fixture(scope="module")
 def committee() -> Committee:
-    shapes = (ExpertShape(2, 1, 0.0, "detail"), ExpertShape(3, 1, 0.0, "detail"))
+    shapes = (ExpertShape(2, 1, 0.0, "high_pass"), ExpertShape(3, 1, 0.0, "high_pass"))
     networks = tuple(build_network(**vars(shape), seed=number) for number, shape in enumerate(shapes))
-    weights, films = np.array([0.4, 0.6]), (Film.of(IMAGES),) * 2
+    weights = np.array([0.4, 0.6])
     calibration, wavelet = Calibration(1.2, 0.1), WaveletSettings("none")
-    made = Committee(networks, shapes, weights, calibration, 0.5, wavelet, looks="quarters", films=films)
+    made = Committee(networks, shapes, weights, calibration, 0.5, wavelet)
     middle = float(np.median(made.predict_proba(IMAGES[:8])))
     return replace(made, threshold=middle, novelty=fit_novelty(IMAGES, np.unique(NAMES, return_inverse=True)[1]))
 
@@ -508,9 +507,9 @@ def test_adapting_to_many_files_changes_the_probabilities(tmp_path: Path, saved:
 # export and the other engines
 
 
-@pytest.mark.parametrize("looks", get_args(Looks))
-def test_the_bfloat16_engine_stays_as_near_as_the_help_says(looks: Looks, folder: Path) -> None:
-    committee, files = replace(Committee.pretrained(), looks=looks), find_files([str(folder)]).files
+@pytest.mark.parametrize("tta", get_args(Tta))
+def test_the_bfloat16_engine_stays_as_near_as_the_help_says(tta: Tta, folder: Path) -> None:
+    committee, files = replace(Committee.pretrained(), tta=tta), find_files([str(folder)]).files
     exact, rounded = (
         np.array([(answer.probability, *answer.experts) for answer in predict_files(committee, files, engine=engine)])
         for engine in ("torch", "torch-bfloat16")

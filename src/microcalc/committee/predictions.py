@@ -4,24 +4,25 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from microcalc.committee.committee import Committee
-from microcalc.committee.graph import GraphSession, committee_graph
+from microcalc.committee.onnx_export import OnnxSession, committee_onnx
 from microcalc.config import Engine
 from microcalc.data.patch_files import Batch, GivenPixelSize, PatchFile, Unreadable, read_batches
 from microcalc.files import write_atomically
 from microcalc.images.image import PixelSize
+from microcalc.networks.hypermodel import computing_in
 
 BATCH = 32
 
-Predictor = Callable[[NDArray[np.float32]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+Experts = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -86,32 +87,35 @@ def predict_files(
     Raises:
         RequestError: the engine onnx is not installed, or cannot run this committee.
     """
-    predictor = _predictor(committee, engine)
+    experts = _engine(committee, engine)
     outcomes: list[Prediction | Unreadable] = []
     for batch in read_batches(files, BATCH, pixel_size_mm):
         outcomes += batch.unreadable
         if batch.read:
-            outcomes += _predictions(committee, predictor, batch)
+            outcomes += _predictions(committee, experts, batch)
         progress(len(outcomes))
     return outcomes
 
 
-def _predictor(committee: Committee, engine: Engine) -> Predictor:
+def _engine(committee: Committee, engine: Engine) -> Experts:
     if engine == "onnx":
-        return GraphSession(committee_graph(committee)).predict
+        return OnnxSession(committee_onnx(committee)).expert_probabilities
+    if engine == "torch":
+        return committee.expert_probabilities
 
-    def predict(images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        device = committee.networks[0].variables[0].value.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=engine == "torch-bfloat16"):
-            experts = committee.expert_probabilities(images)
-        return committee.combine(experts), experts
+    def in_bfloat16(images: NDArray[np.float32]) -> NDArray[np.float64]:
+        with ExitStack() as stack:
+            for network in committee.networks:
+                stack.enter_context(computing_in(network, "bfloat16"))
+            return committee.expert_probabilities(images)
 
-    return predict
+    return in_bfloat16
 
 
-def _predictions(committee: Committee, predictor: Predictor, batch: Batch) -> list[Prediction]:
+def _predictions(committee: Committee, engine: Experts, batch: Batch) -> list[Prediction]:
     images = batch.views
-    probabilities, experts = predictor(images)
+    experts = engine(images)
+    probabilities = committee.combine(experts)
     highest = _highest(batch, probabilities)
     distances = None if committee.novelty is None else committee.outliers(images[highest])
     return [
