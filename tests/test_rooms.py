@@ -27,7 +27,6 @@ ROOMS = [
     "runs",
     "report",
     "model",
-    "predicting",
     "app",
     "cli_scan",
     "cli",

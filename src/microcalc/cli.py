@@ -1,6 +1,7 @@
 """The command line: requests from types, errors in one line, and the only place that prints."""
 
 import gc
+import io
 import os
 import random
 import shlex
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.box import SIMPLE_HEAD
@@ -26,28 +27,31 @@ from microcalc.cli_scan import Scan, scan
 from microcalc.config import (
     AugmentationSettings,
     Engine,
-    InputScaling,
-    Looks,
+    Preprocessing,
     Protocol,
     SearchSettings,
     StudyConfig,
     TrainingSettings,
+    Tta,
     WaveletBackend,
     WaveletName,
     WaveletSettings,
 )
 from microcalc.errors import FailedError, MicrocalcError
+from microcalc.files import check_outputs, check_unused, check_writable, is_standard_output
 
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
+    from microcalc.committee.predictions import Prediction
     from microcalc.data import Data
-    from microcalc.predicting.files import Unreadable
-    from microcalc.predicting.predictions import Prediction
+    from microcalc.data.patch_files import Unreadable
+    from microcalc.explain.pictures import Explanation
     from microcalc.training.progress import Progress as PieceProgress
 
-Outcome = TypeVar("Outcome")
+PixelSize = float | Literal["unknown"] | None
 
 PATIENCE_SECONDS = 2.0
+ASSUMED = "the pixel size was assumed to be 0.085 mm where neither the file nor --pixel-size gives it"
 PHANTOM_NOTICE = "PHANTOM DATA: the INFN archive was not found, so this study runs on the built-in phantom"
 
 
@@ -73,8 +77,8 @@ class Run(Common):
     """INFN archive to use instead of looking for it."""
     external: str = "auto"
     """Patches from elsewhere: a folder or ZIP with 0/ and 1/, none, or auto for those that come with INFN."""
-    resize: bool = False
-    """Bring images of another size to 60 x 60 instead of refusing them."""
+    pixel_size: PixelSize = None
+    """Of images in --data and --external that do not give it, in mm; unknown is for --external alone."""
     test: str = "none"
     """Patches set aside before the study: official (INFN's own Test folder), a fraction of the patients, or none."""
     nested: bool = False
@@ -83,16 +87,16 @@ class Run(Common):
     """naive repeats the study the earlier, leaking way too, to show side by side how optimistic that is."""
     augment: bool = True
     """Vary the training patches on the fly."""
-    largest_scale: float = AugmentationSettings.largest_scale
-    """The most by which half of the training patches are enlarged."""
-    largest_reduction: float = AugmentationSettings.largest_reduction
-    """The most by which the other half are reduced."""
-    other_backgrounds: float = AugmentationSettings.other_backgrounds
+    scale_range: tuple[float, float] = AugmentationSettings.scale_range
+    """Smallest and largest factor on the size of the training patches."""
+    p_background_swap: float = AugmentationSettings.p_background_swap
     """Share of the training patches that are put on the background of another, each time they are seen."""
-    strands: float | None = None
-    """Share of the training patches into which strands are drawn, as vessels make them: 0.15, or 0 with a wavelet."""
-    texture: float | None = None
-    """Share of the training patches that get texture like that of normal tissue: 0.3, or 0 with a wavelet."""
+    p_linear_structures: float | None = None
+    """Share of the training patches into which bright lines are drawn: 0.15, or 0 with a wavelet."""
+    p_power_law_noise: float | None = None
+    """Share of the training patches that get noise with the spectrum of tissue: 0.3, or 0 with a wavelet."""
+    p_dust: float | None = None
+    """Share of the normal training patches into which one or two specks of dust are drawn: 0.3, or 0 with a wavelet."""
     wavelet: WaveletName = "none"
     """Wavelet filter on every patch."""
     threshold: float = 1.5
@@ -107,16 +111,16 @@ class Run(Common):
     """Dropout rates, to choose from."""
     searching_fraction: float = 0.25
     """Share of all combinations that the search tries in each fold."""
-    patient_search: bool = False
-    """Train every trial to its end, also those that cannot win."""
+    pruning: bool = True
+    """End a trial early once it cannot win."""
     search_epochs: int = SearchSettings.epochs
     """Epochs of a trial."""
     epochs: int = TrainingSettings.epochs
     """Epochs of an expert's final training."""
-    input_scaling: InputScaling = TrainingSettings.input_scaling
-    """unit: the patch; centred: less its mean; detail: less a wide blur; normalized: that, evened by its texture."""
-    looks: Looks = StudyConfig.looks
-    """one: at the patch as it is; eight: turned and mirrored; quarters: turned, and coarse ones enlarged too."""
+    preprocessing: Preprocessing = TrainingSettings.preprocessing
+    """What the network sees: the raw patch, less its mean, less a wide blur, that over its texture, or two of these."""
+    tta: Tta = StudyConfig.tta
+    """Test-time augmentation: d4 averages over the 8 symmetries of the square, and takes eight times as long."""
     fast_execution: bool = False
     """Skip the search and take hyperparameters saved in the package; the figures are then optimistic."""
     folds: int = 5
@@ -140,14 +144,14 @@ class Run(Common):
                 depth=self.depth,
                 dropout=self.dropout,
                 searching_fraction=self.searching_fraction,
-                patient=self.patient_search,
+                pruning=self.pruning,
                 epochs=self.search_epochs,
             ),
-            training=TrainingSettings(epochs=self.epochs, input_scaling=self.input_scaling),
+            training=TrainingSettings(epochs=self.epochs, preprocessing=self.preprocessing),
             augmentation=self._augmentation() if self.augment else None,
             wavelet=WaveletSettings(self.wavelet, self.threshold, self.wavelet_backend),
             folds=self.folds,
-            looks=self.looks,
+            tta=self.tta,
             sensitivity=self.sensitivity,
             fast_execution=self.fast_execution,
             gradcam=self.gradcam,
@@ -155,14 +159,12 @@ class Run(Common):
         )
 
     def _augmentation(self) -> AugmentationSettings:
-        """Tissue is drawn as a raw patch shows it, so none into filtered patches, unless asked for."""
-        usual = AugmentationSettings() if self.wavelet == "none" else AugmentationSettings(strands=0, texture=0)
         return AugmentationSettings(
-            largest_scale=self.largest_scale,
-            largest_reduction=self.largest_reduction,
-            other_backgrounds=self.other_backgrounds,
-            strands=usual.strands if self.strands is None else self.strands,
-            texture=usual.texture if self.texture is None else self.texture,
+            scale_range=self.scale_range,
+            p_background_swap=self.p_background_swap,
+            p_linear_structures=self.p_linear_structures,
+            p_power_law_noise=self.p_power_law_noise,
+            p_dust=self.p_dust,
         )
 
 
@@ -181,7 +183,7 @@ class Phantom(Common):
     """Write a phantom dataset: patches made by the package, with a mask of each cluster; or whole mammograms."""
 
     out: Path = Path("phantom")
-    """Folder to write 0/, 1/, masks/ and groups.csv to, or mammograms and findings.json; empty or missing."""
+    """Folder to write 0/, 1/, masks.zip and groups.csv to, or mammograms and findings.json; empty or missing."""
     mammograms: int | None = None
     """Write as many whole mammograms of 0.07 mm a pixel instead, and the truth in findings.json."""
     patients: int = 80
@@ -200,12 +202,12 @@ class Audit(Common):
     """infn, phantom, external, or a folder with 0/ and 1/."""
     archive: Path | None = None
     """INFN archive to use instead of looking for it."""
-    resize: bool = False
-    """Bring images of another size to 60 x 60 instead of refusing them."""
+    pixel_size: PixelSize = None
+    """Of images that do not give it, in mm, or unknown."""
     against: str | None = None
     """Another dataset, to tell how far its grey levels lie from these."""
-    out: Path = Path("audit.json")
-    """A file for the figures."""
+    out: Path | None = None
+    """A file for the figures; - for standard output."""
 
 
 @dataclass(frozen=True)
@@ -223,15 +225,16 @@ class Predict(Common):
     """Ask a committee about patches: the probability of a cluster, its decision, and whether a patch is an outlier."""
 
     paths: Positional[tuple[str, ...]]
-    """Images of 60 x 60 pixels (PGM, PNG, TIFF, DICOM), folders of them, or patterns such as 'scans/*.png'."""
+    """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
+    or patterns such as 'scans/*.png'."""
     committee: Path | None = None
-    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
     csv: Path | None = None
-    """A file for all predictions as a table."""
+    """A file for all predictions as a table; - for standard output."""
     json: Path | None = None
     """A file for all predictions, each with its distance from the training data."""
-    resize: bool = False
-    """Bring images of another size to 60 x 60 instead of refusing them."""
+    pixel_size: PixelSize = None
+    """Of images that do not give it, in mm; or unknown: the highest answer of several magnifications counts."""
     adapt: bool = False
     """First fit the committee to these files, at least 50 and all of one site, without labels. It may then rank film
     unlike its own better; its probabilities are no longer calibrated."""
@@ -247,15 +250,16 @@ class Explain(Common):
     """Draw what in a patch speaks for a cluster, by Grad-CAM: beside the patch and over it, and on a contact sheet."""
 
     paths: Positional[tuple[str, ...]]
-    """Images of 60 x 60 pixels (PGM, PNG, TIFF, DICOM), folders of them, or patterns such as 'scans/*.png'."""
+    """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
+    or patterns such as 'scans/*.png'."""
     out: Path = Path("explained")
-    """Folder for the pictures."""
+    """Folder for the pictures; empty or missing."""
     committee: Path | None = None
-    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
     committee_average: bool = False
     """Explain the whole committee instead of its most reliable expert."""
-    resize: bool = False
-    """Bring images of another size to 60 x 60 instead of refusing them."""
+    pixel_size: PixelSize = None
+    """Of images that do not give it, in mm; or unknown: the highest answer of several magnifications counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +269,7 @@ class Export(Common):
     onnx: Path
     """The file, an ONNX graph from raw patches to probabilities; needs the extra: pip install "microcalc[onnx]"."""
     committee: Path | None = None
-    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
 
 
 Command = (
@@ -283,8 +287,11 @@ Command = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code: 0 done, 2 the request is wrong, 1 it failed."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     command = tyro.cli(Command, args=arguments, prog="microcalc", description=__doc__)
-    console = Console(quiet=command.quiet, highlight=False)
+    console = Console(quiet=command.quiet, highlight=False, stderr=writes_standard_output(command))
     try:
         with _surely_interrupted():
             COMMANDS[type(command)](command, console)
@@ -296,6 +303,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         line = escape(_one_line(error, command))
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"microcalc: {line}")
         sys.exit(getattr(error, "exit_code", 1))
+
+
+def writes_standard_output(command: Command) -> bool:
+    """Whether a file of the request is standard output, which nothing else may then be printed to."""
+    return any(isinstance(value, Path) and is_standard_output(value) for value in vars(command).values())
 
 
 @contextmanager
@@ -352,18 +364,22 @@ def _one_line(error: BaseException, command: Any) -> str:
 def run(command: Run, console: Console) -> None:
     """Load the data, run the study, and say what it found and where it is."""
     from microcalc.data import Data
-    from microcalc.model import Model, run_naively, run_nested, set_test_aside
+    from microcalc.model import Model, check_nested, run_naively, run_nested, set_test_aside
 
     config = command.config()
-    data = Data.load(command.data, archive=command.archive, resize=command.resize, seed=command.seed)
+    size = None if command.pixel_size == "unknown" else command.pixel_size
+    data = Data.load(command.data, archive=command.archive, pixel_size_mm=size, seed=command.seed)
     if command.data == "auto" and data.name == "phantom":
         console.print(f"[bold red]{PHANTOM_NOTICE}[/]; `microcalc fetch infn` gets the archive")
     external = load_external(command, data)
+    warn(data, external)
     data, test = set_test_aside(data, command.test, command.seed)
     for title, part in {"data": data, "test set": test, "external set": external}.items():
         if part is not None:
             console.print(f"{title}: {describe(part)}")
     model = Model(data, external, test=test, config=config, out=command.out, jobs=command.jobs, resume=command.resume)
+    if command.nested:
+        check_nested(model)
     with shown_progress(console, config) as model.on_progress:
         metrics = model.train()
     if command.nested:
@@ -397,19 +413,28 @@ def load_external(command: Run, data: "Data") -> "Data | None":
         return None
     if command.external == "auto":
         return Data.load("external") if data.name == "infn" and find_external() is not None else None
-    return Data.load(command.external, resize=command.resize)
+    return Data.load(command.external, pixel_size_mm=command.pixel_size)
+
+
+def warn(*datasets: "Data | None") -> None:
+    """Print what is doubtful about datasets, quiet or not, before any work is done on them."""
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    for data in filter(None, datasets):
+        for warning in data.warnings:
+            errors.print(f"microcalc: warning: {data.name}: {printable(warning)}", markup=False)
 
 
 def describe(data: "Data") -> str:
     """One line on a dataset."""
     positives = int(data.labels.sum())
     patients = len(set(data.groups.tolist()))
-    return f"{data.name}, {len(data.labels)} patches ({positives} with a cluster) of {patients} patients"
+    line = f"{data.name}, {len(data.labels)} patches ({positives} with a cluster) of {patients} patients"
+    return line + ("; the pixel size was assumed to be 0.085 mm" if data.pixel_size == "assumed" else "")
 
 
 def print_metrics(metrics: dict[str, Any], console: Console) -> None:
     """The headline figures, with their 95 % intervals over patients."""
-    table = Table("", "patches", "AUC", "95 % interval", "accuracy", "sensitivity", "specificity")
+    rows = []
     parts = {"experts (folds)": "cross_validation", "committee (nested)": "nested", "committee (test)": "test"}
     for title, name in {**parts, "committee (external)": "external"}.items():
         figures = metrics.get(name)
@@ -417,15 +442,49 @@ def print_metrics(metrics: dict[str, Any], console: Console) -> None:
             low, high = figures["auc_ci95"] or (float("nan"),) * 2
             rates = [f"{figures[rate]:.3f}" if figures[rate] is not None else "-" for rate in RATES]
             auc = [f"{figures['auc']:.4f}", f"{low:.3f} to {high:.3f}"] if figures["auc"] is not None else ["-", "-"]
-            table.add_row(title, str(figures["n"]), *auc, *rates)
-    console.print(table)
+            rows.append([title, str(figures["n"]), *auc, *rates])
+    print_table(console, ["", "patches", "AUC", "95 % interval", *RATES], rows)
     timing = metrics["timing"]
     console.print(f"{timing['total_s']:.0f} s, at most {timing['peak_memory_bytes'] / 2**20:.0f} MiB of memory")
     for warning in metrics["warnings"]:
-        console.print(f"[bold red]{warning}[/]")
+        console.print(f"[bold red]{escape(printable(warning))}[/]")
 
 
 RATES = ("accuracy", "sensitivity", "specificity")
+NARROWEST_NAME = 15
+"""Letters a line, at least, that a table leaves to names of files."""
+
+
+def print_table(
+    console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]], breaks_cells: bool = True
+) -> None:
+    """Print a table whose first column folds; where the terminal is too narrow for it, each row as a list instead.
+
+    Args:
+        console: where to.
+        headers: of the columns.
+        rows: the cells of each, as Rich markup.
+        breaks_cells: whether the other columns may break between words.
+    """
+    if not rows:
+        return
+    _, *columns = zip(headers, *rows, strict=True)
+    unbroken = [[word for cell in column for word in (cell.split() if breaks_cells else [cell])] for column in columns]
+    needed = NARROWEST_NAME + sum(max(map(len, words)) for words in unbroken) + 2 * len(headers) + 1
+    if needed <= console.width:
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column(headers[0], overflow="fold")
+        for header in headers[1:]:
+            table.add_column(header, no_wrap=not breaks_cells)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        return
+    for name, *cells in rows:
+        console.print(name, soft_wrap=True)
+        for header, cell in zip(headers[1:], cells, strict=True):
+            if cell:
+                console.print(f"  {header}: {cell}", soft_wrap=True)
 
 
 @contextmanager
@@ -441,7 +500,7 @@ def shown_progress(
         trials = 0 if config.fast_execution else config.search.trials
         epochs = config.folds * (trials * config.search.epochs + config.training.epochs)
         columns = (
-            SpinnerColumn(),
+            SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:.0f} %"),
@@ -507,22 +566,37 @@ def audit(command: Audit, console: Console) -> None:
     from microcalc.evaluation.audit import drift_findings, findings, intensity_drift
     from microcalc.files import write_json
 
-    data = Data.load(command.data, archive=command.archive, resize=command.resize)
-    figures = audit_data(data)
+    check_outputs({"--out": command.out}, dataset_files(command.data, command.against, command.archive))
+    data = Data.load(command.data, archive=command.archive, pixel_size_mm=command.pixel_size)
+    console.print(describe(data), markup=False)
+    warn(data)
+    if command.out is not None:
+        check_writable(command.out)
+    figures = audit_data(data) | ({"warnings": list(data.warnings)} if data.warnings else {})
     sentences = findings(figures)
     if command.against is not None:
-        figures["drift"] = intensity_drift(data, Data.load(command.against, resize=command.resize))
+        figures["drift"] = intensity_drift(data, Data.load(command.against, pixel_size_mm=command.pixel_size))
         sentences += drift_findings(figures["drift"])
     console.print(audit_table(figures))
     for sentence in sentences:
         console.print(f"- {escape(sentence)}")
-    write_json(command.out, figures)
-    console.print(f"figures: {command.out}")
+    if command.out is not None:
+        write_json(command.out, figures)
+        console.print(f"figures: {command.out}", markup=False, soft_wrap=True)
+
+
+def dataset_files(*requests: str | Path | None) -> Iterator[Path]:
+    """The files behind the datasets of a request, which no output may overwrite."""
+    for request in requests:
+        if request is not None and (path := Path(request)).exists():
+            yield from path.rglob("*") if path.is_dir() else [path]
 
 
 def audit_table(figures: dict[str, Any]) -> Table:
     """The figures of an audit, one a row, by their path in ``audit.json``."""
-    table = Table("figure", "value")
+    table = Table()
+    for header in ("figure", "value"):
+        table.add_column(header, overflow="fold")
 
     def add(name: str, value: Any) -> None:
         if isinstance(value, dict):
@@ -542,54 +616,72 @@ def compare(command: Compare, console: Console) -> None:
     from microcalc.evaluation.compare import compare_predictions
 
     first, second = (path / "predictions.csv" if path.is_dir() else path for path in (command.first, command.second))
-    table = Table("", "patches", "AUC of the first", "of the second", "difference (95 % interval)", "p")
+    rows = []
     for role, figures in compare_predictions(first, second).items():
         values = [figures[name] for name in ("auc_first", "auc_second", "difference", "p_value")]
         if None in values:
-            table.add_row(role, str(figures["n"]), "-", "-", "-", "-")
+            rows.append([role, str(figures["n"]), "-", "-", "-", "-"])
             continue
         low, high = figures["ci95"]
         one, other, difference, p_value = values
         interval = f"{difference:+.4f} ({low:+.4f} to {high:+.4f})"
-        table.add_row(role, str(figures["n"]), f"{one:.4f}", f"{other:.4f}", interval, f"{p_value:.3g}")
-    console.print(table)
+        rows.append([role, str(figures["n"]), f"{one:.4f}", f"{other:.4f}", interval, f"{p_value:.3g}"])
+    print_table(console, ["", "patches", "AUC of the first", "of the second", "difference (95 % interval)", "p"], rows)
 
 
 def predict(command: Predict, console: Console) -> None:
-    """Predict files, a batch at a time, and tell the unreadable ones at the end."""
-    from microcalc.predicting.files import Unreadable, find_files, read_batches
-    from microcalc.predicting.predictions import BATCH, kept_as_csv, kept_as_json, predict_files
+    """Read and predict files, then write the tables, and name the unreadable files at the end."""
+    from microcalc.committee.predictions import BATCH, Prediction, predict_files, write_csv, write_json
+    from microcalc.data.patch_files import Unreadable, find_files, read_batches
 
-    files = find_files(command.paths)
+    found = find_files(command.paths)
+    files, size = found.files, command.pixel_size
+    outputs = {"--csv": command.csv, "--json": command.json}
+    check_outputs(outputs, [*files, *committee_files(command.committee)])
+    for output in outputs.values():
+        if output is not None:
+            check_writable(output)
     committee = load_committee(command.committee)
     if command.adapt:
         mixed = random.Random(0).sample(files, len(files))
-        committee = committee.adapted(b.images for b in read_batches(mixed, BATCH, command.resize) if b.files)
+        committee = committee.adapted(batch.views for batch in read_batches(mixed, BATCH, size) if batch.read)
         console.print("adapted to these files: the probabilities rank them, and are no longer calibrated")
-    outcomes = predict_files(committee, files, command.engine, command.resize)
+    with shown_files(len(files), console) as progress:
+        outcomes = predict_files(committee, files, size, command.engine, progress)
+    predictions = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
+    unreadable = [outcome for outcome in outcomes if isinstance(outcome, Unreadable)]
     if command.csv is not None:
-        outcomes = kept_as_csv(outcomes, command.csv, len(committee.networks))
+        write_csv(predictions, command.csv, len(committee.networks))
     if command.json is not None:
-        outcomes = kept_as_json(outcomes, command.json, committee)
-    table = prediction_table()
-    unreadable: list[Unreadable] = []
-    clusters = outliers = 0
-    for outcome in tracked(outcomes, len(files), console):
-        if isinstance(outcome, Unreadable):
-            unreadable.append(outcome)
-            continue
-        clusters += outcome.decision
-        outliers += outcome.outlier or 0
-        if table.row_count < command.rows:
-            table.add_row(*prediction_row(outcome))
-    predicted = len(files) - len(unreadable)
-    if table.row_count:
-        console.print(table)
-    if predicted > table.row_count:
-        console.print(f"and {predicted - table.row_count} more; --csv and --json keep all of them")
-    console.print(f"{predicted} patches, {clusters} with a cluster (probability at least {committee.threshold:.3g})")
-    console.print(outlier_line(committee, outliers))
+        write_json(predictions, unreadable, command.json, committee)
+    print_predictions(predictions, committee, command.rows, console)
+    print_reading(predictions, found.note(), console)
     tell_unreadable(unreadable, len(files))
+
+
+def print_predictions(predictions: "Sequence[Prediction]", committee: "Committee", rows: int, console: Console) -> None:
+    """The first predictions as a table, and how many there are of each kind."""
+    shown = [prediction_row(prediction) for prediction in predictions[:rows]]
+    print_table(console, ["file", "probability", "decision", "experts", "outlier"], shown, breaks_cells=False)
+    if len(predictions) > len(shown):
+        console.print(f"and {len(predictions) - len(shown)} more; --csv and --json keep all of them")
+    clusters = sum(prediction.decision for prediction in predictions)
+    console.print(
+        f"{len(predictions)} patches, {clusters} with a cluster (probability at least {committee.threshold:.3g})"
+    )
+    console.print(outlier_line(committee, sum(prediction.outlier or 0 for prediction in predictions)))
+
+
+def print_reading(read: "Sequence[Prediction | Explanation]", left_out: str, console: Console) -> None:
+    """What a user should know of how files were read: a size that was assumed, warnings, files left out."""
+    assumed = sum(each.assumed for each in read)
+    if assumed:
+        console.print(f"{ASSUMED}: {assumed} of {len(read)} files")
+    for each in read:
+        for warning in each.warnings:
+            console.print(f"{printable(each.file)}: {warning}", markup=False)
+    if left_out:
+        console.print(left_out, markup=False)
 
 
 def load_committee(directory: Path | None) -> "Committee":
@@ -599,19 +691,17 @@ def load_committee(directory: Path | None) -> "Committee":
     return Committee.pretrained() if directory is None else Committee.load(directory)
 
 
-def tracked(outcomes: Iterator[Outcome], total: int, console: Console) -> Iterator[Outcome]:
-    """The outcomes, behind a progress bar on a terminal."""
+def committee_files(directory: Path | None) -> list[Path]:
+    """The files of a committee that was given, which no output may overwrite."""
+    return [] if directory is None else [path for path in directory.rglob("*") if path.is_file()]
+
+
+@contextmanager
+def shown_files(total: int, console: Console) -> Iterator[Callable[[int], None]]:
+    """What moves a bar over files on a terminal."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield from bar.track(outcomes, total=total, description="patches")
-
-
-def prediction_table() -> Table:
-    """An empty table of predictions."""
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("file", overflow="fold")
-    for name in ("probability", "decision", "experts", "outlier"):
-        table.add_column(name, no_wrap=True)
-    return table
+        task = bar.add_task("files", total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def prediction_row(prediction: "Prediction") -> list[str]:
@@ -625,9 +715,13 @@ def prediction_row(prediction: "Prediction") -> list[str]:
     ]
 
 
-def printable(path: Path) -> str:
-    """A path without what could steer a terminal."""
+def printable(path: Path | str) -> str:
+    """A path or a text without what could steer a terminal, or what its code page lacks."""
     name = str(path)
+    try:
+        name.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return ascii(name)
     return name if name.isprintable() else ascii(name)
 
 
@@ -655,24 +749,29 @@ def tell_unreadable(unreadable: "Sequence[Unreadable]", total: int) -> None:
 
 
 def explain(command: Explain, console: Console) -> None:
-    """Draw explanations, a batch at a time, and tell the unreadable files at the end."""
-    from microcalc.predicting.explanations import explain_files
-    from microcalc.predicting.files import Unreadable, find_files
+    """Draw explanations, and name the unreadable files at the end."""
+    from microcalc.data.patch_files import Unreadable, find_files
+    from microcalc.explain.pictures import Explanation, explain_files
 
-    files = find_files(command.paths)
+    found = find_files(command.paths)
+    check_unused(command.out)
+    committee = load_committee(command.committee)
     of: Literal["committee", "most_reliable"] = "committee" if command.committee_average else "most_reliable"
-    outcomes = explain_files(load_committee(command.committee), files, command.out, of, command.resize)
-    unreadable = [outcome for outcome in tracked(outcomes, len(files), console) if isinstance(outcome, Unreadable)]
-    console.print(f"pictures of {len(files) - len(unreadable)} patches: {command.out}", markup=False, soft_wrap=True)
-    tell_unreadable(unreadable, len(files))
+    with shown_files(len(found.files), console) as progress:
+        outcomes = explain_files(committee, found.files, command.out, of, command.pixel_size, progress)
+    explained = [outcome for outcome in outcomes if isinstance(outcome, Explanation)]
+    console.print(f"pictures of {len(explained)} patches: {command.out}", markup=False, soft_wrap=True)
+    print_reading(explained, found.note(), console)
+    tell_unreadable([outcome for outcome in outcomes if isinstance(outcome, Unreadable)], len(found.files))
 
 
 def export(command: Export, console: Console) -> None:
-    """Write the ONNX graph."""
-    from microcalc.committee.graph import committee_graph
+    """Write the ONNX model."""
+    from microcalc.committee.onnx_export import committee_onnx
     from microcalc.files import write_atomically
 
-    write_atomically(command.onnx, committee_graph(load_committee(command.committee)))
+    check_outputs({"--onnx": command.onnx}, committee_files(command.committee))
+    write_atomically(command.onnx, committee_onnx(load_committee(command.committee)))
     console.print(f"committee: {command.onnx}", markup=False, soft_wrap=True)
 
 

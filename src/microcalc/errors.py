@@ -27,5 +27,9 @@ class DataError(RequestError):
     """A dataset cannot be found, fetched or trusted."""
 
 
+class UnreachableError(DataError):
+    """A dataset's site gives no answer, or refuses: the dataset may be had elsewhere, or later."""
+
+
 class FailedError(MicrocalcError):
     """The request was right, yet the work could not be completed (full disk, vanished file)."""

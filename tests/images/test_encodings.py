@@ -28,7 +28,7 @@ from pydicom.uid import (
 )
 
 from microcalc.errors import ImageError
-from microcalc.images import read_image
+from microcalc.images import read_image, read_mammogram
 from microcalc.images.pgm import read_pgm
 
 STEPS = np.random.default_rng(0).integers(0, 16, (60, 60))
@@ -222,6 +222,23 @@ def test_one_patch_in_every_encoding_has_one_value(encoded: Path) -> None:
     np.testing.assert_allclose(read_image(encoded).pixels, GREYS, atol=1e-6 if exact else 0.501 / 511)
 
 
+def test_a_window_and_a_spacing_in_functional_groups_count(tmp_path: Path) -> None:
+    content = in_functional_group(
+        dicom(patch(12), 12, Modality="MG"), "PixelMeasuresSequence", PixelSpacing=[0.07, 0.08]
+    )
+    (tmp_path / "sized.dcm").write_bytes(content)
+    assert read_image(tmp_path / "sized.dcm").pixel_size_mm == (0.07, 0.08)
+    window = {"WindowCenter": 2048, "WindowWidth": 1024, "VOILUTFunction": "SIGMOID"}
+    for name, made in (
+        ("top.dcm", dicom(patch(12), 12, Modality="MG", **window)),
+        ("group.dcm", in_functional_group(dicom(patch(12), 12, Modality="MG"), "FrameVOILUTSequence", **window)),
+    ):
+        (tmp_path / name).write_bytes(made)
+    top, group = (read_mammogram(tmp_path / name).pixels for name in ("top.dcm", "group.dcm"))
+    np.testing.assert_array_equal(top, group)
+    assert 0 < top.min() < 0.01
+
+
 DCMTK = {JPEGLossless: "dcmj2pnm", JPEGLosslessSV1: "dcmj2pnm", JPEGLSLossless: "dcml2pnm"}
 
 
@@ -268,6 +285,13 @@ REFUSED = {
             lambda dataset: setattr(dataset, "RescaleSlope", 1),
         ),
         "gives Rescale Slope twice",
+    ),
+    "two windows": (
+        changed(
+            in_functional_group(dicom(patch(12), 12), "FrameVOILUTSequence", VOILUTFunction="SIGMOID"),
+            lambda dataset: setattr(dataset, "VOILUTFunction", "LINEAR"),
+        ),
+        "gives VOI LUT Function twice",
     ),
     "a comma that may separate thousands": (
         dicom(patch(12), 12, RescaleSlope="1.000", RescaleIntercept="0.0").replace(b"1.000 ", b"1,000 "),

@@ -122,6 +122,14 @@ def read(content: bytes, folder: Path, name: str = "image") -> images.Image:
 # What is read, and to which values
 
 
+def test_samples_that_look_like_a_line_end_or_a_comment_are_samples(tmp_path: Path) -> None:
+    for start in (b"\n", b"\r\n", b"#\n", b"# x\r\n"):
+        samples = start + bytes(64 - len(start))
+        np.testing.assert_array_equal(
+            np.rint(255 * read(b"P5 8 8 255\n" + samples, tmp_path).pixels).ravel(), list(samples)
+        )
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -135,6 +143,10 @@ def read(content: bytes, folder: Path, name: str = "image") -> images.Image:
         pytest.param(picture(RAMP, "PPM"), id="PGM"),
         pytest.param(picture(RAMP16, "PPM"), id="16-bit PGM"),
         pytest.param(b"P2\n# by hand\n32 32\n255\n" + b" ".join(b"%d" % v for v in RAMP.flat), id="plain PGM"),
+        pytest.param(b"P5\r\n32 32\r\n255\r\n" + RAMP.tobytes(), id="PGM with CRLF"),
+        pytest.param(b"P5 32 32 255 # by hand\n" + RAMP.tobytes(), id="PGM with a comment after its maxval"),
+        pytest.param(b"P5 32 32 255\n# by hand\r\n" + RAMP.tobytes(), id="PGM with a comment on a line of its own"),
+        pytest.param(b"P5 32 32 255#\n" + (RAMP).tobytes(), id="PGM with an empty comment"),
         pytest.param(b"P5 32 32 510\n" + (RAMP * np.uint16(2)).astype(">u2").tobytes(), id="PGM of maxval 510"),
         pytest.param(picture(RAMP, "TIFF"), id="TIFF"),
         pytest.param(picture(RAMP, "TIFF", compression="tiff_lzw"), id="LZW TIFF"),
@@ -172,6 +184,14 @@ def test_a_ramp_from_black_to_white_is_the_same_in_every_kind_of_file(content: b
 def test_a_12_bit_tiff_is_scaled_by_its_own_largest_value(tmp_path: Path) -> None:
     image = read(tiff(bytes.fromhex("000800fff7ff") * 128, bits=12), tmp_path)
     np.testing.assert_allclose(image.pixels[0, :4] * 4095, [0x000, 0x800, 0xFFF, 0x7FF])
+
+
+def test_a_jpeg_is_read_within_what_it_loses_and_turned_as_it_asks(tmp_path: Path) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # the first row of the file is the right-hand column of the picture
+    for options, expected in (({}, RAMP), ({"exif": exif}, np.rot90(RAMP, -1))):
+        found = read(picture(RAMP, "JPEG", quality=95, **options), tmp_path)
+        np.testing.assert_allclose(found.pixels, expected / 255, atol=0.03)
 
 
 def test_a_one_bit_picture_is_black_and_white(tmp_path: Path) -> None:

@@ -206,14 +206,14 @@ def test_a_data_file_that_vanishes_half_way_is_told_by_name(
     data = shutil.copytree(patches, tmp_path / "patches")
     from microcalc.data import folder
 
-    listed = folder.list_images
+    listed = folder.find_images
 
-    def vanish(path: Path) -> list[Path]:
+    def vanish(path: Path) -> Any:
         found = listed(path)
-        found[-1].unlink()
+        found.files[-1].unlink()
         return found
 
-    monkeypatch.setattr(folder, "list_images", vanish)
+    monkeypatch.setattr(folder, "find_images", vanish)
     code, line = told.resuming(tmp_path / "study", data)
     assert code == 2 and ".png: does not exist" in line
     assert not (tmp_path / "study").exists()

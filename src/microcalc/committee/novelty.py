@@ -29,7 +29,7 @@ def novelty_statistics(images: Images) -> Statistics:
     return np.column_stack([brightness, np.log(deviations + SMALLEST_DEVIATION)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Novelty:
     """The Mahalanobis distance from the training data, and the distance above which a patch is an outlier.
 

@@ -72,10 +72,11 @@ def _mammogram(dataset: Any) -> Mammogram:
     size, more = pixel_size_mm(dataset)
     warnings += more
     padded = _padded(dataset, every)
-    counts = np.bincount((stored - every[0]).ravel(), minlength=len(every))
-    counts[padded] = 0
-    greys = mammogram_greys(dataset, every, counts, warnings)
-    greys[padded] = 0
+
+    def counts() -> NDArray[np.int64]:
+        return np.where(padded, 0, np.bincount((stored - every[0]).ravel(), minlength=len(every)))
+
+    greys = np.where(padded, 0, mammogram_greys(dataset, every, counts, warnings))
     return Mammogram(
         _through(greys, stored, every),
         size,

@@ -141,9 +141,13 @@ def _lift_functional_groups(dataset: Any) -> None:
 
 
 def _lift(dataset: Any, item: Any, keyword: str) -> None:
-    if keyword in dataset and numbers(dataset, keyword) != numbers(item, keyword):
+    if keyword in dataset and _value(dataset, keyword) != _value(item, keyword):
         raise ImageError(f"gives {spaced(keyword)} twice, and not the same; {_EXPORT}")
-    dataset[keyword] = item[keyword] if isinstance(item[keyword].value, str) else item.get_item(keyword)
+    dataset[keyword] = item.get_item(keyword)
+
+
+def _value(dataset: Any, keyword: str) -> object:
+    return str(dataset[keyword].value) if keyword == "VOILUTFunction" else numbers(dataset, keyword)
 
 
 def _check_presentation_lut(dataset: Any) -> None:
@@ -187,7 +191,7 @@ def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
 def _is_text(element: Any, keyword: str) -> bool:
     from pydicom.datadict import dictionary_VR
 
-    return (element.VR or dictionary_VR(keyword)) in ("DS", "IS", "UN") and dictionary_VR(keyword) in ("DS", "IS", "CS")
+    return (element.VR or dictionary_VR(keyword)) in ("DS", "IS", "UN") and dictionary_VR(keyword) in ("DS", "IS")
 
 
 def _number(value: Any, keyword: str) -> float:

@@ -31,7 +31,8 @@ class FoundImages:
             return ""
         kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in self.left_out.most_common())
         total = self.left_out.total()
-        return f"{total} {'file was' if total == 1 else 'files were'} left out, as they are no images: {kinds}"
+        what = "file was left out, as it is no image" if total == 1 else "files were left out, as they are no images"
+        return f"{total} {what}: {kinds}"
 
 
 def find_images(folder: str | os.PathLike[str]) -> FoundImages:
@@ -77,20 +78,17 @@ def _descend(folder: Path, found: FoundImages, seen: set[tuple[int, int]]) -> No
     try:
         status = folder.stat()
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+            kept = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+        os.stat(f"{folder}{os.sep}.")  # noqa: PTH116 (pathlib drops the dot; one may list a folder without entering it)
     except OSError as error:
         raise FailedError(f"{folder}: cannot be listed ({error.strerror}); change its permissions") from error
     if (status.st_dev, status.st_ino) in seen:
         return
     seen.add((status.st_dev, status.st_ino))
-    paths = [folder / name for name in names]
-    for path in paths:
-        if path.is_dir():
-            continue
+    for path in (folder / name for name, is_folder in kept if not is_folder):
         if is_image(path):
             found.files.append(path)
         else:
             found.left_out[path.suffix.lower()] += 1
-    for path in paths:
-        if path.is_dir():
-            _descend(path, found, seen)
+    for path in (folder / name for name, is_folder in kept if is_folder):
+        _descend(path, found, seen)

@@ -1,6 +1,7 @@
 """The value that a DICOM file stores -> a grey value in [0, 1], as one table for all that it could store."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,17 +30,19 @@ def patch_greys(dataset: Any, stored: NDArray[np.int32]) -> Table:
     return 1 - greys if falls != (dataset.PhotometricInterpretation == "MONOCHROME1") else greys
 
 
-def mammogram_greys(dataset: Any, stored: NDArray[np.int32], counts: NDArray[np.int64], warnings: list[str]) -> Table:
+def mammogram_greys(
+    dataset: Any, stored: NDArray[np.int32], counts: Callable[[], NDArray[np.int64]], warnings: list[str]
+) -> Table:
     """Grey values as a viewer would show them; see :func:`microcalc.images.reader.read_mammogram`.
 
     Args:
         dataset: its rescale, VOI, photometric interpretation, and pixel intensity relationship count.
         stored: (n,) every value that it could store, rising.
-        counts: (n,) how many pixels store each, padding left out.
+        counts: gives (n,) how many pixels store each, padding left out.
         warnings: what is to be said is added to it.
     """
     if is_for_processing(dataset):
-        return _presentation_like(dataset, _rescaled(dataset, stored), counts, warnings)
+        return _presentation_like(dataset, _rescaled(dataset, stored), counts(), warnings)
     if dataset.get("VOILUTSequence"):
         values = np.rint(_rescaled(dataset, stored)).astype(np.int64)
         greys = _looked_up(values, dataset.VOILUTSequence[0], dataset)

@@ -1,9 +1,12 @@
 """A committee asked about files: what it answers, in which form, and what a bad file costs."""
 
 import csv
+import io
 import json
+import os
 import shlex
-from collections.abc import Iterator
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -13,31 +16,35 @@ import PIL.Image
 import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
+from rich.console import Console
 
-from microcalc.cli import main, next_commands
+from microcalc.cli import main, next_commands, shown_progress
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape
-from microcalc.config import Looks, WaveletSettings
+from microcalc.committee.predictions import BATCH, predict_files
+from microcalc.config import StudyConfig, Tta, WaveletSettings
+from microcalc.data import patch_files
+from microcalc.data.patch_files import PatchFile, find_files
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
-from microcalc.networks.film import Film
+from microcalc.explain.overlay import overlay
+from microcalc.explain.pictures import distinct_names
+from microcalc.images.tiles import views
 from microcalc.networks.hypermodel import build_network
-from microcalc.predicting import files as reading
-from microcalc.predicting.files import find_files
-from microcalc.predicting.predictions import BATCH, predict_files
 from microcalc.training.novelty import fit_novelty
+from microcalc.training.progress import Progress
 
 IMAGES, LABELS, NAMES, _ = make_phantom(patients=20, patches_per_patient=4, seed=0)
-COLUMNS = ["file", "probability", "decision", "expert_0", "expert_1", "outlier"]
+COLUMNS = ["file", "probability", "decision", "expert_0", "expert_1", "outlier", "pixel_size_mm"]
 
 
 @pytest.fixture(scope="module")
 def committee() -> Committee:
-    shapes = (ExpertShape(2, 1, 0.0, "detail"), ExpertShape(3, 1, 0.0, "detail"))
+    shapes = (ExpertShape(2, 1, 0.0, "high_pass"), ExpertShape(3, 1, 0.0, "high_pass"))
     networks = tuple(build_network(**vars(shape), seed=number) for number, shape in enumerate(shapes))
-    weights, films = np.array([0.4, 0.6]), (Film.of(IMAGES),) * 2
+    weights = np.array([0.4, 0.6])
     calibration, wavelet = Calibration(1.2, 0.1), WaveletSettings("none")
-    made = Committee(networks, shapes, weights, calibration, 0.5, wavelet, looks="quarters", films=films)
+    made = Committee(networks, shapes, weights, calibration, 0.5, wavelet)
     middle = float(np.median(made.predict_proba(IMAGES[:8])))
     return replace(made, threshold=middle, novelty=fit_novelty(IMAGES, np.unique(NAMES, return_inverse=True)[1]))
 
@@ -64,12 +71,14 @@ def write(path: Path, image: np.ndarray) -> Path:
     return path
 
 
-def dicom(path: Path, image: np.ndarray) -> Path:
+def dicom(path: Path, image: np.ndarray, **elements: object) -> Path:
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SOPClassUID, dataset.SOPInstanceUID = pydicom.uid.SecondaryCaptureImageStorage, "1.2.3"
     dataset.set_pixel_data(np.rint(255 * image).astype(np.uint8), "MONOCHROME2", 8, generate_instance_uid=False)
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
     dataset.save_as(path, enforce_file_format=True)
     return path
 
@@ -115,7 +124,7 @@ def test_predictions_are_those_of_the_committee_in_table_csv_and_json(
     assert told["unreadable"] == []
     distances = [prediction["distance"] for prediction in told["predictions"]]
     np.testing.assert_allclose(distances, committee.outliers(IMAGES[order]), rtol=1e-4)
-    assert list(told["predictions"][0]) == [*COLUMNS, "distance"]
+    assert list(told["predictions"][0]) == [*COLUMNS, "distance", "warnings"]
 
 
 def test_every_format_gives_the_same_probability(tmp_path: Path, saved: Path, capsys) -> None:
@@ -152,8 +161,8 @@ def test_unreadable_files_are_named_at_the_end_and_cost_only_themselves(folder: 
         "broken.png": "damaged",
         "empty.png": "is empty",
         "folder.png": "is a folder",
-        "small.png": "60 x 30 pixels, not 60 x 60; cut it to that size, or give --resize",
-        "mammogram.png": "900 x 1200 pixels, a mammogram",
+        "small.png": "60 x 30 pixels and no pixel size, while a patch is 60 x 60; give the pixel size in mm",
+        "mammogram.png": "900 x 1200 pixels and no pixel size",
     }.items():
         assert any(name in line and problem in line for line in lines)
     told = json.loads((folder / "p.json").read_text())
@@ -167,12 +176,81 @@ def test_nothing_readable_fails_in_the_same_way(tmp_path: Path, saved: Path, cap
     assert (tmp_path / "p.csv").read_text().split() == [",".join(COLUMNS)]
 
 
-def test_other_sizes_are_resized_on_request_but_mammograms_never(tmp_path: Path, saved: Path, capsys) -> None:
-    write(tmp_path / "large.png", np.kron(IMAGES[0], np.ones((2, 2))))
-    write(tmp_path / "mammogram.png", np.zeros((601, 601)))
-    code, out, err = ask(capsys, "predict", tmp_path, "--resize", "--committee", saved)
+def test_the_answer_of_a_larger_field_is_that_of_its_highest_patch(
+    tmp_path: Path, saved: Path, committee: Committee, capsys
+) -> None:
+    field = np.rint(255 * np.block([[IMAGES[0], IMAGES[1]], [IMAGES[2], IMAGES[3]]])) / 255
+    write(tmp_path / "large.png", field)
+    table, options = tmp_path / "p.csv", ["--pixel-size", 0.085, "--committee", saved]
+    code, out, _ = ask(capsys, "predict", tmp_path / "large.png", *options, "--csv", table)
+    assert code == 0 and "1 patches" in out and "assumed" not in out
+    starts = range(0, 61, 30)
+    tiles = np.stack([field[row : row + 60, column : column + 60] for row in starts for column in starts])
+    (row,) = rows(table)
+    assert float(row["probability"]) == pytest.approx(committee.predict_proba(tiles.astype(np.float32)).max(), abs=1e-6)
+    assert row["pixel_size_mm"] == "0.085"
+
+
+def test_the_pixel_size_is_told_where_it_comes_from(tmp_path: Path, saved: Path, capsys) -> None:
+    write(tmp_path / "patch.png", IMAGES[0])
+    dicom(tmp_path / "sized.dcm", np.kron(IMAGES[0], np.ones((2, 2))), PixelSpacing=[0.0425, 0.0425])
+    table = tmp_path / "p.csv"
+    _, out, _ = ask(capsys, "predict", tmp_path, "--committee", saved, "--csv", table)
+    assert [row["pixel_size_mm"] for row in rows(table)] == ["0.085 (assumed)", "0.0425"]
+    assert "assumed to be 0.085 mm" in " ".join(out.split()) and "1 of 2 files" in " ".join(out.split())
+    ask(capsys, "predict", tmp_path, "--committee", saved, "--csv", table, "--pixel-size", "unknown")
+    assert [row["pixel_size_mm"] for row in rows(table)] == ["unknown", "0.0425"]
+
+
+def test_of_unknown_size_the_highest_magnification_counts(
+    tmp_path: Path, saved: Path, committee: Committee, capsys
+) -> None:
+    write(tmp_path / "patch.png", IMAGES[5])
+    ask(capsys, "predict", tmp_path, "--committee", saved, "--csv", tmp_path / "p.csv", "--pixel-size", "unknown")
+    seen = views((np.rint(255 * IMAGES[5]) / 255).astype(np.float32), "unknown")
+    highest = committee.predict_proba(seen).max()
+    assert float(rows(tmp_path / "p.csv")[0]["probability"]) == pytest.approx(highest, abs=1e-5)
+
+
+def test_of_a_larger_field_the_highest_patch_is_explained(
+    tmp_path: Path, saved: Path, committee: Committee, monkeypatch, capsys
+) -> None:
+    drawn: list[np.ndarray] = []
+
+    def noted(image: np.ndarray, heat: np.ndarray, probability: float, name: str) -> object:
+        drawn.append(image)
+        return overlay(image, heat, probability, name=name)
+
+    monkeypatch.setattr("microcalc.explain.pictures.overlay", noted)
+    field = (np.rint(255 * np.hstack([IMAGES[0], IMAGES[1]])) / 255).astype(np.float32)
+    write(tmp_path / "large.png", field)
+    options = ["--pixel-size", 0.085, "--committee", saved, "--committee-average", "--out", tmp_path / "out"]
+    assert ask(capsys, "explain", tmp_path / "large.png", *options)[0] == 0
+    tiles = views(field, 0.085)
+    np.testing.assert_allclose(drawn, tiles[[committee.predict_proba(tiles).argmax()]], atol=1e-6)
+
+
+def test_a_field_too_small_a_mammogram_and_an_impossible_size_are_refused(tmp_path: Path, saved: Path, capsys) -> None:
+    write(tmp_path / "patch.png", IMAGES[0])
+    write(tmp_path / "mammogram.png", np.zeros((1500, 700)))
+    code, _, err = ask(capsys, "predict", tmp_path, "--pixel-size", 0.07, "--committee", saved)
     assert code == 1
-    assert "1 patches" in out and "mammogram.png" in err and "large.png" not in err
+    assert "patch.png: shows 4.2 x 4.2 mm, and a patch is 5.1 x 5.1 mm; give a larger part" in err
+    assert "mammogram.png: shows 105.0 x 49.0 mm, a mammogram or a large part of one; use microcalc scan" in err
+    code, _, err = ask(capsys, "predict", tmp_path, "--pixel-size", 85, "--committee", saved)
+    assert code == 2 and "the pixel size must be 0.005 to 1.0 mm: got 85" in err
+
+
+def test_a_file_s_own_pixel_size_counts_and_the_other_is_noted(tmp_path: Path, saved: Path, capsys) -> None:
+    dicom(tmp_path / "sized.dcm", np.kron(IMAGES[0], np.ones((2, 2))), PixelSpacing=[0.0425, 0.0425])
+    _, out, _ = ask(capsys, "predict", tmp_path, "--pixel-size", 0.1, "--committee", saved)
+    assert "its own pixel size of 0.0425 mm was used, and not 0.1 mm as given" in " ".join(out.split())
+
+
+def test_files_that_are_no_images_are_counted(folder: Path, saved: Path, capsys) -> None:
+    (folder / "0" / "old.bmp").write_bytes(b"BM")
+    _, out, _ = ask(capsys, "predict", folder, "--committee", saved)
+    assert "2 files were left out, as they are no images: 1 .txt, 1 .bmp" in out
 
 
 def test_what_does_not_exist_is_a_wrong_request(tmp_path: Path, saved: Path, capsys) -> None:
@@ -206,6 +284,55 @@ def test_a_file_to_write_that_is_a_folder_is_refused_before_any_work(folder: Pat
     assert (code, out) == (2, "") and "is a folder" in err
 
 
+def test_csv_on_standard_output_is_nothing_but_the_table(folder: Path, saved: Path, capfd) -> None:
+    request = ["predict", folder, "--committee", saved]
+    for name in ("-", "/dev/stdout"):
+        code, out, err = ask(capfd, *request, "--csv", name)
+        assert code == 0 and "8 patches" in err
+        assert len(list(csv.DictReader(out.splitlines()))) == 8 and out.startswith("file,probability")
+    code, out, _ = ask(capfd, *request, "--json", "-", "-q")
+    assert code == 0 and len(json.loads(out)["predictions"]) == 8
+
+
+@pytest.mark.parametrize("option", ["--csv", "--json"])
+def test_an_output_over_a_patch_or_the_committee_is_refused_before_any_work(
+    option: str, folder: Path, saved: Path, capsys
+) -> None:
+    for over in (folder / "0" / "patch_0.png", saved / "committee.json", saved / "expert_0.safetensors"):
+        before = over.read_bytes()
+        code, _, err = ask(capsys, "predict", folder, "--committee", saved, option, over)
+        assert code == 2 and f"is an input, and {option} would overwrite it" in err
+        assert over.read_bytes() == before
+
+
+def test_a_run_may_be_named_for_its_committee(
+    folder: Path, committee: Committee, saved: Path, tmp_path: Path, capsys
+) -> None:
+    committee.save(tmp_path / "run" / "committee")
+    probabilities = Committee.load(saved).predict_proba(IMAGES)
+    for given in (tmp_path / "run", tmp_path / "run" / "committee", tmp_path / "run" / "committee" / "committee.json"):
+        np.testing.assert_array_equal(Committee.load(given).predict_proba(IMAGES), probabilities)
+        assert ask(capsys, "predict", folder, "--committee", given, "-q") == (0, "", "")
+    over = tmp_path / "run" / "committee" / "committee.json"
+    assert ask(capsys, "predict", folder, "--committee", tmp_path / "run", "--csv", over)[0] == 2
+    code, _, err = ask(capsys, "predict", folder, "--committee", tmp_path)
+    assert code == 2 and "give the directory of a finished run or its committee/" in err
+
+
+def test_csv_and_json_on_one_path_are_refused(folder: Path, saved: Path, capsys, tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    code, _, err = ask(capsys, "predict", folder, "--committee", saved, "--csv", path, "--json", path)
+    assert code == 2 and "is named for both --csv and --json" in err and not path.exists()
+
+
+def test_explaining_into_a_used_folder_is_refused_before_any_work(folder: Path, saved: Path, capsys) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    for out in (folder, folder / "0"):
+        code, _, err = ask(capsys, "explain", folder, "--committee", saved, "--out", out)
+        assert code == 2 and "is not empty; give another --out" in err
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
+
+
 def test_an_older_committee_predicts_without_outliers(
     folder: Path, committee: Committee, tmp_path: Path, capsys
 ) -> None:
@@ -217,7 +344,10 @@ def test_an_older_committee_predicts_without_outliers(
         Committee.load(tmp_path / "old").outliers(IMAGES)
 
 
-def test_names_of_any_bytes_are_kept_and_cannot_steer_the_terminal(tmp_path: Path, saved: Path, capsys) -> None:
+def test_names_of_any_bytes_are_kept_and_cannot_steer_the_terminal(
+    tmp_path: Path, saved: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     hostile = tmp_path / "in" / "[bold]\x1b[31m\udcff,'.png"
     write(tmp_path / "in" / "patch.png", IMAGES[0]).rename(hostile)
     results = ["--csv", tmp_path / "p.csv", "--json", tmp_path / "p.json"]
@@ -229,24 +359,24 @@ def test_names_of_any_bytes_are_kept_and_cannot_steer_the_terminal(tmp_path: Pat
 
 def test_files_are_read_a_batch_at_a_time(committee: Committee, monkeypatch) -> None:
     read: list[Path] = []
+    done: list[tuple[int, int]] = []
 
-    def read_patch(path: Path, resize: bool) -> np.ndarray:
+    def read_patch_file(path: Path, pixel_size_mm: None) -> PatchFile:
         read.append(path)
-        return IMAGES[len(read) % len(IMAGES)]
+        return PatchFile(path, IMAGES[len(read) % len(IMAGES)][None], (0.085, 0.085))
 
-    monkeypatch.setattr(reading, "read_patch", read_patch)
-    outcomes = predict_files(committee, [Path(f"{number}.png") for number in range(3 * BATCH + 1)])
-    for count, _ in enumerate(outcomes, start=1):
-        assert len(read) < count + BATCH
-    assert count == len(read) == 3 * BATCH + 1
+    monkeypatch.setattr(patch_files, "read_patch_file", read_patch_file)
+    files = [Path(f"{number}.png") for number in range(3 * BATCH + 1)]
+    outcomes = predict_files(committee, files, progress=lambda count: done.append((count, len(read))))
+    assert [outcome.file for outcome in outcomes] == files
+    assert done == [(count, count) for count in (BATCH, 2 * BATCH, 3 * BATCH, 3 * BATCH + 1)]
 
 
 def test_an_interrupted_prediction_leaves_no_part_of_a_file(folder: Path, saved: Path, monkeypatch, capsys) -> None:
-    def interrupted(*_: object) -> Iterator[object]:
-        yield from ()
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("microcalc.predicting.predictions.predict_files", interrupted)
+    monkeypatch.setattr("microcalc.committee.predictions.predict_files", interrupted)
     out = folder.parent / "out"
     code, _, err = ask(
         capsys, "predict", folder, "--committee", saved, "--csv", out / "p.csv", "--json", out / "p.json"
@@ -266,17 +396,17 @@ def test_a_run_ends_with_commands_that_can_be_pasted() -> None:
 
 
 def test_files_folders_and_patterns_name_each_file_once_and_in_order(folder: Path) -> None:
-    everything = find_files([str(folder)])
+    everything = find_files([str(folder)]).files
     assert [path.name for path in everything] == [f"patch_{number}.png" for number in (0, 2, 4, 6, 1, 3, 5, 7)]
-    assert find_files([f"{folder}/**/*.png"]) == everything
-    assert find_files([f"{folder}/*"])[:8] == everything
-    assert find_files([str(everything[0]), str(folder)]) == everything
+    assert find_files([f"{folder}/**/*.png"]).files == everything
+    assert find_files([f"{folder}/*"]).files[:8] == everything
+    assert find_files([str(everything[0]), str(folder)]).files == everything
 
 
 def test_a_name_that_looks_like_a_pattern_is_taken_as_it_stands(tmp_path: Path) -> None:
     for name in ("[12].png", "1.png"):
         (tmp_path / name).touch()
-    assert [path.name for path in find_files([f"{tmp_path}/[12].png"])] == ["[12].png"]
+    assert [path.name for path in find_files([f"{tmp_path}/[12].png"]).files] == ["[12].png"]
 
 
 # explain
@@ -292,8 +422,46 @@ def test_explaining_draws_a_picture_a_file_and_a_contact_sheet(
     code, out, err = ask(capsys, "explain", *files, "--committee", saved, "--out", tmp_path / "out")
     assert code == 1 and "empty.png" in err and "pictures of 3 patches" in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"patch_0.png", "patch_0_2.png", "contact_sheet.png", "contact_sheet_2.png"}
+    assert names == {"0_patch_0.png", f"{tmp_path.name}_patch_0.png", "contact_sheet.png", "contact_sheet_2.png"}
     assert all(PIL.Image.open(tmp_path / "out" / name).width > 500 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["x/a.png", "y/a.png"], ["x/a.png", "y/a.png"]),
+        (["left/1/a.png", "right/1/a.png", "right/1/b.png"], ["left/1/a.png", "right/1/a.png", "b.png"]),
+        (["x/a.png", "x/A.PNG", "x/a.dcm"], ["x/a.png", "x/A.PNG", "a.dcm"]),
+        (["a.png", "x/a.png"], ["{here}/a.png", "x/a.png"]),
+        ([], []),
+    ],
+)
+def test_files_of_one_name_keep_the_folders_that_tell_them_apart(paths, names, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = [name.as_posix() for name in distinct_names([Path(path) for path in paths])]
+    if "x/A.PNG" in paths:  # they differ in nothing but capitals all the way up
+        assert len(set(found)) == 3
+    else:
+        assert found == [name.format(here=tmp_path.name) for name in names]
+
+
+def test_pictures_of_files_of_one_name_are_told_apart_by_name_and_title(
+    saved: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    titles: list[str] = []
+
+    def noted(*drawn: object, name: str) -> object:
+        titles.append(name)
+        return overlay(*drawn, name=name)
+
+    monkeypatch.setattr("microcalc.explain.pictures.overlay", noted)
+    for number, side in enumerate(("left", "right")):
+        write(tmp_path / "in" / side / "a.png", IMAGES[number])
+    dicom(tmp_path / "in" / "left" / "a.dcm", IMAGES[2])
+    assert ask(capsys, "explain", tmp_path / "in", "--committee", saved, "--out", tmp_path / "out")[0] == 0
+    assert sorted(titles) == ["a.dcm", "left/a.png", "right/a.png"]
+    pictures = {path.name for path in (tmp_path / "out").iterdir()}
+    assert pictures == {"a.png", "left_a.png", "right_a.png", "contact_sheet.png"}
 
 
 @pytest.mark.parametrize("of", ["most_reliable", "committee"])
@@ -339,11 +507,11 @@ def test_adapting_to_many_files_changes_the_probabilities(tmp_path: Path, saved:
 # export and the other engines
 
 
-@pytest.mark.parametrize("looks", get_args(Looks))
-def test_the_bfloat16_engine_stays_as_near_as_the_help_says(looks: Looks, folder: Path) -> None:
-    committee, files = replace(Committee.pretrained(), looks=looks), find_files([str(folder)])
+@pytest.mark.parametrize("tta", get_args(Tta))
+def test_the_bfloat16_engine_stays_as_near_as_the_help_says(tta: Tta, folder: Path) -> None:
+    committee, files = replace(Committee.pretrained(), tta=tta), find_files([str(folder)]).files
     exact, rounded = (
-        np.array([(answer.probability, *answer.experts) for answer in predict_files(committee, files, engine)])
+        np.array([(answer.probability, *answer.experts) for answer in predict_files(committee, files, engine=engine)])
         for engine in ("torch", "torch-bfloat16")
     )
     assert not np.array_equal(exact, rounded)
@@ -371,3 +539,49 @@ def test_a_committee_with_a_wavelet_filter_is_not_exported(committee: Committee,
     replace(committee, wavelet=WaveletSettings("haar")).save(tmp_path / "haar")
     code, _, err = ask(capsys, "export", "--onnx", tmp_path / "c.onnx", "--committee", tmp_path / "haar")
     assert code == 2 and "wavelet haar" in err and not (tmp_path / "c.onnx").exists()
+
+
+# Terminals
+
+
+@pytest.mark.parametrize("width", [200, 100, 80, 60, 40, 20])
+def test_files_and_figures_are_whole_at_any_width(
+    width: int, folder: Path, saved: Path, committee: Committee, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.chdir(folder)
+    code, out, _ = ask(capsys, "predict", "0", "--committee", saved)
+    probabilities = committee.predict_proba(IMAGES[[0, 2, 4, 6]])
+    assert code == 0 and "\N{HORIZONTAL ELLIPSIS}" not in out
+    assert all(f"{probability:.4f}" in out for probability in probabilities)
+    if width >= 40:
+        assert all(f"0/patch_{number}.png" in out for number in (0, 2, 4, 6))
+    assert ("probability: " in out) == (width < 80)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_a_terminal_of_any_code_page_is_no_reason_to_stop(encoding: str, saved: Path, tmp_path: Path) -> None:
+    names = ["z\u00f3\u0142w.png", "\u65e5\u672c.png", "plain.png"]
+    for number, name in enumerate(names):
+        write(tmp_path / "scans" / name, IMAGES[number])
+    (tmp_path / "scans" / "\u0142.png").write_bytes(b"")
+    code = "from microcalc.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "predict", tmp_path / "scans", "--committee", saved],
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        capture_output=True,
+    )
+    out, err = done.stdout.decode(encoding), done.stderr.decode(encoding)
+    assert done.returncode == 1 and "3 patches" in out and "plain.png" in out
+    assert "Unicode" not in err and "is empty" in err and "Traceback" not in err
+    assert ("\u65e5\u672c.png" in out) == (encoding == "utf-8") == (r"\u65e5\u672c.png" not in out)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_progress_is_shown_in_letters_that_the_terminal_has(encoding: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=stream, force_terminal=True)
+    with shown_progress(console, StudyConfig()) as show:
+        show({"fold 0": Progress(1, "epoch 1 of 2")})
+    stream.flush()
+    assert "epoch 1 of 2" in stream.buffer.getvalue().decode(encoding)
