@@ -28,6 +28,7 @@ ROOMS = [
     "report",
     "model",
     "app",
+    "cli_scan",
     "cli",
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -23,6 +23,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from tyro.conf import Positional, arg, subcommand
 
+from microcalc.cli_scan import Scan, scan
 from microcalc.config import (
     AugmentationSettings,
     Engine,
@@ -279,6 +280,7 @@ Command = (
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Predict, subcommand("predict")]
     | Annotated[Explain, subcommand("explain")]
+    | Annotated[Scan, subcommand("scan")]
     | Annotated[Export, subcommand("export")]
 )
 
@@ -782,5 +784,6 @@ COMMANDS: dict[type, Callable[[Any, Console], None]] = {
     Compare: compare,
     Predict: predict,
     Explain: explain,
+    Scan: scan,
     Export: export,
 }

@@ -8,6 +8,7 @@ import re
 import secrets
 import stat
 import sys
+import tempfile
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -253,6 +254,7 @@ def filled_folder(folder: Path) -> Iterator[Path]:
             whole.mkdir()
             yield whole
             if place.exists():
+                whole.chmod(place.stat().st_mode)
                 place.rmdir()
             whole.rename(place)
     except OSError as error:

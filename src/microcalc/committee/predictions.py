@@ -22,7 +22,7 @@ from microcalc.networks.hypermodel import computing_in
 
 BATCH = 32
 
-Predictor = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+Experts = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -87,17 +87,17 @@ def predict_files(
     Raises:
         RequestError: the engine onnx is not installed, or cannot run this committee.
     """
-    predictor = _predictor(committee, engine)
+    experts = _engine(committee, engine)
     outcomes: list[Prediction | Unreadable] = []
     for batch in read_batches(files, BATCH, pixel_size_mm):
         outcomes += batch.unreadable
         if batch.read:
-            outcomes += _predictions(committee, predictor, batch)
+            outcomes += _predictions(committee, experts, batch)
         progress(len(outcomes))
     return outcomes
 
 
-def _predictor(committee: Committee, engine: Engine) -> Predictor:
+def _engine(committee: Committee, engine: Engine) -> Experts:
     if engine == "onnx":
         return OnnxSession(committee_onnx(committee)).expert_probabilities
     if engine == "torch":
@@ -112,9 +112,9 @@ def _predictor(committee: Committee, engine: Engine) -> Predictor:
     return in_bfloat16
 
 
-def _predictions(committee: Committee, predictor: Predictor, batch: Batch) -> list[Prediction]:
+def _predictions(committee: Committee, engine: Experts, batch: Batch) -> list[Prediction]:
     images = batch.views
-    experts = predictor(images)
+    experts = engine(images)
     probabilities = committee.combine(experts)
     highest = _highest(batch, probabilities)
     distances = None if committee.outlier_detector is None else committee.outliers(images[highest])
@@ -177,8 +177,8 @@ def write_json(
     """Write predictions as JSON.
 
     It holds the ``threshold`` of the decision, the ``outlier_detector`` (``threshold`` and ``false_alarm_rate``, or
-    null), the ``predictions`` (as in the CSV, and ``distance`` and ``warnings``), and the ``unreadable`` files, each with its
-    ``problem``.
+    null), the ``predictions`` (as in the CSV, and ``distance`` and ``warnings``), and the ``unreadable`` files, each
+    with its ``problem``.
 
     Raises:
         RequestError: the path is a folder.
