@@ -1,0 +1,132 @@
+"""The mammogram that results belong to: what its header says, and what of it results repeat."""
+
+import hashlib
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from microcalc.errors import ImageError
+
+PATIENT_AND_STUDY = (
+    *("SpecificCharacterSet", "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"),
+    *("PatientAge", "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "IssuerOfAccessionNumberSequence"),
+    *("ReferringPhysicianName", "StudyDescription"),
+)
+"""Attributes that every result repeats from its mammogram, as the mammogram has them."""
+
+_EMPTY_IF_UNKNOWN = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_LARGEST_ELEMENT = 2**16  # bytes; longer ones are left in the file until they are needed, and none of them is
+_one_at_a_time = threading.RLock()
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep pydicom's warnings from the terminal: they may quote the patient. Python keeps its filters for all threads.
+
+    >>> with without_warnings():
+    ...     warnings.warn("Invalid value for VR PN: 'Doe^Jane'")
+    """
+    with _one_at_a_time, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A mammogram in DICOM, without its pixels.
+
+    Attributes:
+        header: all its elements but the pixels.
+        digest: SHA-256 of the whole file, in hexadecimal.
+        notes: what an MG image should have and this one lacks, a sentence each.
+    """
+
+    header: Dataset
+    digest: str
+    notes: tuple[str, ...]
+
+
+def read_source(path: str | os.PathLike[str]) -> Source:
+    """Read the header of a mammogram.
+
+    Raises:
+        ImageError: the file is no DICOM image, or lacks a UID that a result must refer to.
+
+    >>> read_source("/nowhere.dcm")
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.ImageError: /nowhere.dcm: is not a readable DICOM file; give the mammogram as DICOM
+    """
+    try:
+        with without_warnings(), Path(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            header = pydicom.dcmread(file, stop_before_pixels=True, defer_size=_LARGEST_ELEMENT)
+            lacking = [keyword for keyword in _UIDS if not _is_uid(header.get(keyword))]
+            lacking += [keyword for keyword in ("Rows", "Columns") if not header.get(keyword)]
+            notes = _notes(header)
+    except Exception:  # its text may quote the file, and with it the patient
+        raise ImageError(f"{path}: is not a readable DICOM file; give the mammogram as DICOM") from None
+    if lacking:
+        raise ImageError(f"{path}: lacks {', '.join(lacking)}, which results must refer to; export it again")
+    return Source(header, digest, notes)
+
+
+def _is_uid(value: object) -> bool:
+    return isinstance(value, str) and UID(value).is_valid
+
+
+def laterality(header: Dataset) -> str | None:
+    """L, R or B: of the image, or else of its series; None where neither says."""
+    for keyword in ("ImageLaterality", "Laterality"):
+        if (value := header.get(keyword)) in ("L", "R", "B"):
+            return str(value)
+    return None
+
+
+def patient_orientation(header: Dataset) -> tuple[str, str] | None:
+    """The directions of the rows and of the columns, such as ("P", "L"), where the image gives both."""
+    value = header.get("PatientOrientation")
+    if value is None or isinstance(value, str) or len(value) != 2 or not all(value):
+        return None
+    return str(value[0]), str(value[1])
+
+
+def copy_patient_and_study(header: Dataset, target: Dataset) -> None:
+    """Repeat ``PATIENT_AND_STUDY`` from a mammogram in a result; what a result must have and is unknown is empty.
+
+    >>> header, result = Dataset(), Dataset()
+    >>> header.PatientID = "17"
+    >>> copy_patient_and_study(header, result)
+    >>> result.PatientID, result.PatientSex
+    ('17', '')
+    """
+    for keyword in PATIENT_AND_STUDY:
+        target.pop(keyword, None)
+        if keyword in header:
+            target[keyword] = deepcopy(header[keyword])
+        elif keyword in _EMPTY_IF_UNKNOWN:
+            setattr(target, keyword, "")
+
+
+def _notes(header: Dataset) -> tuple[str, ...]:
+    missing = {
+        "laterality": laterality(header) is None,
+        "view": not header.get("ViewCodeSequence"),
+        "patient orientation": patient_orientation(header) is None,
+    }
+    return tuple(f"The image does not state its {what}." for what, is_missing in missing.items() if is_missing)
