@@ -29,6 +29,7 @@ ROOMS = [
     "model",
     "predicting",
     "app",
+    "cli_node",
     "cli",
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from tyro.conf import Positional, arg, subcommand
 
+from microcalc.cli_node import Node
 from microcalc.config import (
     AugmentationSettings,
     Engine,
@@ -274,6 +275,7 @@ Command = (
     | Annotated[Predict, subcommand("predict")]
     | Annotated[Explain, subcommand("explain")]
     | Annotated[Export, subcommand("export")]
+    | Annotated[Node, subcommand("node")]
 )
 
 
@@ -675,4 +677,5 @@ COMMANDS: dict[type, Callable[[Any, Console], None]] = {
     Predict: predict,
     Explain: explain,
     Export: export,
+    Node: Node.run,
 }

@@ -159,7 +159,7 @@ class NodeSettings:
     """How the DICOM node listens, sends and waits.
 
     Attributes:
-        send_to: where results go: ``AET@HOST:PORT``, or the address of a DICOMweb server.
+        send_to: where results go: AET@HOST:PORT, or the address of a DICOMweb server.
         queue: folder for what is not finished yet.
         ae_title: of this node, at most 16 characters; peers must call it so.
         port: to listen on; 0 lets the system choose.
@@ -180,7 +180,7 @@ class NodeSettings:
     '127.0.0.1'
     """
 
-    send_to: str
+    send_to: str = ""
     queue: Path = Path("node")
     ae_title: str = "MICROCALC"
     port: int = 11112

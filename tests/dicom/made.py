@@ -1,5 +1,6 @@
 """Mammograms and findings made for the tests of the DICOM room; nothing of them comes from a patient."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,16 @@ def make_findings(count: int, file: str = "a.dcm") -> ScannedImage:
         logit = float(np.log(probability / (1 - probability)))
         findings.append(Finding(number, logit, probability, probability >= 0.5, center, box, 0.72, spots))
     return ScannedImage(file, (0.085, 0.085), ROWS, COLUMNS, 600.0, 0.1, (), tuple(findings))
+
+
+def items(dataset: Dataset, meaning: str) -> Iterator[Dataset]:
+    """All content items below one whose concept name has a meaning."""
+    for item in dataset.get("ContentSequence") or []:
+        if "ConceptNameCodeSequence" in item and item.ConceptNameCodeSequence[0].CodeMeaning == meaning:
+            yield item
+        yield from items(item, meaning)
+
+
+def remark(report: Dataset) -> str:
+    """What a CAD report says in words."""
+    return str(next(items(report, "Impression Description")).TextValue)

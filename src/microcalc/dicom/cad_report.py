@@ -34,7 +34,6 @@ def make_cad_report(outcome: Outcome) -> Dataset:
     report = Dataset()
     report.SOPClassUID = MammographyCADSRStorage
     identify(report, outcome, KIND, modality="SR", series_number=_SERIES_NUMBER)
-    report.ContentDate, report.ContentTime = f"{outcome.created:%Y%m%d}", f"{outcome.created:%H%M%S}"
     report.ReferencedPerformedProcedureStepSequence = []
     report.PerformedProcedureCodeSequence = []
     report.CompletionFlag, report.VerificationFlag = "COMPLETE", "UNVERIFIED"

@@ -44,8 +44,7 @@ def make_secondary_capture(outcome: Outcome, overlay: NDArray[np.uint8]) -> Data
         capture.ImageLaterality = side
     else:
         capture.Laterality = ""  # of the series; must be present where the image's is not, and may be empty
-    capture.ContentDate = capture.DateOfSecondaryCapture = f"{outcome.created:%Y%m%d}"
-    capture.ContentTime = capture.TimeOfSecondaryCapture = f"{outcome.created:%H%M%S}"
+    capture.DateOfSecondaryCapture, capture.TimeOfSecondaryCapture = capture.ContentDate, capture.ContentTime
     capture.ConversionType = "WSD"
     capture.DerivationDescription = "Overlay of suspected clusters of microcalcifications; not for diagnosis"
     capture.SourceImageSequence = [reference(header)]

@@ -1,5 +1,6 @@
 """Grayscale Softcopy Presentation State: the marked findings drawn over the mammogram (PS3.3 A.33.1)."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 
 import numpy as np
@@ -14,15 +15,12 @@ from highdicom.pr import (
 from pydicom.dataset import Dataset
 
 from microcalc.dicom.results import MANUFACTURER, MODEL, Outcome, identify, in_dicom, outline, percent
+from microcalc.dicom.source import DISPLAY
 from microcalc.scan.findings import Finding, ScannedImage
 
 KIND = "presentation state"
 _SERIES_NUMBER = 9402
 _CALCIFICATION_RADIUS_MM = 0.4
-_DISPLAY = (
-    *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
-    *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
-)
 
 
 def make_presentation_state(outcome: Outcome) -> Dataset:
@@ -36,11 +34,22 @@ def make_presentation_state(outcome: Outcome) -> Dataset:
     scanned = outcome.scanned
     if not isinstance(scanned, ScannedImage):
         raise TypeError("a presentation state needs findings: got an image that was not analyzed")
-    image = _image(outcome.source.header)
+    try:
+        state = _draw(outcome, scanned, DISPLAY)
+    except (TypeError, ValueError):  # a window without a centre or a slope that is no number: viewers choose their own
+        state = _draw(outcome, scanned, ())
+    identify(state, outcome, KIND, modality="PR", series_number=_SERIES_NUMBER)
+    state.Laterality = ""  # of the series, which may hold both breasts
+    state.PresentationCreationDate, state.PresentationCreationTime = state.ContentDate, state.ContentTime
+    return state
+
+
+def _draw(outcome: Outcome, scanned: ScannedImage, display: Sequence[str]) -> Dataset:
+    image = _image(outcome.source.header, display)
     layer = GraphicLayer(layer_name="FINDINGS", order=1, description="Suspected clusters of microcalcifications")
     marked = [finding for finding in scanned.findings if finding.marked]
     shape = "INVERSE" if outcome.source.header.get("PhotometricInterpretation") == "MONOCHROME1" else "IDENTITY"
-    state = GrayscaleSoftcopyPresentationState(
+    return GrayscaleSoftcopyPresentationState(
         referenced_images=[image],
         series_instance_uid=outcome.series_uid(KIND),
         series_number=_SERIES_NUMBER,
@@ -56,14 +65,9 @@ def make_presentation_state(outcome: Outcome) -> Dataset:
         graphic_annotations=[_annotation(finding, scanned, image, layer) for finding in marked] or None,
         presentation_lut_transformation=PresentationLUTTransformation(presentation_lut_shape=shape),
     )
-    identify(state, outcome, KIND, modality="PR", series_number=_SERIES_NUMBER)
-    state.Laterality = ""  # of the series, which may hold both breasts
-    state.PresentationCreationDate = f"{outcome.created:%Y%m%d}"
-    state.PresentationCreationTime = f"{outcome.created:%H%M%S}"
-    return state
 
 
-def _image(header: Dataset) -> Dataset:
+def _image(header: Dataset, display: Sequence[str]) -> Dataset:
     """What highdicom must know of the mammogram: its UIDs, size and display, and an empty patient to be filled later.
 
     highdicom checks names and sexes more strictly than scanners do, so it is given none.
@@ -75,7 +79,7 @@ def _image(header: Dataset) -> Dataset:
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
         setattr(image, keyword, "")
     image.StudyDate = image.StudyTime = None
-    for keyword in _DISPLAY:
+    for keyword in display:
         if header.get(keyword) not in (None, ""):
             image[keyword] = deepcopy(header[keyword])
     return image

@@ -101,7 +101,10 @@ class Receiver:
     def close(self) -> None:
         """Stop listening and end all associations."""
         for association in self._server.active_associations:
-            association.abort(block=False)
+            if association.is_established:
+                association.abort(block=False)
+            else:
+                association.kill()
         self._server.shutdown()
         self._server.server_close()
 

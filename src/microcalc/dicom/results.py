@@ -149,8 +149,9 @@ def identify(target: Dataset, outcome: Outcome, kind: str, modality: str, series
     target.InstanceNumber = str(outcome.source.header.get("InstanceNumber") or 1)
     target.Manufacturer, target.ManufacturerModelName = MANUFACTURER, MODEL
     target.DeviceSerialNumber, target.SoftwareVersions = "0", plain_text(outcome.algorithm.version)
-    target.InstanceCreationDate = f"{outcome.created:%Y%m%d}"
-    target.InstanceCreationTime = f"{outcome.created:%H%M%S}"
+    target.InstanceCreationDate = target.ContentDate = f"{outcome.created:%Y%m%d}"
+    target.InstanceCreationTime = target.ContentTime = f"{outcome.created:%H%M%S}"
+    target.pop("ContributingEquipmentSequence", None)  # highdicom adds itself, with the time of day
     target.preamble = bytes(128)
     target.file_meta = FileMetaDataset()
     target.file_meta.MediaStorageSOPClassUID = target.SOPClassUID

@@ -26,6 +26,7 @@ from microcalc.errors import FailedError, RequestError
 SOP_CLASSES = (MammographyCADSRStorage, GrayscaleSoftcopyPresentationStateStorage, SecondaryCaptureImageStorage)
 
 _PATIENCE_S = 60.0
+_HAS_IT = (0x0000, 0x0111)  # success, and "duplicate SOP instance" after an answer that was lost
 _WARNINGS = range(0xB000, 0xC000)
 
 
@@ -109,7 +110,7 @@ class Entity:
             return f"does not take {result.SOPClassUID.name}"
         if status is None:
             return "did not answer"
-        if status == 0 or status in _WARNINGS:
+        if status in _HAS_IT or status in _WARNINGS:
             return ""
         return f"answered {result.SOPClassUID.name} with status 0x{status:04X}"
 
@@ -135,6 +136,9 @@ class WebServer:
             code = getattr(error.response, "status_code", None)
             reason = f"answered with HTTP status {code}" if code else "cannot be reached"
             raise FailedError(f"{self.url}: {reason}") from error
+        if answer is None:  # without a body, which the standard allows where all went well
+            yield from files
+            return
         stored = {item.ReferencedSOPInstanceUID for item in answer.get("ReferencedSOPSequence") or []}
         yield from (path for path, result in results.items() if result.SOPInstanceUID in stored)
         refused = {result.SOPClassUID.name for result in results.values() if result.SOPInstanceUID not in stored}

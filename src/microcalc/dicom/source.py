@@ -1,6 +1,7 @@
 """The mammogram that results belong to: what its header says, and what of it results repeat."""
 
 import hashlib
+import logging
 import os
 import threading
 import warnings
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -24,25 +26,40 @@ PATIENT_AND_STUDY = (
 )
 """Attributes that every result repeats from its mammogram, as the mammogram has them."""
 
+DISPLAY = (
+    *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
+    *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
+)
+"""Attributes that turn stored values into greys; a presentation state repeats them."""
+
+_IMAGE = (
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "InstanceNumber", "Rows", "Columns", "ContentDate"),
+    *("ContentTime", "PhotometricInterpretation", "ImageLaterality", "Laterality", "PatientOrientation"),
+    *("ViewCodeSequence", "BurnedInAnnotation"),
+)
 _EMPTY_IF_UNKNOWN = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
 )
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-_LARGEST_ELEMENT = 2**16  # bytes; longer ones are left in the file until they are needed, and none of them is
 _one_at_a_time = threading.RLock()
 
 
 @contextmanager
 def without_warnings() -> Iterator[None]:
-    """Keep pydicom's warnings from the terminal: they may quote the patient. Python keeps its filters for all threads.
+    """Keep what pydicom warns of and logs from the terminal: it may quote the patient. Both are global to Python.
 
     >>> with without_warnings():
     ...     warnings.warn("Invalid value for VR PN: 'Doe^Jane'")
     """
+    logger = logging.getLogger("pydicom")
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        disabled, logger.disabled = logger.disabled, True
+        try:
+            yield
+        finally:
+            logger.disabled = disabled
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +67,9 @@ class Source:
     """A mammogram in DICOM, without its pixels.
 
     Attributes:
-        header: all its elements but the pixels.
+        header: what results repeat or state of it.
         digest: SHA-256 of the whole file, in hexadecimal.
-        notes: what an MG image should have and this one lacks, a sentence each.
+        notes: what an MG image should have and this one lacks or garbles, a sentence each.
     """
 
     header: Dataset
@@ -75,15 +92,30 @@ def read_source(path: str | os.PathLike[str]) -> Source:
         with without_warnings(), Path(path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            header = pydicom.dcmread(file, stop_before_pixels=True, defer_size=_LARGEST_ELEMENT)
+            header = pydicom.dcmread(
+                file, stop_before_pixels=True, specific_tags=[*_IMAGE, *PATIENT_AND_STUDY, *DISPLAY]
+            )
+            unreadable = _drop_unreadable(header)
             lacking = [keyword for keyword in _UIDS if not _is_uid(header.get(keyword))]
             lacking += [keyword for keyword in ("Rows", "Columns") if not header.get(keyword)]
-            notes = _notes(header)
+            notes = (*_notes(header), *unreadable)
     except Exception:  # its text may quote the file, and with it the patient
         raise ImageError(f"{path}: is not a readable DICOM file; give the mammogram as DICOM") from None
     if lacking:
         raise ImageError(f"{path}: lacks {', '.join(lacking)}, which results must refer to; export it again")
     return Source(header, digest, notes)
+
+
+def _drop_unreadable(header: Dataset) -> tuple[str, ...]:
+    """Remove elements whose value is not of their kind; a sentence for each."""
+    dropped = []
+    for tag in list(header.keys()):
+        try:
+            _ = header[tag]
+        except Exception:  # of many kinds: pydicom decodes a value when it is first used
+            del header[tag]
+            dropped.append(f"The image has an unreadable {keyword_for_tag(tag) or tag}.")
+    return tuple(dropped)
 
 
 def _is_uid(value: object) -> bool:
