@@ -29,6 +29,7 @@ ROOMS = [
     "model",
     "app",
     "cli_scan",
+    "cli_node",
     "cli",
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -23,6 +23,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from tyro.conf import Positional, arg, subcommand
 
+from microcalc.cli_node import Node
 from microcalc.cli_scan import Scan, scan
 from microcalc.config import (
     AugmentationSettings,
@@ -282,6 +283,7 @@ Command = (
     | Annotated[Explain, subcommand("explain")]
     | Annotated[Scan, subcommand("scan")]
     | Annotated[Export, subcommand("export")]
+    | Annotated[Node, subcommand("node")]
 )
 
 
@@ -786,4 +788,5 @@ COMMANDS: dict[type, Callable[[Any, Console], None]] = {
     Explain: explain,
     Scan: scan,
     Export: export,
+    Node: Node.run,
 }

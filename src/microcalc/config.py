@@ -1,7 +1,9 @@
 """The settings of a study: one tree of frozen dataclasses, made at the edge and passed down."""
 
+import ipaddress
 import math
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from microcalc.errors import RequestError
@@ -224,3 +226,77 @@ class StudyConfig:
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for ``config.json``."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """How the DICOM node listens, sends and waits.
+
+    Attributes:
+        send_to: where results go: AET@HOST:PORT, or the address of a DICOMweb server.
+        queue: folder for what is not finished yet.
+        ae_title: of this node, at most 16 characters; peers must call it so.
+        port: to listen on; 0 lets the system choose.
+        bind: address to listen on; other machines reach no loopback address.
+        calling: titles of the peers that may connect; all may where it is empty, which needs a loopback address.
+        tls_certificate: of this node, a PEM file; with the next two, or none of the three.
+        tls_key: of the certificate, a PEM file.
+        tls_ca: the authority that signs the peers' certificates, a PEM file.
+        associations: most of them at a time.
+        largest_object_mib: most MiB of an object.
+        disk_gib: most GiB that wait in the queue.
+        quiet_s: seconds without a new image after which the results of a study are sent.
+        pause_s: seconds until a study that could not be sent is tried again; doubled each time.
+        longest_pause_s: the most that it is doubled to.
+        tries: after which a study is parked.
+
+    >>> NodeSettings(send_to="ARCHIVE@localhost:104").bind
+    '127.0.0.1'
+    """
+
+    send_to: str = ""
+    queue: Path = Path("node")
+    ae_title: str = "MICROCALC"
+    port: int = 11112
+    bind: str = "127.0.0.1"
+    calling: tuple[str, ...] = ()
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    associations: int = 10
+    largest_object_mib: int = 256
+    disk_gib: float = 20.0
+    quiet_s: float = 10.0
+    pause_s: float = 10.0
+    longest_pause_s: float = 3600.0
+    tries: int = 12
+
+    def __post_init__(self) -> None:
+        for name, titles in {"ae_title": (self.ae_title,), "calling": self.calling}.items():
+            for title in titles:
+                if not 1 <= len(title.strip()) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
+                    raise RequestError(f"{name} must have 1 to 16 ASCII characters, no backslash: got {title!r}")
+        if not 0 <= self.port <= 65535:
+            raise RequestError(f"port must lie in [0, 65535]: got {self.port}")
+        for name in ("associations", "largest_object_mib", "tries"):
+            if getattr(self, name) < 1:
+                raise RequestError(f"{name} must be at least 1: got {getattr(self, name)}")
+        for name in ("disk_gib", "pause_s", "longest_pause_s"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise RequestError(f"{name} must be positive: got {getattr(self, name)}")
+        if not 0 <= self.quiet_s < float("inf"):
+            raise RequestError(f"quiet_s must not be negative: got {self.quiet_s}")
+        if not self.calling and not _is_loopback(self.bind):
+            raise RequestError(
+                f"name the peers that may connect (calling) to listen on {self.bind}, no loopback address"
+            )
+        given = [path is not None for path in (self.tls_certificate, self.tls_key, self.tls_ca)]
+        if any(given) and not all(given):
+            raise RequestError("TLS needs all three: the certificate, its key and the authority")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        raise RequestError(f"bind must be an IP address: got {address!r}") from None
