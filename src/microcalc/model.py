@@ -384,8 +384,8 @@ def run_naively(model: Model) -> dict[str, Any]:
     """
     config = model.config
     data, external = model.data, model.external
-    if config.augmentation is not None:
-        data = augment_before_split(data, config.augmentation, config.seed)
+    if config.training_augmentation is not None:
+        data = augment_before_split(data, config.training_augmentation, config.seed)
     naive = Model(
         data,
         external.select(external.labels == 1) if external is not None else None,

@@ -101,7 +101,7 @@ def run_expert(task: FoldTask, found: SearchResult) -> None:
             network,
             *task.part(task.fold.development),
             settings=task.config.training,
-            augmentation=task.config.augmentation,
+            augmentation=task.config.training_augmentation,
             epochs=epochs,
             seed=task.seed,
             on_epoch=on_epoch,

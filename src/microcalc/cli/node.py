@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from tyro.conf import OmitArgPrefixes
 
+from microcalc.cli.common import Common
 from microcalc.config import NodeSettings
 from microcalc.errors import RequestError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Node:
+class Node(Common):
     """Answer mammograms in a PACS: take them by C-STORE, scan them, and send the results by C-STORE or STOW-RS."""
 
     settings: OmitArgPrefixes[NodeSettings] = field(default_factory=NodeSettings)
@@ -27,10 +28,6 @@ class Node:
     """Of the mammograms that do not state it, in mm."""
     status: bool = False
     """Say what waits in --queue and which studies are parked, and leave."""
-    quiet: bool = False
-    """Say nothing of what arrives and is sent."""
-    debug: bool = False
-    """Show the traceback of an error."""
 
     def run(self, console: Console) -> None:
         """Work until interrupted; what is not finished then is taken up by the next node with the same queue."""
