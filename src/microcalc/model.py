@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,27 @@ from microcalc.files import read_json, write_json
 from microcalc.report.html import write_report
 from microcalc.report.study import write_study
 from microcalc.runs import describe_environment, open_run
-from microcalc.training.ensemble import learn_weights
+from microcalc.training.ensemble import STOPPING_SHARE, learn_weights
 from microcalc.training.experts import FoldTask, load_expert, run_search
 from microcalc.training.naive import augment_before_split, split_naively
-from microcalc.training.novelty import fit_novelty
+from microcalc.training.outliers import fit_outlier_detector
 from microcalc.training.parallel import OnProgress, PeakMemory, ask_experts, no_worker_left, run_folds
 from microcalc.training.search import SearchResult
-from microcalc.training.splits import StudySplit, check_split, check_unseen, grouped_folds, split_groups, split_study
+from microcalc.training.splits import (
+    StudySplit,
+    TooFewPatientsError,
+    check_split,
+    check_unseen,
+    grouped_folds,
+    split_groups,
+    split_study,
+)
 
 FAST_EXECUTION_WARNING = (
     "The search was skipped and hyperparameters saved in the package were taken: they were chosen on such data, "
     "so these figures are optimistic."
 )
+ASSUMED_SIZE = "the pixel size was assumed to be 0.085 mm where neither the file nor the user gave it"
 NAIVE_WARNING = (
     "Naive protocol: patients and augmented copies stand on both sides of every split, the committee is weighed on "
     "patches it was trained on, and only positives are tested abroad. Do not report these figures."
@@ -106,18 +116,11 @@ class Model:
         self._committee: Committee | None = None
 
     def _plan(self) -> StudySplit:
-        labels, config = self.data.labels, self.config
-        folds, share, seed = config.folds, config.validation_fraction, config.seed
+        config = self.config
         if config.protocol == "naive":
-            return split_naively(labels, folds=folds, validation_fraction=share, seed=seed)
-        return split_study(
-            labels,
-            self.data.groups,
-            folds=folds,
-            validation_fraction=share,
-            committee_fraction=config.committee_fraction,
-            seed=seed,
-        )
+            share = config.validation_fraction
+            return split_naively(self.data.labels, folds=config.folds, validation_fraction=share, seed=config.seed)
+        return plan_study(self.data, config)
 
     def train(self) -> dict[str, Any]:
         """Run the whole study and leave its report in the run directory.
@@ -152,9 +155,8 @@ class Model:
         """Weigh and calibrate the experts on the patients set aside, choose the threshold, and save the committee."""
         with self._run_directory():
             start = time.monotonic()
-            images = {name: filtered(data.images, self.config.wavelet) for name, data in self._datasets().items()}
             with no_worker_left(self.jobs):
-                experts = ask_experts(self._tasks(), images, jobs=self.jobs)
+                experts = ask_experts(self._tasks(), self._filtered, jobs=self.jobs)
             equals = self._committee_of_equals()
             chosen = self.split.committee
             labels, groups = self.data.labels[chosen], self.data.groups[chosen]
@@ -169,7 +171,7 @@ class Model:
                 weights=ensemble.weights,
                 calibration=calibration,
                 threshold=threshold,
-                novelty=fit_novelty(self.data.images, self.data.groups),
+                outlier_detector=fit_outlier_detector(self.data.images, self.data.groups, seed=self.config.seed),
             )
             self._committee.save(self.out / "committee")
             seconds = time.monotonic() - start
@@ -197,12 +199,16 @@ class Model:
         named = {"own": self.data, "external": self.external, "test": self.test}
         return {name: data for name, data in named.items() if data is not None}
 
+    @cached_property
+    def _filtered(self) -> dict[str, NDArray[np.float32]]:
+        """The images of each dataset as the experts take them."""
+        return {name: filtered(data.images, self.config.wavelet) for name, data in self._datasets().items()}
+
     def _tasks(self) -> list[FoldTask]:
-        images = filtered(self.data.images, self.config.wavelet)
         return [
             FoldTask(
                 number=number,
-                images=images,
+                images=self._filtered["own"],
                 labels=self.data.labels,
                 fold=fold,
                 config=self.config,
@@ -217,15 +223,14 @@ class Model:
         return Committee(
             networks=tuple(network for network, _ in trained),
             shapes=tuple(
-                ExpertShape(**hyperparameters, input_scaling=self.config.training.input_scaling)
+                ExpertShape(**hyperparameters, preprocessing=self.config.training.preprocessing)
                 for _, hyperparameters in trained
             ),
             weights=np.full(len(trained), 1 / len(trained)),
             calibration=Calibration(slope=1.0, intercept=0.0),
             threshold=0.5,
             wavelet=self.config.wavelet,
-            looks=self.config.looks,
-            films=tuple(task.film() for task in tasks),
+            tta=self.config.tta,
         )
 
     def _judge(self) -> dict[str, Any]:
@@ -270,7 +275,11 @@ class Model:
                 "ensemble_s": read_json(self.out / "committee" / "history.json")["seconds"],
             },
             "warnings": [FAST_EXECUTION_WARNING] * config.fast_execution
-            + [NAIVE_WARNING] * (config.protocol == "naive"),
+            + [NAIVE_WARNING] * (config.protocol == "naive")
+            + [f"{data.name}: {ASSUMED_SIZE}" for data in self._datasets().values() if data.pixel_size == "assumed"]
+            + list(
+                dict.fromkeys(f"{data.name}: {text}" for data in self._datasets().values() for text in data.warnings)
+            ),
         }
 
     @contextmanager
@@ -291,6 +300,44 @@ class Model:
                 yield
             finally:
                 self._held = False
+
+
+def plan_study(data: Data, config: StudyConfig) -> StudySplit:
+    """Every split that a study makes, the one inside the committee's patients included, so that none fails later.
+
+    Raises:
+        TooFewPatientsError: naming the setting that asks for more of them, and how many would do.
+    """
+    split = split_study(
+        data.labels,
+        data.groups,
+        folds=config.folds,
+        validation_fraction=config.validation_fraction,
+        committee_fraction=config.committee_fraction,
+        seed=config.seed,
+    )
+    try:
+        split_groups(data.labels[split.committee], data.groups[split.committee], STOPPING_SHARE, config.seed)
+    except TooFewPatientsError as error:
+        raise TooFewPatientsError(
+            f"the patients that committee_fraction={config.committee_fraction:g} leaves to the committee cannot be "
+            "halved with both classes in each half; give more patients, a larger committee_fraction or another seed"
+        ) from error
+    return split
+
+
+def check_nested(model: Model) -> None:
+    """Refuse a nested study that has too few patients, before anything is trained.
+
+    Raises:
+        TooFewPatientsError: naming the setting that asks for more of them, and how many would do.
+    """
+    data, config = model.data, model.config
+    for number, (rest, _) in enumerate(grouped_folds(data.labels, data.groups, config.folds, config.seed)):
+        try:
+            plan_study(data.select(rest), config)
+        except TooFewPatientsError as error:
+            raise TooFewPatientsError(f"nested study, outer fold {number}: {error}") from error
 
 
 def set_test_aside(data: Data, request: str, seed: int) -> tuple[Data, Data | None]:
@@ -325,7 +372,7 @@ def set_test_aside(data: Data, request: str, seed: int) -> tuple[Data, Data | No
         fraction = 0.0
     if not 0 < fraction <= 0.5:
         raise RequestError(f"--test takes none, official, or a fraction up to 0.5: got {request}")
-    rest, chosen = split_groups(data.labels, data.groups, fraction, seed)
+    rest, chosen = split_groups(data.labels, data.groups, fraction, seed, "test")
     return data.select(rest), data.select(chosen)
 
 
@@ -337,8 +384,8 @@ def run_naively(model: Model) -> dict[str, Any]:
     """
     config = model.config
     data, external = model.data, model.external
-    if config.augmentation is not None:
-        data = augment_before_split(data, config.augmentation, config.seed)
+    if config.training_augmentation is not None:
+        data = augment_before_split(data, config.training_augmentation, config.seed)
     naive = Model(
         data,
         external.select(external.labels == 1) if external is not None else None,

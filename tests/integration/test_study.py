@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from microcalc import Committee, Data, Model
-from microcalc.committee.committee import filtered
 from microcalc.config import SearchSettings, StudyConfig, TrainingSettings, WaveletSettings
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import DataError, RequestError
 from microcalc.evaluation.calibration import choose_threshold
-from microcalc.model import run_naively, run_nested, set_test_aside
-from microcalc.networks.film import Film
-from microcalc.training.splits import LeakError, grouped_folds
+from microcalc.model import check_nested, run_naively, run_nested, set_test_aside
+from microcalc.training.splits import LeakError, TooFewPatientsError, grouped_folds
+from microcalc.transforms.wavelet import wavelet_filter
 
 SMALL = StudyConfig(
     search=SearchSettings(dim=(2, 3), depth=(1,), dropout=(0.0,), searching_fraction=1.0, epochs=1),
@@ -135,16 +134,24 @@ def test_the_same_seed_gives_the_same_figures_with_one_process_or_two(study: Mod
     assert (again.out / "predictions.csv").read_bytes() == (study.out / "predictions.csv").read_bytes()
 
 
-def test_a_filtered_study_shows_and_applies_the_filter(data: Data, tmp_path: Path) -> None:
+def test_a_filtered_study_shows_and_applies_the_filter(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = replace(SMALL, wavelet=WaveletSettings("haar", 1.5), fast_execution=True, augmentation=None)
     model = Model(data, config=config, out=tmp_path / "run", jobs=1)
+    whole: list[int] = []
+
+    def counted(images: Any, *settings: Any) -> Any:
+        whole.append(len(images) == len(data))
+        return wavelet_filter(images, *settings)
+
+    monkeypatch.setattr("microcalc.committee.committee.wavelet_filter", counted)
     metrics = model.train()
+    assert sum(whole) == 1
     assert (model.out / "figures" / "filtered.png").exists()
     assert not (model.out / "figures" / "augmented.png").exists()
     committee = Committee.load(model.out / "committee")
     assert committee.wavelet.name == "haar"
-    seen = [filtered(data.images, config.wavelet)[fold.development] for fold in model.split.folds]
-    assert list(committee.films) == [Film.of(images) for images in seen]
     assert metrics["external"] is None and metrics["warnings"]
 
 
@@ -226,3 +233,46 @@ def test_the_official_test_set_shares_no_patient_with_the_rest(shared_data: Path
 def test_a_test_set_that_cannot_be_is_refused(request_: str, data: Data) -> None:
     with pytest.raises(RequestError, match="--test"):
         set_test_aside(data, request_, seed=0)
+
+
+def of_one_class_each(patients: int, patches: int = 2) -> Data:
+    labels = np.repeat(np.arange(2 * patients) % 2, patches)
+    images = np.random.default_rng(0).random((len(labels), 60, 60), dtype=np.float32)
+    groups = np.arange(len(labels)) // patches
+    names = tuple(map(str, groups))
+    return Data("made", images, labels, groups, names, names)
+
+
+def test_a_nested_study_of_too_few_patients_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    model = Model(of_one_class_each(16), config=replace(SMALL, folds=2), out=tmp_path / "run")
+    with pytest.raises(
+        TooFewPatientsError, match=r"nested study, outer fold 0: .* 14 patients of each class; .* 8 and 8"
+    ):
+        check_nested(model)
+    check_nested(Model(of_one_class_each(28), config=replace(SMALL, folds=2), out=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_study_of_too_few_patients_is_refused_with_the_number_that_would_do(tmp_path: Path) -> None:
+    with pytest.raises(TooFewPatientsError, match=r"committee_fraction=0\.15 .* about 14 patients .* have 3 and 3"):
+        Model(of_one_class_each(3), out=tmp_path / "run")
+    Model(of_one_class_each(14), out=tmp_path / "run")
+
+
+def test_a_test_set_of_too_few_patients_is_refused_with_the_fraction_that_would_do() -> None:
+    data = of_one_class_each(20)
+    with pytest.raises(TooFewPatientsError, match=r"test=0\.01 takes at least 100 patients .* at least test=0\.05$"):
+        set_test_aside(data, "0.01", seed=0)
+    assert len(set_test_aside(data, "0.05", seed=0)[1]) == 4
+
+
+def test_a_committee_whose_patients_cannot_be_halved_is_refused_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def uneven(labels: np.ndarray, *_: Any) -> None:
+        assert len(labels) < 30
+        raise TooFewPatientsError("leaves a part without both classes")
+
+    monkeypatch.setattr("microcalc.model.split_groups", uneven)
+    with pytest.raises(TooFewPatientsError, match=r"committee_fraction=0\.15 leaves .* cannot be halved"):
+        Model(of_one_class_each(40), out=tmp_path / "run")

@@ -1,5 +1,7 @@
 """The built-in phantom: film-like patches made by the package, for when no real archive is at hand."""
 
+import io
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -110,8 +112,9 @@ def write_phantom(folder: Path, images: Pixels, labels: Labels, patients: Sequen
     """Write what :func:`make_phantom` made as a dataset of files: all of it, or nothing.
 
     Args:
-        folder: gets ``0/`` and ``1/`` of 8-bit PNG images, ``masks/`` with one of the same name for each image of
-            ``1/`` (0 or 255), and ``groups.csv`` (file, patient). Empty or missing.
+        folder: gets ``0/`` and ``1/`` of 8-bit PNG images; ``masks.zip``, which holds one of the same name for each
+            image of ``1/`` (0 or 255), where nobody takes it for a patch; and ``groups.csv`` (file, patient). Empty or
+            missing.
 
     Raises:
         RequestError: there is something at ``folder`` already.
@@ -121,23 +124,30 @@ def write_phantom(folder: Path, images: Pixels, labels: Labels, patients: Sequen
     >>> folder = Path(tempfile.mkdtemp()) / "phantom"
     >>> write_phantom(folder, *make_phantom(patients=2, patches_per_patient=1))
     >>> sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
-    ['0/phantom00000_00000.png', '1/phantom00001_00001.png', 'groups.csv', 'masks/phantom00001_00001.png']
+    ['0/phantom00000_00000.png', '1/phantom00001_00001.png', 'groups.csv', 'masks.zip']
     """
     with filled_folder(folder) as whole:
         _write_files(whole, images, labels, patients, masks)
 
 
 def _write_files(folder: Path, images: Pixels, labels: Labels, patients: Sequence[str], masks: Masks) -> None:
-    for name in ("0", "1", "masks"):
+    for name in ("0", "1"):
         (folder / name).mkdir()
     rows = ["file,patient"]
-    for row, patient in enumerate(patients):
-        name = f"{patient}_{row:05d}.png"
-        Image.fromarray(np.rint(images[row] * 255).astype(np.uint8)).save(folder / str(labels[row]) / name)
-        if labels[row]:
-            Image.fromarray(masks[row].astype(np.uint8) * 255).save(folder / "masks" / name)
-        rows.append(f"{labels[row]}/{name},{patient}")
+    with zipfile.ZipFile(folder / "masks.zip", "w") as archive:
+        for row, patient in enumerate(patients):
+            name = f"{patient}_{row:05d}.png"
+            Image.fromarray(np.rint(images[row] * 255).astype(np.uint8)).save(folder / str(labels[row]) / name)
+            if labels[row]:
+                archive.writestr(zipfile.ZipInfo(name), _png(masks[row].astype(np.uint8) * 255))
+            rows.append(f"{labels[row]}/{name},{patient}")
     (folder / "groups.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
 
 
 def _labels(patient: int, patches: int) -> Labels:

@@ -12,7 +12,7 @@ from microcalc.errors import RequestError
 from microcalc.evaluation.metrics import Floats, checked
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reliability:
     """Bins of a reliability diagram, each array (bins,): mean prediction, share of positives, number of patches."""
 

@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeanRoc:
     """Vertical average of the ROC curves of several folds (Fawcett, Pattern Recognition Letters 27, 2006).
 

@@ -1,5 +1,6 @@
 """The committee's weights, learned by gradient on patients that no expert saw."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ LEARNING_RATE = 0.05
 STOPPING_SHARE = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ensemble:
     """Learned weights, and what they were at each epoch up to the stop.
 
@@ -73,15 +74,21 @@ def learn_weights(
             if external is not None:
                 abroad = external[0] @ np.array(weights[-1]) >= 0.5
                 curves["external_accuracy"].append(float(np.mean(abroad == external[1])))
-        if epoch - _best(curves["holdout_loss"]) >= PATIENCE:
+        if epoch - chosen_epoch(curves["holdout_loss"]) >= PATIENCE:
             break
         optimizer.zero_grad()
         torch.autograd.backward(loss + average.scores.square().sum() / (2 * len(fitting)))
         optimizer.step()
-    best = np.array(weights[_best(curves["holdout_loss"])], np.float64)
+    best = np.array(weights[chosen_epoch(curves["holdout_loss"])], np.float64)
     return Ensemble(best / best.sum(), {**curves, "weights": weights})
 
 
-def _best(holdout_loss: list[float]) -> int:
-    """The epoch of least loss, after one step at least: the experts' order is then the patches' and not the start's."""
+def chosen_epoch(holdout_loss: Sequence[float]) -> int:
+    """The epoch whose weights are taken: that of least loss on the stopping share, after one step at least.
+
+    The weights start equal, so the order of the experts would otherwise not come from the patches.
+
+    >>> chosen_epoch([0.1, 0.3, 0.2])
+    2
+    """
     return 1 + int(np.argmin(holdout_loss[1:])) if len(holdout_loss) > 1 else 0

@@ -1,0 +1,5 @@
+"""``python -m microcalc``."""
+
+from microcalc.cli import main
+
+main()
