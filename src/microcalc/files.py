@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import tempfile
 import re
 import secrets
 import stat

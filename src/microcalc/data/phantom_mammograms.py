@@ -148,10 +148,11 @@ def _draw_breast(random: np.random.Generator, view: str, field_mm: tuple[float, 
     pectoral = np.zeros(down.shape, np.bool_)
     if view == "MLO":
         rim = np.maximum(rim, np.where(down < middle, reach * (0.4 + 0.6 * (down / middle) ** 2), 0))
+        rim = ndimage.gaussian_filter1d(rim, 5 / _COARSE_MM, axis=0)
         foot, top = height * random.uniform(0.45, 0.6), width * random.uniform(0.22, 0.32)
         pectoral = across / top < np.clip(1 - down / foot, 0, None) ** random.uniform(0.7, 1.0)
     nipple = (middle, reach)
-    inside = (across < ndimage.gaussian_filter1d(rim, 5 / _COARSE_MM, axis=0)) & (rim > 0)
+    inside = across < rim
     inside |= np.hypot(down - middle, across - reach + 1) < 4
     padded = np.pad(inside, ((1, 1), (0, 1)), constant_values=False)
     if view == "MLO":

@@ -114,7 +114,7 @@ def score_findings(
     margin = margin_mm / np.array([pixel_size_mm[1], pixel_size_mm[0]])
     above = centers[:, None] >= boxes[:, :2] - margin
     below = centers[:, None] <= boxes[:, 2:] + margin
-    hits = (above & below).all(axis=2)
+    hits = np.asarray((above & below).all(axis=2), np.bool_)
     best = np.where(hits, values[:, None], -np.inf).max(axis=0, initial=-np.inf)
     return ScoredImage(clusters=best, false_marks=values[~hits.any(axis=1)])
 
