@@ -31,7 +31,7 @@ PARTS = {
     "learn_weights": "microcalc.training.ensemble",
     "fit_calibration": "microcalc.evaluation.calibration",
     "choose_threshold": "microcalc.evaluation.calibration",
-    "fit_novelty": "microcalc.training.novelty",
+    "fit_outlier_detector": "microcalc.training.outliers",
     "gradcam": "microcalc.explain.gradcam",
     "overlay": "microcalc.explain.overlay",
     "contact_sheet": "microcalc.explain.overlay",

@@ -705,7 +705,7 @@ def shown_files(total: int, console: Console) -> Iterator[Callable[[int], None]]
 
 
 def prediction_row(prediction: "Prediction") -> list[str]:
-    """One prediction in words; an outlier with its distance from the training data."""
+    """One prediction in words; an outlier with its distance from tissue."""
     return [
         escape(printable(prediction.file)),
         f"{prediction.probability:.4f}",
@@ -726,12 +726,13 @@ def printable(path: Path | str) -> str:
 
 
 def outlier_line(committee: "Committee", outliers: int) -> str:
-    """How many patches are unlike the training data, and what that means."""
-    if committee.novelty is None:
-        return "this committee was saved without its novelty, so that outliers are not told"
+    """How many patches are not breast tissue at 85 um a pixel, and what that means."""
+    detector = committee.outlier_detector
+    if detector is None:
+        return "this committee was saved without an outlier detector, so that outliers are not found"
     return (
-        f"{outliers} outliers, farther than {committee.novelty.threshold:.3g} from the training data: believe none of "
-        f"their probabilities ({committee.novelty.false_alarm_rate:.1%} of patches like those are called so by mistake)"
+        f"{outliers} outliers, not breast tissue at 85 um a pixel (distance above {detector.threshold:.3g}): ignore "
+        f"their probabilities ({detector.false_alarm_rate:.1%} of its own kind are flagged by mistake)"
     )
 
 

@@ -28,7 +28,7 @@ from microcalc.runs import describe_environment, open_run
 from microcalc.training.ensemble import STOPPING_SHARE, learn_weights
 from microcalc.training.experts import FoldTask, load_expert, run_search
 from microcalc.training.naive import augment_before_split, split_naively
-from microcalc.training.novelty import fit_novelty
+from microcalc.training.outliers import fit_outlier_detector
 from microcalc.training.parallel import OnProgress, PeakMemory, ask_experts, no_worker_left, run_folds
 from microcalc.training.search import SearchResult
 from microcalc.training.splits import (
@@ -171,7 +171,7 @@ class Model:
                 weights=ensemble.weights,
                 calibration=calibration,
                 threshold=threshold,
-                novelty=fit_novelty(self.data.images, self.data.groups),
+                outlier_detector=fit_outlier_detector(self.data.images, self.data.groups, seed=self.config.seed),
             )
             self._committee.save(self.out / "committee")
             seconds = time.monotonic() - start

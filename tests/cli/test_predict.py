@@ -31,7 +31,7 @@ from microcalc.explain.overlay import overlay
 from microcalc.explain.pictures import distinct_names
 from microcalc.images.tiles import views
 from microcalc.networks.hypermodel import build_network
-from microcalc.training.novelty import fit_novelty
+from microcalc.training.outliers import fit_outlier_detector
 from microcalc.training.progress import Progress
 
 IMAGES, LABELS, NAMES, _ = make_phantom(patients=20, patches_per_patient=4, seed=0)
@@ -46,7 +46,8 @@ def committee() -> Committee:
     calibration, wavelet = Calibration(1.2, 0.1), WaveletSettings("none")
     made = Committee(networks, shapes, weights, calibration, 0.5, wavelet)
     middle = float(np.median(made.predict_proba(IMAGES[:8])))
-    return replace(made, threshold=middle, novelty=fit_novelty(IMAGES, np.unique(NAMES, return_inverse=True)[1]))
+    detector = fit_outlier_detector(IMAGES, np.unique(NAMES, return_inverse=True)[1])
+    return replace(made, threshold=middle, outlier_detector=detector)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_predictions_are_those_of_the_committee_in_table_csv_and_json(
     assert {row["decision"] for row in found} == {"0", "1"}
     told = json.loads(plain.read_text())
     assert told["threshold"] == committee.threshold
-    assert told["novelty"]["false_alarm_rate"] == committee.novelty.false_alarm_rate
+    assert told["outlier_detector"]["false_alarm_rate"] == committee.outlier_detector.false_alarm_rate
     assert told["unreadable"] == []
     distances = [prediction["distance"] for prediction in told["predictions"]]
     np.testing.assert_allclose(distances, committee.outliers(IMAGES[order]), rtol=1e-4)
@@ -143,7 +144,7 @@ def test_a_gradient_is_flagged_and_a_patch_is_not(tmp_path: Path, saved: Path, c
     write(tmp_path / "patch.png", IMAGES[0])
     _, out, _ = ask(capsys, "predict", tmp_path, "--committee", saved, "--csv", tmp_path / "p.csv")
     assert [row["outlier"] for row in rows(tmp_path / "p.csv")] == ["1", "0"]
-    assert "1 outliers" in out and "by mistake" in out
+    assert "1 outliers" in out and "by mistake" in " ".join(out.split())
 
 
 def test_unreadable_files_are_named_at_the_end_and_cost_only_themselves(folder: Path, saved: Path, capsys) -> None:
@@ -336,11 +337,11 @@ def test_explaining_into_a_used_folder_is_refused_before_any_work(folder: Path, 
 def test_an_older_committee_predicts_without_outliers(
     folder: Path, committee: Committee, tmp_path: Path, capsys
 ) -> None:
-    replace(committee, novelty=None).save(tmp_path / "old")
+    replace(committee, outlier_detector=None).save(tmp_path / "old")
     code, out, _ = ask(capsys, "predict", folder, "--committee", tmp_path / "old", "--csv", tmp_path / "p.csv")
-    assert code == 0 and "without its novelty" in out
+    assert code == 0 and "without an outlier detector" in out
     assert {row["outlier"] for row in rows(tmp_path / "p.csv")} == {""}
-    with pytest.raises(RequestError, match="without its novelty"):
+    with pytest.raises(RequestError, match="without an outlier detector"):
         Committee.load(tmp_path / "old").outliers(IMAGES)
 
 

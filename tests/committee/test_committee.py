@@ -11,7 +11,7 @@ import pytest
 
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape
-from microcalc.committee.novelty import Novelty
+from microcalc.committee.outliers import OutlierDetector
 from microcalc.config import WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.networks.hypermodel import build_network
@@ -28,10 +28,10 @@ MANY = np.random.default_rng(1).random((64, 60, 60), dtype=np.float32)
 def committee() -> Committee:
     networks = tuple(build_network(**vars(shape), seed=number) for number, shape in enumerate(SHAPES))
     wavelet = WaveletSettings("sym3", 1.5)
-    novelty = Novelty(np.arange(11.0), np.eye(11) / 3, threshold=5.0, false_alarm_rate=0.01)
+    detector = OutlierDetector(np.arange(144.0).reshape(8, 18) / 99, np.arange(8.0), 5.0, false_alarm_rate=0.01)
     calibration = Calibration(1.5, -0.2)
     weights = np.array([0.25, 0.75])
-    return Committee(networks, SHAPES, weights, calibration, 0.4, wavelet, "d4", novelty)
+    return Committee(networks, SHAPES, weights, calibration, 0.4, wavelet, "d4", detector)
 
 
 def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Pat
     loaded = Committee.load(tmp_path)
     assert np.array_equal(loaded.predict_proba(IMAGES), committee.predict_proba(IMAGES))
     assert np.array_equal(loaded.outliers(IMAGES), committee.outliers(IMAGES))
-    assert loaded.novelty.threshold == 5.0
+    assert loaded.outlier_detector.threshold == 5.0
     assert loaded.tta == "d4"
     assert (loaded.threshold, loaded.most_reliable, loaded.wavelet) == (0.4, 1, committee.wavelet)
 
@@ -60,7 +60,7 @@ def test_the_committee_is_the_calibrated_weighted_average(committee: Committee) 
     assert np.allclose(committee.predict_proba(IMAGES), expected)
 
 
-NOVELTY = {"mean": [0.0] * 11, "whitening": [[0.0] * 11] * 11, "threshold": 5.0, "false_alarm_rate": 0.01}
+DETECTOR = {"weights": [[0.0] * 18] * 8, "intercepts": [0.0] * 8, "threshold": 5.0, "false_alarm_rate": 0.01}
 CHANGES = {
     "weights that do not sum to 1": {"weights": [0.9, 0.9]},
     "a missing weight": {"weights": [1.0]},
@@ -77,11 +77,13 @@ CHANGES = {
     "a list for the test-time augmentation": {"tta": ["d4"]},
     "another format": {"format": 3},
     "no experts": {"experts": []},
-    "a novelty of nothing": {"novelty": {}},
-    "a novelty that is no number": {"novelty": NOVELTY | {"threshold": "5"}},
-    "a novelty of another length": {"novelty": NOVELTY | {"mean": [0.0]}},
-    "a ragged novelty": {"novelty": NOVELTY | {"whitening": [[1.0], [1.0, 2.0]]}},
-    "a rate above 1": {"novelty": NOVELTY | {"false_alarm_rate": 1.5}},
+    "an outlier detector of nothing": {"outlier_detector": {}},
+    "an outlier detector that is no object": {"outlier_detector": 1},
+    "a threshold that is no number": {"outlier_detector": DETECTOR | {"threshold": "5"}},
+    "a threshold of 0": {"outlier_detector": DETECTOR | {"threshold": 0}},
+    "an outlier detector of another length": {"outlier_detector": DETECTOR | {"intercepts": [0.0]}},
+    "ragged weights": {"outlier_detector": DETECTOR | {"weights": [[1.0], [1.0, 2.0]]}},
+    "a rate above 1": {"outlier_detector": DETECTOR | {"false_alarm_rate": 1.5}},
 }
 
 
@@ -185,4 +187,4 @@ def test_a_committee_does_not_adapt_to_a_handful(committee: Committee) -> None:
 def test_a_committee_has_a_hash_and_is_equal_to_itself_alone(committee: Committee) -> None:
     assert {committee: "kept"}[committee] == "kept"
     assert committee == committee and committee != replace(committee)
-    assert hash(committee.novelty) == hash(committee.novelty)
+    assert hash(committee.outlier_detector) == hash(committee.outlier_detector)

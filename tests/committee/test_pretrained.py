@@ -44,4 +44,4 @@ def test_its_card_says_what_it_is_for_and_what_not():
 def test_what_is_no_mammogram_is_flagged(committee: Committee):
     ramp = np.tile(np.linspace(0, 1, 60, dtype=np.float32), (60, 1))
     noise = np.random.default_rng(0).random((60, 60), dtype=np.float32)
-    assert (committee.outliers(np.stack([ramp, noise])) > committee.novelty.threshold).all()
+    assert (committee.outliers(np.stack([ramp, noise])) > committee.outlier_detector.threshold).all()

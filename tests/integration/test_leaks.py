@@ -435,7 +435,7 @@ def filtered_study(
         out = tmp_path_factory.mktemp("filtered") / "study"
         model = Model(own, external, config=replace(CONFIG, wavelet=wavelet), out=out, jobs=1)
         with pytest.MonkeyPatch.context() as spies:
-            calls = {part: record(spies, part) for part in ("gradcam", "fit_novelty")}
+            calls = {part: record(spies, part) for part in ("gradcam", "fit_outlier_detector")}
             model.train()
         yield model, recorder, calls
 
@@ -448,7 +448,7 @@ def test_search_training_and_prediction_get_filtered_patches_alone(filtered_stud
 
 def test_outliers_are_measured_on_the_patches_before_the_filter(filtered_study) -> None:
     model, _, calls = filtered_study
-    (call,) = calls["fit_novelty"]
+    (call,) = calls["fit_outlier_detector"]
     assert np.array_equal(call["images"], model.data.images)
 
 

@@ -17,7 +17,7 @@ from microcalc.errors import RequestError
 from microcalc.training.ensemble import learn_weights
 from microcalc.training.experts import saved_hyperparameters
 from microcalc.training.loop import Curves, Epoch
-from microcalc.training.novelty import fit_novelty
+from microcalc.training.outliers import fit_outlier_detector
 from microcalc.training.search import cannot_win, search
 from microcalc.training.splits import LeakError, StudySplit, check_split, check_unseen, grouped_folds, split_study
 
@@ -361,7 +361,7 @@ def test_new_patients_lie_beyond_the_threshold_about_as_often_as_stated() -> Non
     fresh, _ = flat_textures(60, seed=100)
     rates = [
         np.mean(fitted.distances(fresh) > fitted.threshold)
-        for fitted in (fit_novelty(*flat_textures(16, seed), rate=0.2) for seed in range(8))
+        for fitted in (fit_outlier_detector(*flat_textures(16, seed), rate=0.2) for seed in range(8))
     ]
     assert 0.1 < np.mean(rates) < 0.32
 
@@ -370,6 +370,6 @@ def test_the_threshold_of_outliers_rests_on_distances_from_other_patients() -> N
     """Of patches that come in equal triplets, none may count as near because of its own copies."""
     images, _ = flat_textures(12, seed=5)
     copies = np.repeat(images[::3], 6, axis=0)
-    together = fit_novelty(copies, np.repeat(np.arange(12), 6), rate=0.2)
-    apart = fit_novelty(copies, np.random.default_rng(0).permutation(72), rate=0.2)
+    together = fit_outlier_detector(copies, np.repeat(np.arange(12), 6), rate=0.2)
+    apart = fit_outlier_detector(copies, np.random.default_rng(0).permutation(72), rate=0.2)
     assert together.threshold > 1.3 * apart.threshold

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from microcalc.committee.adaptation import observe
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.inference import predict
-from microcalc.committee.novelty import Novelty
+from microcalc.committee.outliers import OutlierDetector
 from microcalc.committee.weights import load_weights, save_weights
 from microcalc.config import Preprocessing, Tta, WaveletSettings
 from microcalc.errors import RequestError
@@ -78,7 +78,7 @@ class Committee:
         threshold: a probability at or above it is the decision 1.
         wavelet: the filter that patches pass before the experts see them.
         tta: test-time augmentation, "none" or "d4"; see :func:`microcalc.committee.inference.predict`.
-        novelty: how far a patch lies from the training data; None where the committee was saved without it.
+        outlier_detector: finds patches that are not breast tissue at 85 um a pixel; None where it was saved without.
     """
 
     networks: tuple[Any, ...]
@@ -88,7 +88,7 @@ class Committee:
     threshold: float
     wavelet: WaveletSettings
     tta: Tta = "none"
-    novelty: Novelty | None = None
+    outlier_detector: OutlierDetector | None = None
 
     @property
     def most_reliable(self) -> int:
@@ -136,16 +136,16 @@ class Committee:
         return replace(self, networks=networks)
 
     def outliers(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, 60, 60) raw patches in [0, 1] to (n,) distances from the training data; see :class:`Novelty`.
+        """(n, 60, 60) raw patches in [0, 1] to (n,) distances from breast tissue; see :class:`OutlierDetector`.
 
-        Above ``novelty.threshold`` a patch is unlike all that the experts know, and their probabilities mean nothing.
+        Above ``outlier_detector.threshold`` a patch is not tissue at 85 um a pixel, and its probabilities mean nothing.
 
         Raises:
-            RequestError: the committee was saved without its novelty.
+            RequestError: the committee was saved without an outlier detector.
         """
-        if self.novelty is None:
-            raise RequestError("this committee was saved without its novelty; train it again to tell outliers")
-        return self.novelty.distances(images)
+        if self.outlier_detector is None:
+            raise RequestError("this committee was saved without an outlier detector; train it again to find outliers")
+        return self.outlier_detector.distances(images)
 
     def explain(
         self, images: NDArray[np.float32], of: Literal["most_reliable", "committee"] = "most_reliable"
@@ -177,8 +177,8 @@ class Committee:
             "wavelet": {"name": self.wavelet.name, "threshold": self.wavelet.threshold},
             "tta": self.tta,
         }
-        if self.novelty is not None:
-            description["novelty"] = _plain_novelty(self.novelty)
+        if self.outlier_detector is not None:
+            description["outlier_detector"] = self.outlier_detector.plain()
         write_json(directory / "committee.json", description)
 
     @classmethod
@@ -217,7 +217,7 @@ class Committee:
             )
             threshold = _number(saved["threshold"])
             wavelet = WaveletSettings(name=saved["wavelet"]["name"], threshold=_number(saved["wavelet"]["threshold"]))
-            novelty = _read_novelty(saved["novelty"]) if "novelty" in saved else None
+            detector = OutlierDetector.read(saved["outlier_detector"]) if "outlier_detector" in saved else None
             tta = _one_of(saved["tta"], Tta)
             sound = (
                 saved["format"] == FORMAT
@@ -237,7 +237,7 @@ class Committee:
             network = build_network(**vars(shape))
             load_weights(network, path.parent / f"expert_{number}.safetensors")
             networks.append(network)
-        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, tta, novelty)
+        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, tta, detector)
 
 
 def _description(directory: Path) -> Path:
@@ -273,16 +273,3 @@ def _read_shape(saved: dict[str, Any]) -> ExpertShape:
     if shape.dim < 1:
         raise ValueError(f"an expert of {shape.dim} filters")
     return shape
-
-
-def _plain_novelty(novelty: Novelty) -> dict[str, Any]:
-    return {**vars(novelty), "mean": novelty.mean.tolist(), "whitening": novelty.whitening.tolist()}
-
-
-def _read_novelty(saved: dict[str, Any]) -> Novelty:
-    return Novelty(
-        mean=np.array([_number(value) for value in saved["mean"]]),
-        whitening=np.array([[_number(value) for value in row] for row in saved["whitening"]]),
-        threshold=_number(saved["threshold"]),
-        false_alarm_rate=_number(saved["false_alarm_rate"]),
-    )

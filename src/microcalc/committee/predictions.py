@@ -22,7 +22,7 @@ from microcalc.networks.hypermodel import computing_in
 
 BATCH = 32
 
-Experts = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+Predictor = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Prediction:
         probability: of a cluster, calibrated.
         decision: 1 where the probability reaches the committee's threshold.
         experts: the probability by each expert.
-        distance: from the training data; None where the committee has no novelty.
-        outlier: 1 where the distance is above the novelty's threshold, so that the probabilities mean nothing.
+        distance: from breast tissue at 85 um a pixel; None where the committee has no outlier detector.
+        outlier: 1 where the distance is above the detector's threshold, so that the probabilities mean nothing.
         pixel_size_mm: of the image, (row, column); or "unknown".
         assumed: whether that size was neither in the file nor given.
         warnings: what a user should know about the image.
@@ -87,17 +87,17 @@ def predict_files(
     Raises:
         RequestError: the engine onnx is not installed, or cannot run this committee.
     """
-    experts = _engine(committee, engine)
+    predictor = _predictor(committee, engine)
     outcomes: list[Prediction | Unreadable] = []
     for batch in read_batches(files, BATCH, pixel_size_mm):
         outcomes += batch.unreadable
         if batch.read:
-            outcomes += _predictions(committee, experts, batch)
+            outcomes += _predictions(committee, predictor, batch)
         progress(len(outcomes))
     return outcomes
 
 
-def _engine(committee: Committee, engine: Engine) -> Experts:
+def _predictor(committee: Committee, engine: Engine) -> Predictor:
     if engine == "onnx":
         return OnnxSession(committee_onnx(committee)).expert_probabilities
     if engine == "torch":
@@ -112,12 +112,12 @@ def _engine(committee: Committee, engine: Engine) -> Experts:
     return in_bfloat16
 
 
-def _predictions(committee: Committee, engine: Experts, batch: Batch) -> list[Prediction]:
+def _predictions(committee: Committee, predictor: Predictor, batch: Batch) -> list[Prediction]:
     images = batch.views
-    experts = engine(images)
+    experts = predictor(images)
     probabilities = committee.combine(experts)
     highest = _highest(batch, probabilities)
-    distances = None if committee.novelty is None else committee.outliers(images[highest])
+    distances = None if committee.outlier_detector is None else committee.outliers(images[highest])
     return [
         _prediction(
             committee, read, float(probabilities[view]), experts[view], None if distances is None else distances[row]
@@ -136,13 +136,14 @@ def _highest(batch: Batch, probabilities: NDArray[np.float64]) -> NDArray[np.int
 def _prediction(
     committee: Committee, read: PatchFile, probability: float, experts: NDArray[np.float64], distance: float | None
 ) -> Prediction:
+    detector = committee.outlier_detector
     return Prediction(
         file=read.file,
         probability=probability,
         decision=int(probability >= committee.threshold),
         experts=tuple(experts.tolist()),
         distance=distance,
-        outlier=None if distance is None or committee.novelty is None else int(distance > committee.novelty.threshold),
+        outlier=None if distance is None or detector is None else int(distance > detector.threshold),
         pixel_size_mm=read.pixel_size_mm,
         assumed=read.assumed,
         warnings=read.warnings,
@@ -153,8 +154,8 @@ def write_csv(predictions: Sequence[Prediction], path: Path, experts: int) -> No
     """Write predictions as CSV.
 
     Its columns are ``file``, ``probability``, ``decision`` (0 or 1), ``expert_0`` and so on, ``outlier`` (0 or 1, empty
-    where the committee has no novelty), and ``pixel_size_mm`` (such as ``0.07``, ``0.07 x 0.08`` of rows and columns,
-    ``0.085 (assumed)`` or ``unknown``).
+    where the committee has no outlier detector), and ``pixel_size_mm`` (such as ``0.07``, ``0.07 x 0.08`` of rows and
+    columns, ``0.085 (assumed)`` or ``unknown``).
 
     Raises:
         RequestError: the path is a folder.
@@ -175,19 +176,23 @@ def write_json(
 ) -> None:
     """Write predictions as JSON.
 
-    It holds the ``threshold`` of the decision, the ``novelty`` (``threshold`` and ``false_alarm_rate``, or null), the
-    ``predictions`` (as in the CSV, and ``distance`` and ``warnings``), and the ``unreadable`` files, each with its
+    It holds the ``threshold`` of the decision, the ``outlier_detector`` (``threshold`` and ``false_alarm_rate``, or
+    null), the ``predictions`` (as in the CSV, and ``distance`` and ``warnings``), and the ``unreadable`` files, each with its
     ``problem``.
 
     Raises:
         RequestError: the path is a folder.
         FailedError: it cannot be written.
     """
-    novelty = committee.novelty
+    detector = committee.outlier_detector
     content = {
         "schema": 1,
         "threshold": committee.threshold,
-        "novelty": novelty and {"threshold": novelty.threshold, "false_alarm_rate": novelty.false_alarm_rate},
+        "outlier_detector": detector
+        and {
+            "threshold": detector.threshold,
+            "false_alarm_rate": detector.false_alarm_rate,
+        },
         "predictions": [_row(each) for each in predictions],
         "unreadable": [{"file": str(each.file), "problem": each.problem} for each in unreadable],
     }
