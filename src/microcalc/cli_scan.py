@@ -25,7 +25,7 @@ class Scan:
     out: Path
     """Folder for findings.json, findings.csv, overlays/ and index.html. The same command goes on with what is there."""
     pixel_size: float | None = None
-    """Size of a pixel in mm, instead of what the files give."""
+    """Size of a pixel in mm, for files that do not give it."""
     committee: Path | None = None
     """The committee/ of a finished run, instead of the committee that comes with microcalc."""
     threshold: float | None = None
@@ -41,10 +41,11 @@ class Scan:
 def scan(command: Scan, console: Console) -> None:
     """Scan all files behind a progress bar, then say what was found and what failed."""
     from microcalc import __version__
-    from microcalc.predicting.files import find_files
+    from microcalc.data.patch_files import find_files
     from microcalc.scan.output import FailedImage, Scanner
 
-    files = find_files(command.paths)
+    found = find_files(command.paths)
+    files = found.files
     committee, opinion = _load(command.committee)
     if command.threshold is not None:
         if not 0 <= command.threshold <= 1:
@@ -60,14 +61,16 @@ def scan(command: Scan, console: Console) -> None:
                 failed.append(result)
                 console.print(f"[red]not scanned[/]: {escape(f'{result.file}: {result.reason}')}", soft_wrap=True)
                 continue
-            found = sum(finding.marked for finding in result.findings)
-            marks += found
-            console.print(f"{result.file}: {found} findings, {result.seconds:.1f} s", markup=False, soft_wrap=True)
+            count = sum(finding.marked for finding in result.findings)
+            marks += count
+            console.print(f"{result.file}: {count} findings, {result.seconds:.1f} s", markup=False, soft_wrap=True)
             for warning in result.warnings:
                 console.print(f"  {warning}", markup=False, soft_wrap=True)
     console.print(
         f"{marks} findings in {len(files) - len(failed)} mammograms: {command.out / 'index.html'}", markup=False
     )
+    if found.note():
+        console.print(found.note(), markup=False, soft_wrap=True)
     if failed:
         raise FailedError(
             f"{len(failed)} of {len(files)} files could not be scanned; see {command.out / 'findings.json'}"
@@ -83,5 +86,4 @@ def _load(directory: Path | None) -> "tuple[Committee, SecondOpinion]":
     if directory is None:
         return packaged(), packaged_opinion()
     own = directory / "second_opinion.json"
-    committee = replace(Committee.load(directory), looks="one")
-    return committee, SecondOpinion.load(own) if own.exists() else packaged_opinion()
+    return Committee.load(directory), SecondOpinion.load(own) if own.exists() else packaged_opinion()

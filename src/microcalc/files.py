@@ -4,11 +4,11 @@ import contextlib
 import errno
 import json
 import os
-import tempfile
 import re
 import secrets
 import stat
 import sys
+import tempfile
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
