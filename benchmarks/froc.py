@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 from hybrid import Normal, cdd_cesm, films, fitting_hybrids, hybrid_patients, judging_hybrids
-from microcalc.scan.scanner import scan_image
 from PIL import Image
 from pretrained import OPTIONS
 from scipy import ndimage
@@ -42,6 +41,7 @@ from microcalc.evaluation.froc import (
     sensitivity_at,
 )
 from microcalc.scan.findings import ScannedImage
+from microcalc.scan.scanner import scan_image
 from microcalc.scan.truth import link_clusters, phantom_truth, true_image
 
 PARTS = ("hybrid", "csaw", "phantom", "false")

@@ -1,4 +1,4 @@
-"""The command ``microcalc scan``: whole mammograms in, a folder of findings out."""
+"""``microcalc scan``: whole mammograms in, a folder of findings out."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ class Scan(Common):
     out: Path
     """Folder for findings.json, findings.csv, overlays/ and index.html. The same command goes on with what is there."""
     pixel_size: float | None = None
-    """Size of a pixel in mm, instead of what the files give."""
+    """Size of a pixel in mm, for files that do not give it."""
     committee: Path | None = None
     """The committee/ of a finished run, instead of the committee that comes with microcalc."""
     threshold: float | None = None
@@ -37,10 +37,11 @@ class Scan(Common):
     def run(self, console: Console) -> None:
         """Scan all files behind a progress bar, then say what was found and what failed."""
         from microcalc import __version__
-        from microcalc.predicting.files import find_files
+        from microcalc.data.patch_files import find_files
         from microcalc.scan.output import FailedImage, Scanner
 
-        files = find_files(self.paths)
+        found = find_files(self.paths)
+        files = found.files
         committee, opinion = _load(self.committee)
         if self.threshold is not None:
             if not 0 <= self.threshold <= 1:
@@ -56,14 +57,16 @@ class Scan(Common):
                     failed.append(result)
                     console.print(f"[red]not scanned[/]: {escape(f'{result.file}: {result.reason}')}", soft_wrap=True)
                     continue
-                found = sum(finding.marked for finding in result.findings)
-                marks += found
-                console.print(f"{result.file}: {found} findings, {result.seconds:.1f} s", markup=False, soft_wrap=True)
+                count = sum(finding.marked for finding in result.findings)
+                marks += count
+                console.print(f"{result.file}: {count} findings, {result.seconds:.1f} s", markup=False, soft_wrap=True)
                 for warning in result.warnings:
                     console.print(f"  {warning}", markup=False, soft_wrap=True)
         console.print(
             f"{marks} findings in {len(files) - len(failed)} mammograms: {self.out / 'index.html'}", markup=False
         )
+        if found.note():
+            console.print(found.note(), markup=False, soft_wrap=True)
         if failed:
             raise FailedError(
                 f"{len(failed)} of {len(files)} files could not be scanned; see {self.out / 'findings.json'}"
@@ -79,5 +82,4 @@ def _load(directory: Path | None) -> "tuple[Committee, SecondOpinion]":
     if directory is None:
         return packaged(), packaged_opinion()
     own = directory / "second_opinion.json"
-    committee = replace(Committee.load(directory), looks="one")
-    return committee, SecondOpinion.load(own) if own.exists() else packaged_opinion()
+    return Committee.load(directory), SecondOpinion.load(own) if own.exists() else packaged_opinion()

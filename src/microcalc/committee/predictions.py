@@ -23,7 +23,7 @@ from microcalc.networks.hypermodel import computing_in
 
 BATCH = 32
 
-Experts = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+Predictor = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -93,17 +93,17 @@ def predict_files(
             "this committee has no threshold for images of unknown pixel size; give the pixel size in mm, or a "
             "committee whose study had an external set of unknown pixel size"
         )
-    experts = _engine(committee, engine)
+    predictor = _predictor(committee, engine)
     outcomes: list[Prediction | Unreadable] = []
     for batch in read_batches(files, BATCH, pixel_size_mm):
         outcomes += batch.unreadable
         if batch.read:
-            outcomes += _predictions(committee, experts, batch)
+            outcomes += _predictions(committee, predictor, batch)
         progress(len(outcomes))
     return outcomes
 
 
-def _engine(committee: Committee, engine: Engine) -> Experts:
+def _predictor(committee: Committee, engine: Engine) -> Predictor:
     if engine == "onnx":
         return OnnxSession(committee_onnx(committee)).expert_probabilities
     if engine == "torch":
@@ -118,9 +118,9 @@ def _engine(committee: Committee, engine: Engine) -> Experts:
     return in_bfloat16
 
 
-def _predictions(committee: Committee, engine: Experts, batch: Batch) -> list[Prediction]:
+def _predictions(committee: Committee, predictor: Predictor, batch: Batch) -> list[Prediction]:
     images = batch.views
-    experts = engine(images)
+    experts = predictor(images)
     probabilities = committee.combine(experts)
     highest = _highest(batch, probabilities)
     distances = None if committee.outlier_detector is None else committee.outliers(images[highest])

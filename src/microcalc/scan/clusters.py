@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from microcalc.committee.committee import Committee
+from microcalc.committee.committee import Committee, filtered
+from microcalc.committee.inference import predict
 from microcalc.scan.candidates import Spots
 
 SIDE = 60
@@ -89,14 +90,14 @@ def window_logits(
     Returns:
         (k,) numbers of the windows, and (k, experts) logits.
     """
-    best = committee.most_reliable
-    first = logit(committee.ask(best, windows))
+    first = best_expert(committee, windows)
     chosen = np.sort(np.argsort(-first, kind="stable")[:first_look])
-    others = [
-        first[chosen] if expert == best else logit(committee.ask(expert, windows[chosen]))
-        for expert in range(len(committee.networks))
-    ]
-    return chosen, np.stack(others, axis=1)
+    return chosen, logit(committee.expert_probabilities(windows[chosen]))
+
+
+def best_expert(committee: Committee, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(n, 60, 60) raw patches in [0, 1] to (n,) probabilities by the expert of largest weight alone."""
+    return predict(committee.networks[committee.most_reliable], filtered(windows, committee.wavelet))
 
 
 def merge_windows(
@@ -146,7 +147,7 @@ def look_again(committee: Committee, image: NDArray[np.float32], clusters: list[
     mirrored = windows[:, :, ::-1]
     views = [np.rot90(side, turns, (1, 2)) for side in (windows, mirrored) for turns in range(4)]
     logits = logit(committee.expert_probabilities(np.concatenate(views)))
-    means = logits.reshape(len(views), len(kept), -1).mean(axis=0)
+    means: NDArray[np.float64] = logits.reshape(len(views), len(kept), -1).mean(axis=0)
     return [replace(cluster, logits=mean) for cluster, mean in zip(kept, means, strict=True)]
 
 

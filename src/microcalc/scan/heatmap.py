@@ -11,7 +11,7 @@ from microcalc.committee.committee import Committee
 from microcalc.images import Mammogram
 from microcalc.images.resample import to_true_scale
 from microcalc.scan.breast import find_breast
-from microcalc.scan.clusters import cut_windows
+from microcalc.scan.clusters import best_expert, cut_windows
 from microcalc.scan.scanner import PixelSize, known_pixel_size
 
 STEP = 20
@@ -38,7 +38,7 @@ def heat_map(image: NDArray[np.float32], mask: NDArray[np.bool_], committee: Com
     rows, columns = np.nonzero(inside)
     centers = np.stack([columns, rows], axis=1).astype(np.float64) * STEP + STEP // 2
     parts = [
-        committee.ask(committee.most_reliable, cut_windows(image, centers[start : start + BATCH]))
+        best_expert(committee, cut_windows(image, centers[start : start + BATCH]))
         for start in range(0, len(centers), BATCH)
     ]
     grid[rows, columns] = np.concatenate(parts) if parts else 0

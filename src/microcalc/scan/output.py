@@ -67,7 +67,7 @@ class Scanner:
         committee: that answers.
         committee_name: as ``findings.json`` is to name it.
         second_opinion: on what the committee finds; its threshold is the operating point.
-        pixel_size_mm: instead of what the files give.
+        pixel_size_mm: of files that do not give it.
         heatmap: whether to draw a heat map of each image, too.
     """
 

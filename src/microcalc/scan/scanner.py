@@ -40,8 +40,8 @@ def scan(
     Args:
         image_or_path: a file (DICOM, PNG, TIFF, PGM or JPEG), or (rows, columns) grey levels in [0, 1], bright where a
             calcification is.
-        pixel_size_mm: one number, or (between rows, between columns); needed where the file does not give it, and used
-            instead of what the file gives.
+        pixel_size_mm: one number, or (between rows, between columns); needed where the file does not give it; where it
+            does, that counts.
         committee: that answers for each window; the one that comes with microcalc where None.
 
     Returns:
@@ -116,7 +116,7 @@ def scan_mammogram(
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
     spots = find_spots(image, breast.mask)
-    clusters = find_clusters(image, spots, committee or packaged())
+    clusters = find_clusters(image, spots, replace(committee, tta="none") if committee else packaged())
     rows, columns = mammogram.pixels.shape
     scale = np.array([columns, rows]) / np.array(image.shape[::-1])
     return ScannedImage(
@@ -126,7 +126,7 @@ def scan_mammogram(
         columns=columns,
         breast_mm2=breast.area_mm2,
         seconds=time.perf_counter() - start,
-        warnings=(*mammogram.warnings, *breast.warnings),
+        warnings=(*mammogram.warnings, *_contradiction(mammogram, pixel_size_mm), *breast.warnings),
         findings=_findings(clusters, spots, second_opinion or packaged_opinion(), scale, size),
     )
 
@@ -134,7 +134,7 @@ def scan_mammogram(
 @functools.cache
 def packaged() -> Committee:
     """The committee that comes with microcalc, one view of each window."""
-    return replace(Committee.pretrained(), looks="one")
+    return replace(Committee.pretrained(), tta="none")
 
 
 @functools.cache
@@ -163,13 +163,13 @@ def _checked(image: Pixels) -> Pixels:
 
 
 def known_pixel_size(mammogram: Mammogram, given: PixelSize | None) -> tuple[float, float]:
-    """The pixel size that is given, else that of the file.
+    """The pixel size of the file, else that which is given.
 
     Raises:
         ImageError: there is none, or the image would have an impossible size with it.
         RequestError: the pixel size that is given is impossible.
     """
-    size = as_pixel_size(given) if given is not None else mammogram.pixel_size_mm
+    size = mammogram.pixel_size_mm or (None if given is None else as_pixel_size(given))
     if size is None:
         raise ImageError("has no pixel size; give it in mm with pixel_size_mm, or --pixel-size on the command line")
     sides = [pixels * mm for pixels, mm in zip(mammogram.pixels.shape, size, strict=True)]
@@ -179,6 +179,13 @@ def known_pixel_size(mammogram: Mammogram, given: PixelSize | None) -> tuple[flo
             f"a mammogram has {SMALLEST_MM:.0f} to {LARGEST_MM:.0f} mm a side: check the pixel size"
         )
     return size
+
+
+def _contradiction(mammogram: Mammogram, given: PixelSize | None) -> tuple[str, ...]:
+    own = mammogram.pixel_size_mm
+    if given is None or own is None or np.allclose(as_pixel_size(given), own, rtol=0.01):
+        return ()
+    return (f"The file gives pixels of {own[0]:g} x {own[1]:g} mm; the size that was given instead is not used.",)
 
 
 def _findings(
