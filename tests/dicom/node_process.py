@@ -1,7 +1,8 @@
-"""A node in a process of its own, to be killed: ``python node_process.py QUEUE PORT SEND_TO``, with made findings."""
+"""A node in a process of its own, with made findings: ``python node_process.py QUEUE PORT SEND_TO``.
 
-import os
-import signal
+It prints ``ready PORT``, and ``answered N`` whenever something has changed.
+"""
+
 import sys
 from pathlib import Path
 
@@ -13,18 +14,20 @@ from microcalc.config import NodeSettings
 from microcalc.dicom.node import Node
 from microcalc.scan.findings import ScannedImage
 
+FINDINGS = 2
+OPTIONS = {"quiet_s": 0.2, "pause_s": 0.2, "longest_pause_s": 1.0, "tries": 1000, "disk_gib": 4.0}
+
 
 def scan(path: Path) -> ScannedImage:
-    if "DEADLY" in os.environ:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return make_findings(1)
+    return make_findings(FINDINGS)
 
 
 if __name__ == "__main__":
     queue, port, send_to = sys.argv[1:]
-    options = {"quiet_s": 0.2, "pause_s": 0.2, "longest_pause_s": 1.0, "tries": 1000}
-    node = Node(
-        NodeSettings(send_to=send_to, queue=Path(queue), port=int(port), **options), scan, ALGORITHM, report=print
-    )
+    settings = NodeSettings(send_to=send_to, queue=Path(queue), port=int(port), **OPTIONS)
+    node = Node(settings, scan, ALGORITHM, report=lambda line: print(line, flush=True))
     print("ready", node.port, flush=True)
-    node.wait()
+    while True:
+        with node.queue.changed:
+            print("answered", node.queue.counts().answered, flush=True)
+            node.queue.changed.wait()
