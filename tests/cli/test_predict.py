@@ -29,6 +29,7 @@ from microcalc.data import patch_files
 from microcalc.data.patch_files import PatchFile, find_files
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
+from microcalc.explain.committee import explain
 from microcalc.explain.overlay import overlay
 from microcalc.explain.pictures import distinct_names
 from microcalc.images.tiles import views
@@ -271,7 +272,7 @@ def test_a_package_without_committee_says_what_to_give(folder: Path, monkeypatch
     monkeypatch.setattr("microcalc.committee.committee.resources.files", lambda _: tmp_path)
     for command in ("predict", "explain"):
         code, _, err = ask(capsys, command, folder)
-        assert code == 2 and "--committee" in err
+        assert code == 2 and "name the committee/ of a finished run" in err
 
 
 def test_the_terminal_shows_no_more_rows_than_asked_and_the_count_of_the_rest(
@@ -332,7 +333,7 @@ def test_explaining_into_a_used_folder_is_refused_before_any_work(folder: Path, 
     before = {path: path.read_bytes() for path in folder.rglob("*.*")}
     for out in (folder, folder / "0"):
         code, _, err = ask(capsys, "explain", folder, "--committee", saved, "--out", out)
-        assert code == 2 and "is not empty; give another --out" in err
+        assert code == 2 and "is not empty; give another folder" in err
     assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
 
 
@@ -467,26 +468,26 @@ def test_pictures_of_files_of_one_name_are_told_apart_by_name_and_title(
     assert pictures == {"a.png", "left_a.png", "right_a.png", "contact_sheet.png"}
 
 
-@pytest.mark.parametrize("of", ["most_reliable", "committee"])
+@pytest.mark.parametrize("of", ["highest_weight", "committee"])
 def test_explanations_are_maps_in_the_unit_range(of: str, committee: Committee) -> None:
-    maps = committee.explain(IMAGES[:5], of)
+    maps = explain(committee, IMAGES[:5], of)
     assert maps.shape == (5, 60, 60) and maps.dtype == np.float32
     assert maps.min() >= 0 and maps.max() == 1
 
 
 def test_the_committee_average_weighs_the_maps_of_the_experts(committee: Committee) -> None:
     def alone(expert: int) -> np.ndarray:
-        return replace(committee, weights=np.eye(2)[expert]).explain(IMAGES[:5])
+        return explain(replace(committee, weights=np.eye(2)[expert]), IMAGES[:5])
 
     average = 0.4 * alone(0) + 0.6 * alone(1)
     peaks = average.max((1, 2), keepdims=True)
-    np.testing.assert_allclose(committee.explain(IMAGES[:5], "committee"), average / peaks, atol=1e-5)
-    np.testing.assert_array_equal(committee.explain(IMAGES[:5]), alone(1))
+    np.testing.assert_allclose(explain(committee, IMAGES[:5], "committee"), average / peaks, atol=1e-5)
+    np.testing.assert_array_equal(explain(committee, IMAGES[:5]), alone(1))
 
 
 def test_what_is_explained_is_checked(committee: Committee) -> None:
-    with pytest.raises(RequestError, match="most_reliable, committee"):
-        committee.explain(IMAGES[:1], "everyone")  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="of must be one of highest_weight, committee"):
+        explain(committee, IMAGES[:1], "everyone")  # type: ignore[arg-type]
 
 
 # other film

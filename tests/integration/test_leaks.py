@@ -19,6 +19,7 @@ from microcalc.cli import main
 from microcalc.config import AugmentationSettings, SearchSettings, StudyConfig, TrainingSettings, WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.evaluation.intervals import bootstrap_intervals
+from microcalc.explain.committee import explain
 from microcalc.model import run_naively, run_nested, set_test_aside
 from microcalc.training.naive import augment_before_split
 from microcalc.training.splits import LeakError
@@ -466,7 +467,7 @@ def test_a_committee_of_filtered_patches_explains_and_predicts_raw_ones_through_
     committee = Committee.load(model.out / "committee")
     with pytest.MonkeyPatch.context() as patch:
         calls = record(patch, "gradcam")
-        committee.explain(model.data.images[:5], **({"of": "committee"} if of == "committee" else {}))
+        explain(committee, model.data.images[:5], **({"of": "committee"} if of == "committee" else {}))
     assert calls
     for call in calls:
         assert recorder.ledger.rows(call["images"]) == [0, 1, 2, 3, 4]

@@ -267,7 +267,7 @@ def test_the_official_test_set_shares_no_patient_with_the_rest(shared_data: Path
 
 @pytest.mark.parametrize("request_", ["official", "0", "0.9", "half", "nan"])
 def test_a_test_set_that_cannot_be_is_refused(request_: str, data: Data) -> None:
-    with pytest.raises(RequestError, match="--test"):
+    with pytest.raises(RequestError, match="test"):
         set_test_aside(data, request_, seed=0)
 
 

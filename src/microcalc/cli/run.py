@@ -54,8 +54,9 @@ class Run(Common):
 
     @property
     def config(self) -> StudyConfig:
-        """The settings of the study."""
-        return self.settings if self.augment else dataclasses.replace(self.settings, augmentation=None)
+        """The settings of the study; the naive protocol only repeats it, after the honest one."""
+        settings = dataclasses.replace(self.settings, protocol="honest")
+        return settings if self.augment else dataclasses.replace(settings, augmentation=None)
 
     def run(self, console: Console) -> None:
         """Load the data, run the study, and say what it found and where it is."""
@@ -83,7 +84,7 @@ class Run(Common):
             with shown_progress(console, config) as model.on_progress:
                 metrics = run_nested(model)
         print_metrics(metrics, console)
-        if config.protocol == "naive":
+        if self.settings.protocol == "naive":
             with shown_progress(console, config) as model.on_progress:
                 naive = run_naively(model)
             print_metrics(naive, console)

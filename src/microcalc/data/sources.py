@@ -25,7 +25,7 @@ EXTERNAL_ARCHIVE = "external_patches.zip"
 DATA_VARIABLE = "MICROCALC_DATA"
 
 _BY_HAND = (
-    f"download {INFN_URL} in a browser, then give --archive FILE or set {DATA_VARIABLE} to the folder that holds it"
+    f"download {INFN_URL} in a browser and give it as archive, or set {DATA_VARIABLE} to the folder that holds it"
 )
 _PATCH_SHAPE = (60, 60)
 

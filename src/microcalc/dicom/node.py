@@ -67,7 +67,7 @@ class Node:
             self._lock.acquire(blocking=False)
         except Timeout:
             self.queue.close()
-            raise RequestError(f"{settings.queue}: another node uses this queue; name another by --queue") from None
+            raise RequestError(f"{settings.queue}: another node uses this queue; give another queue") from None
         self.queue.recover()
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._scan_all, self._send_all)]
@@ -77,7 +77,7 @@ class Node:
             self._lock.release()
             raise FailedError(
                 f"{settings.bind} port {settings.port}: cannot be listened on ({error.strerror or error}); "
-                "choose another by --port"
+                "choose another port"
             ) from error
         for thread in self._threads:
             thread.start()

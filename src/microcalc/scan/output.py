@@ -189,7 +189,7 @@ class ProgressLog:
         """
         lines = list(_lines(path))
         if lines and lines[0] != settings:
-            raise RequestError(f"{path.parent}: holds a scan with other settings; give another folder with --out")
+            raise RequestError(f"{path.parent}: holds a scan with other settings; give another folder")
         write_atomically(path, "".join(json.dumps(line) + "\n" for line in [settings, *lines[1:]]))
         return cls(path, {line["path"]: line for line in lines[1:]}, {line["name"] for line in lines[1:]})
 

@@ -94,7 +94,7 @@ def no_worker_left(jobs: int) -> Iterator[None]:
     except BrokenProcessPool as error:
         raise FailedError(
             "a worker process was ended from outside, perhaps for want of memory; what is finished is kept: "
-            "run again with --resume and fewer --jobs"
+            "resume it with fewer jobs"
         ) from error
     finally:
         if jobs > 1:
