@@ -26,14 +26,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 COPIED = ("src", "tests", "docs", "pyproject.toml", "README.md")
 PRELOADED = (
-    "torch",
-    "keras",
-    "keras_tuner",
-    "sklearn.covariance",
-    "scipy.stats",
-    "matplotlib.pyplot",
-    "pydicom",
-    "tyro",
+    *("torch", "keras", "keras_tuner", "scipy.stats", "scipy.optimize", "scipy.sparse.csgraph", "sklearn.covariance"),
+    *("sklearn.linear_model", "sklearn.model_selection", "sklearn.pipeline", "matplotlib.pyplot", "pywt", "joblib"),
+    *("safetensors.numpy", "pydicom", "PIL.Image", "psutil", "filelock", "jinja2", "rich.progress", "tyro"),
 )
 STUDY = "tests/integration/test_which_patches.py"
 LEAKS = "tests/integration/test_leaks.py"
