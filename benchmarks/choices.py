@@ -53,7 +53,7 @@ def one_network(
             stage.images,
             stage.labels,
             settings=config.training,
-            augmentation=config.augmentation,
+            augmentation=config.training_augmentation,
             epochs=epochs,
             seed=seed,
             holdout=holdout,

@@ -87,7 +87,7 @@ BUGS = [
     ),
     Bug(
         "the expert trains without augmentation",
-        "augmentation=task.config.augmentation,",
+        "augmentation=task.config.training_augmentation,",
         "augmentation=None,",
         (STUDY,),
     ),
@@ -359,14 +359,14 @@ BUGS = [
     ),
     Bug(
         "the search trains without augmentation",
-        "augmentation=config.augmentation,\n        epochs=epochs,",
+        "augmentation=config.training_augmentation,\n        epochs=epochs,",
         "augmentation=None,\n        epochs=epochs,",
         (STUDY,),
     ),
     Bug(
         "every trial's network starts from seed 0",
-        "input_scaling=config.training.input_scaling, seed=seed)",
-        "input_scaling=config.training.input_scaling, seed=0)",
+        "preprocessing=config.training.preprocessing, seed=seed)",
+        "preprocessing=config.training.preprocessing, seed=0)",
         (GUARDS + "::test_every_trial_gets_both_parts_and_the_settings_of_the_search",),
     ),
     Bug(

@@ -1,8 +1,12 @@
 """The settings of a study: one tree of frozen dataclasses, made at the edge and passed down."""
 
+import ipaddress
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from tyro.conf import arg
 
 from microcalc.errors import RequestError
 
@@ -14,6 +18,8 @@ Preprocessing = Literal[
 ]
 Tta = Literal["none", "d4"]
 Engine = Literal["torch", "torch-bfloat16", "onnx"]
+Precision = Literal["auto", "float32", "bfloat16"]
+GradcamMethod = Literal["hirescam", "gradcam"]
 
 LARGEST_SEED = 2**31 - 1
 """Every library that is given a seed, or one a little above it for a fold, takes one of this size."""
@@ -35,6 +41,21 @@ def check_number(name: str, value: float, smallest: float, largest: float = math
         return
     takes = f"at least {smallest}" if largest == math.inf else f"from {smallest} to {largest}"
     raise RequestError(f"{name} must be {takes}: got {value}")
+
+
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    """Refuse a value that is none of a ``Literal``.
+
+    Raises:
+        RequestError: naming the setting, what it takes and what was given.
+
+    >>> check_choice("tta", "flips", Tta)
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.RequestError: tta must be one of none, d4: got 'flips'
+    """
+    if value not in get_args(choices):
+        raise RequestError(f"{name} must be one of {', '.join(get_args(choices))}: got {value!r}")
 
 
 def check_seed(seed: int) -> None:
@@ -121,20 +142,36 @@ class AugmentationSettings:
 
 @dataclass(frozen=True)
 class WaveletSettings:
-    """The wavelet filter of :func:`microcalc.transforms.wavelet.wavelet_filter`; ``name="none"`` leaves it out."""
+    """The wavelet filter of :func:`microcalc.transforms.wavelet.wavelet_filter`.
 
-    name: WaveletName = "none"
+    Attributes:
+        name: wavelet filter on every patch; none leaves the patches as they are.
+        threshold: of the wavelet filter, in standard deviations.
+        backend: what computes the wavelet filter.
+    """
+
+    name: Annotated[WaveletName, arg(name="wavelet")] = "none"
     threshold: float = 1.5
-    backend: WaveletBackend = "pywavelets"
+    backend: Annotated[WaveletBackend, arg(name="wavelet-backend")] = "pywavelets"
 
     def __post_init__(self) -> None:
+        check_choice("wavelet", self.name, WaveletName)
+        check_choice("wavelet_backend", self.backend, WaveletBackend)
         if not 0 < self.threshold < math.inf:
-            raise RequestError(f"--threshold must be above 0: got {self.threshold}")
+            raise RequestError(f"threshold must be above 0: got {self.threshold}")
 
 
 @dataclass(frozen=True)
 class SearchSettings:
     """The space of hyperparameters and how much of it is explored in each fold.
+
+    Attributes:
+        dim: filters of the first block, to choose from.
+        depth: dense layers, to choose from.
+        dropout: dropout rates, to choose from.
+        searching_fraction: share of all combinations that the search tries in each fold.
+        pruning: end a trial early once it cannot win.
+        epochs: of a trial.
 
     >>> SearchSettings().trials
     7
@@ -145,17 +182,17 @@ class SearchSettings:
     dropout: tuple[float, ...] = (0.0, 0.05, 0.1)
     searching_fraction: float = 0.25
     pruning: bool = True
-    epochs: int = 8
+    epochs: Annotated[int, arg(name="search-epochs")] = 8
 
     def __post_init__(self) -> None:
         for name, values, smallest in (("dim", self.dim, 1), ("depth", self.depth, 1), ("dropout", self.dropout, 0.0)):
             if not values or not all(math.isfinite(value) and value >= smallest for value in values):
-                raise RequestError(f"--{name} takes values of at least {smallest}: got {list(values)}")
+                raise RequestError(f"{name} takes values of at least {smallest}: got {list(values)}")
         if max(self.dropout) > 0.8:
-            raise RequestError(f"--dropout takes rates up to 0.8: got {list(self.dropout)}")
+            raise RequestError(f"dropout takes rates up to 0.8: got {list(self.dropout)}")
         if not 0 < self.searching_fraction <= 1:
-            raise RequestError(f"--searching-fraction must lie in (0, 1]: got {self.searching_fraction}")
-        check_number("search.epochs", self.epochs, 1, MOST_EPOCHS)
+            raise RequestError(f"searching_fraction must lie in (0, 1]: got {self.searching_fraction}")
+        check_number("search_epochs", self.epochs, 1, MOST_EPOCHS)
 
     @property
     def trials(self) -> int:
@@ -166,18 +203,31 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The training of one network: one-cycle learning rate, AdamW, batches of patches."""
+    """The training of one network: one-cycle learning rate, AdamW, batches of patches.
+
+    Attributes:
+        epochs: of an expert's final training.
+        batch_size: patches in a step of training.
+        learning_rate: the highest of the one-cycle schedule.
+        weight_decay: of AdamW, on all but biases and batch normalisation.
+        preprocessing: what the network sees: the raw patch, less its mean, less a wide blur, that over its texture, or
+            two of these as channels.
+        precision: of the arithmetic in training; auto takes bfloat16 where the hardware multiplies it.
+        device: cpu, cuda, or auto for CUDA where there is one.
+    """
 
     epochs: int = 80
     batch_size: int = 60
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     preprocessing: Preprocessing = "raw+contrast_normalized"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        check_number("training.epochs", self.epochs, 1, MOST_EPOCHS)
+        check_choice("preprocessing", self.preprocessing, Preprocessing)
+        check_choice("precision", self.precision, Precision)
+        check_number("epochs", self.epochs, 1, MOST_EPOCHS)
         check_number("batch_size", self.batch_size, 1)
         check_number("weight_decay", self.weight_decay, 0)
         if not 0 < self.learning_rate < math.inf:
@@ -187,6 +237,22 @@ class TrainingSettings:
 @dataclass(frozen=True)
 class StudyConfig:
     """Everything a study depends on besides the data.
+
+    Attributes:
+        search: the hyperparameters to choose from.
+        training: of every network.
+        augmentation: how training patches are varied; None leaves them as they are.
+        wavelet: the filter that all patches pass.
+        protocol: naive repeats the study the earlier, leaking way too, to show side by side how optimistic that is.
+        folds: parts of the cross-validation, and experts of the committee.
+        validation_fraction: share of a development set that is its hold-out.
+        committee_fraction: share of the patients on whom the committee is weighted and calibrated.
+        tta: test-time augmentation; d4 averages over the 8 symmetries of the square, and takes eight times as long.
+        sensitivity: choose the threshold for this sensitivity instead of the best balanced accuracy.
+        fast_execution: skip the search and take hyperparameters saved in the package; the figures are then optimistic.
+        gradcam: patches explained by Grad-CAM, at most 25.
+        gradcam_method: hirescam weights each pixel by its own gradient; gradcam is the method as published.
+        seed: the same seed gives the same figures on the same machine.
 
     >>> StudyConfig().folds
     5
@@ -204,23 +270,103 @@ class StudyConfig:
     sensitivity: float | None = None
     fast_execution: bool = False
     gradcam: int = 6
+    gradcam_method: GradcamMethod = "hirescam"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.augmentation is not None:
-            drawn: dict[str, Any] = dict(self.augmentation.drawn(self.wavelet.name))
-            object.__setattr__(self, "augmentation", replace(self.augmentation, **drawn))
-        if self.folds < 2:
-            raise RequestError(f"--folds must be at least 2: got {self.folds}")
+        for name, choices in (("protocol", Protocol), ("tta", Tta), ("gradcam_method", GradcamMethod)):
+            check_choice(name, getattr(self, name), choices)
+        check_number("folds", self.folds, 2)
+        check_number("gradcam", self.gradcam, 0, 25)
         if self.sensitivity is not None and not 0 < self.sensitivity <= 1:
-            raise RequestError(f"--sensitivity must lie in (0, 1]: got {self.sensitivity}")
-        if not 0 <= self.gradcam <= 25:
-            raise RequestError(f"--gradcam takes 0 to 25 patches: got {self.gradcam}")
+            raise RequestError(f"sensitivity must lie in (0, 1]: got {self.sensitivity}")
         for name in ("validation_fraction", "committee_fraction"):
             if not 0 < (share := getattr(self, name)) <= 0.5:
                 raise RequestError(f"{name} must lie in (0, 0.5]: got {share}")
         check_seed(self.seed)
 
+    @property
+    def training_augmentation(self) -> AugmentationSettings | None:
+        """The augmentation with a number for every share, as suits raw or wavelet-filtered patches."""
+        if self.augmentation is None:
+            return None
+        drawn: dict[str, Any] = dict(self.augmentation.drawn(self.wavelet.name))
+        return replace(self.augmentation, **drawn)
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for ``config.json``."""
-        return asdict(self)
+        return asdict(replace(self, augmentation=self.training_augmentation))
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """How the DICOM node listens, sends and waits.
+
+    Attributes:
+        send_to: where results go: AET@HOST:PORT, or the address of a DICOMweb server.
+        queue: folder for what is not finished yet.
+        ae_title: of this node, at most 16 characters; peers must call it so.
+        port: to listen on; 0 lets the system choose.
+        bind: address to listen on; other machines reach no loopback address.
+        calling: titles of the peers that may connect; all may where it is empty, which needs a loopback address.
+        tls_certificate: of this node, a PEM file; with the next two, or none of the three.
+        tls_key: of the certificate, a PEM file.
+        tls_ca: the authority that signs the peers' certificates, a PEM file.
+        associations: most of them at a time.
+        largest_object_mib: most MiB of an object.
+        disk_gib: most GiB that wait in the queue.
+        quiet_s: seconds without a new image after which the results of a study are sent.
+        pause_s: seconds until a study that could not be sent is tried again; doubled each time.
+        longest_pause_s: the most that it is doubled to.
+        tries: after which a study is parked.
+
+    >>> NodeSettings(send_to="ARCHIVE@localhost:104").bind
+    '127.0.0.1'
+    """
+
+    send_to: str = ""
+    queue: Path = Path("node")
+    ae_title: str = "MICROCALC"
+    port: int = 11112
+    bind: str = "127.0.0.1"
+    calling: tuple[str, ...] = ()
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    associations: int = 10
+    largest_object_mib: int = 256
+    disk_gib: float = 20.0
+    quiet_s: float = 10.0
+    pause_s: float = 10.0
+    longest_pause_s: float = 3600.0
+    tries: int = 12
+
+    def __post_init__(self) -> None:
+        for name, titles in {"ae_title": (self.ae_title,), "calling": self.calling}.items():
+            for title in titles:
+                if not 1 <= len(title.strip()) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
+                    raise RequestError(f"{name} must have 1 to 16 ASCII characters, no backslash: got {title!r}")
+        if not 0 <= self.port <= 65535:
+            raise RequestError(f"port must lie in [0, 65535]: got {self.port}")
+        for name in ("associations", "largest_object_mib", "tries"):
+            if getattr(self, name) < 1:
+                raise RequestError(f"{name} must be at least 1: got {getattr(self, name)}")
+        for name in ("disk_gib", "pause_s", "longest_pause_s"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise RequestError(f"{name} must be positive: got {getattr(self, name)}")
+        if not 0 <= self.quiet_s < float("inf"):
+            raise RequestError(f"quiet_s must not be negative: got {self.quiet_s}")
+        if not self.calling and not _is_loopback(self.bind):
+            raise RequestError(
+                f"name the peers that may connect (calling) to listen on {self.bind}, no loopback address"
+            )
+        given = [path is not None for path in (self.tls_certificate, self.tls_key, self.tls_ca)]
+        if any(given) and not all(given):
+            raise RequestError("TLS needs all three: the certificate, its key and the authority")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        raise RequestError(f"bind must be an IP address: got {address!r}") from None

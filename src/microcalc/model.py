@@ -15,21 +15,21 @@ from numpy.typing import NDArray
 from microcalc import __version__
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape, filtered
+from microcalc.committee.unknown_scale import all_views, highest_view
 from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.data.provenance import linked_groups
 from microcalc.errors import DataError, RequestError
-from microcalc.evaluation.calibration import choose_threshold, fit_calibration
 from microcalc.evaluation.study import Predicted, judge_cross_validation, judge_elsewhere, judge_folds, judge_nested
 from microcalc.files import read_json, write_json
 from microcalc.report.html import write_report
 from microcalc.report.study import write_study
 from microcalc.runs import describe_environment, open_run
-from microcalc.training.ensemble import STOPPING_SHARE, learn_weights
+from microcalc.training.committee import STOPPING_SHARE, CommitteePatients, fit_committee
 from microcalc.training.experts import FoldTask, load_expert, run_search
 from microcalc.training.naive import augment_before_split, split_naively
 from microcalc.training.outliers import fit_outlier_detector
-from microcalc.training.parallel import OnProgress, PeakMemory, ask_experts, no_worker_left, run_folds
+from microcalc.training.parallel import OnProgress, PeakMemory, no_worker_left, predict_by_experts, run_folds
 from microcalc.training.search import SearchResult
 from microcalc.training.splits import (
     StudySplit,
@@ -156,31 +156,57 @@ class Model:
         with self._run_directory():
             start = time.monotonic()
             with no_worker_left(self.jobs):
-                experts = ask_experts(self._tasks(), self._filtered, jobs=self.jobs)
-            equals = self._committee_of_equals()
+                experts = predict_by_experts(self._tasks(), self._filtered, jobs=self.jobs)
+            uniform = self._uniform_committee()
             chosen = self.split.committee
-            labels, groups = self.data.labels[chosen], self.data.groups[chosen]
             check_split(self.split, self.data.groups)
-            monitored = (experts["external"], self.external.labels) if self.external is not None else None
-            ensemble = learn_weights(experts["own"][chosen], labels, groups, seed=self.config.seed, external=monitored)
-            raw = experts["own"][chosen] @ ensemble.weights
-            calibration = fit_calibration(raw, labels)
-            threshold = choose_threshold(labels, calibration.apply(raw), sensitivity=self.config.sensitivity)
+            patients = CommitteePatients(
+                experts["own"][chosen], self.data.labels[chosen], self.data.groups[chosen], experts.get("magnified")
+            )
+            fit = fit_committee(
+                patients,
+                seed=self.config.seed,
+                sensitivity=self.config.sensitivity,
+                external=self._followed(experts, uniform.weights),
+            )
             self._committee = dataclasses.replace(
-                equals,
-                weights=ensemble.weights,
-                calibration=calibration,
-                threshold=threshold,
+                uniform,
+                weights=fit.ensemble.weights,
+                calibration=fit.calibration,
+                threshold=fit.threshold,
                 outlier_detector=fit_outlier_detector(self.data.images, self.data.groups, seed=self.config.seed),
+                unknown_scale=fit.unknown_scale,
             )
             self._committee.save(self.out / "committee")
             seconds = time.monotonic() - start
-            write_json(self.out / "committee" / "history.json", {**ensemble.history, "seconds": seconds})
+            write_json(self.out / "committee" / "history.json", {**fit.ensemble.history, "seconds": seconds})
             self._predicted = {
-                name: Predicted(data, experts[name], self._committee.combine(experts[name]))
-                for name, data in self._datasets().items()
+                name: self._predict(name, data, experts[name]) for name, data in self._datasets().items()
             }
         return self._committee
+
+    def _followed(
+        self, experts: dict[str, NDArray[np.float64]], weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+        """The votes and labels of the external set, of which the learning curve shows the accuracy."""
+        if self.external is None:
+            return None
+        votes = experts["external"]
+        if self._magnified:
+            votes = highest_view(votes, len(self.external), weights)
+        return votes, self.external.labels
+
+    def _predict(self, name: str, data: Data, votes: NDArray[np.float64]) -> Predicted:
+        committee = self.committee
+        if name == "external" and committee.unknown_scale is not None:
+            votes = highest_view(votes, len(data), committee.weights)
+            return Predicted(data, votes, committee.unknown_scale.calibration.apply(votes @ committee.weights))
+        return Predicted(data, votes, committee.combine(votes))
+
+    @property
+    def _magnified(self) -> bool:
+        """Whether the external set is of unknown pixel size, and is seen at several magnifications."""
+        return self.external is not None and self.external.pixel_size == "unknown"
 
     @property
     def committee(self) -> Committee:
@@ -201,8 +227,12 @@ class Model:
 
     @cached_property
     def _filtered(self) -> dict[str, NDArray[np.float32]]:
-        """The images of each dataset as the experts take them."""
-        return {name: filtered(data.images, self.config.wavelet) for name, data in self._datasets().items()}
+        """The images of each dataset as the experts take them; all views of them where the pixel size is unknown."""
+        images = {name: data.images for name, data in self._datasets().items()}
+        if self._magnified:
+            images["external"] = all_views(images["external"])
+            images["magnified"] = all_views(self.data.images[self.split.committee])
+        return {name: filtered(each, self.config.wavelet) for name, each in images.items()}
 
     def _tasks(self) -> list[FoldTask]:
         return [
@@ -217,7 +247,7 @@ class Model:
             for number, fold in enumerate(self.split.folds)
         ]
 
-    def _committee_of_equals(self) -> Committee:
+    def _uniform_committee(self) -> Committee:
         tasks = self._tasks()
         trained = [load_expert(task) for task in tasks]
         return Committee(
@@ -239,7 +269,7 @@ class Model:
         histories = [read_json(task.directory / "history.json") for task in self._tasks()]
         folds = judge_folds(own, self.split, [history["hyperparameters"] for history in histories])
         elsewhere = {
-            name: judge_elsewhere(self._predicted[name], self.committee.threshold, config.seed)
+            name: judge_elsewhere(self._predicted[name], self._threshold(name), config.seed)
             for name in ("test", "external")
             if name in self._predicted
         }
@@ -281,6 +311,10 @@ class Model:
                 dict.fromkeys(f"{data.name}: {text}" for data in self._datasets().values() for text in data.warnings)
             ),
         }
+
+    def _threshold(self, name: str) -> float:
+        unknown_scale = self.committee.unknown_scale
+        return self.committee.threshold if name == "test" or unknown_scale is None else unknown_scale.threshold
 
     @contextmanager
     def _run_directory(self) -> Iterator[None]:
@@ -384,8 +418,8 @@ def run_naively(model: Model) -> dict[str, Any]:
     """
     config = model.config
     data, external = model.data, model.external
-    if config.augmentation is not None:
-        data = augment_before_split(data, config.augmentation, config.seed)
+    if config.training_augmentation is not None:
+        data = augment_before_split(data, config.training_augmentation, config.seed)
     naive = Model(
         data,
         external.select(external.labels == 1) if external is not None else None,

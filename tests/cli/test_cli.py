@@ -2,14 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from microcalc.cli import Run, main
-from microcalc.config import AugmentationSettings, StudyConfig
+from microcalc.cli import main, parsed
+from microcalc.config import AugmentationSettings, StudyConfig, WaveletSettings
 
 OPTIONS = "--dim 2 --depth 1 --dropout 0 --searching-fraction 1 --search-epochs 1 --epochs 1 --folds 2 --gradcam 1"
 TINY = OPTIONS.split()
@@ -96,22 +95,26 @@ def test_a_wrong_request_is_refused_with_nothing_written(request_: str, tmp_path
 
 
 def test_a_traceback_comes_with_debug_alone(capsys):
-    with pytest.raises(Exception, match="--dim"):
+    with pytest.raises(Exception, match="dim takes"):
         main(["run", "--data", "phantom", "--dim", "0", "--debug"])
 
 
-def test_augmentation_is_as_asked_for():
-    def varied(**options: Any) -> AugmentationSettings | None:
-        return Run(**options).config().augmentation
+def settings(*options: str) -> StudyConfig:
+    return parsed(["run", *options]).config
 
-    assert varied() == StudyConfig().augmentation
-    assert varied(p_background_swap=0.2).p_background_swap == 0.2
-    assert varied(wavelet="haar", p_power_law_noise=0.2).drawn() == {
+
+def test_the_command_line_and_python_have_the_same_settings():
+    assert settings() == StudyConfig()
+    assert settings("--p-background-swap", "0.2").augmentation == AugmentationSettings(p_background_swap=0.2)
+    assert settings("--scale-range", "0.6", "1.3").augmentation.scale_range == (0.6, 1.3)
+    assert settings("--no-augment").augmentation is None
+    assert settings("--tta", "d4").tta == "d4"
+    assert settings("--search-epochs", "3", "--epochs", "9").search.epochs == 3
+    filtered = settings("--wavelet", "haar", "--p-power-law-noise", "0.2")
+    assert filtered.wavelet == WaveletSettings("haar")
+    assert filtered.training_augmentation.drawn() == {
         "p_linear_structures": 0.0, "p_power_law_noise": 0.2, "p_dust": 0.0
     }  # fmt: skip
-    assert varied(scale_range=(0.6, 1.3)).scale_range == (0.6, 1.3)
-    assert varied(augment=False) is None
-    assert Run(tta="d4").config().tta == "d4"
 
 
 def test_quiet_says_nothing(tmp_path: Path, capsys):

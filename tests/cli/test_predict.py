@@ -18,7 +18,9 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 from rich.console import Console
 
-from microcalc.cli import main, next_commands, shown_progress
+from microcalc.cli import main
+from microcalc.cli.run import next_commands
+from microcalc.cli.study_progress import shown_progress
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape
 from microcalc.committee.predictions import BATCH, predict_files

@@ -16,7 +16,7 @@ from filelock import FileLock
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from microcalc.cli import COMMANDS, Audit, main
+from microcalc.cli import Audit, main
 from microcalc.data.phantom import make_phantom
 
 SETTINGS = [
@@ -223,7 +223,7 @@ def test_a_fault_of_our_own_is_one_line_without_traceback(told: Told, monkeypatc
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("by\nzero")
 
-    monkeypatch.setitem(COMMANDS, Audit, fail)
+    monkeypatch.setattr(Audit, "run", fail)
     assert told("audit", "phantom") == (1, "microcalc: ZeroDivisionError: by zero; give --debug to see where\n")
     with pytest.raises(ZeroDivisionError):
         main(["audit", "phantom", "--debug"])

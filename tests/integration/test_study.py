@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from microcalc import Committee, Data, Model
+from microcalc.committee.predictions import predict_files
 from microcalc.config import SearchSettings, StudyConfig, TrainingSettings, WaveletSettings
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import DataError, RequestError
-from microcalc.evaluation.calibration import choose_threshold
+from microcalc.images.tiles import views
 from microcalc.model import check_nested, run_naively, run_nested, set_test_aside
+from microcalc.training.calibration import choose_threshold, fit_calibration
 from microcalc.training.splits import LeakError, TooFewPatientsError, grouped_folds
 from microcalc.transforms.wavelet import wavelet_filter
 
@@ -153,6 +156,39 @@ def test_a_filtered_study_shows_and_applies_the_filter(
     committee = Committee.load(model.out / "committee")
     assert committee.wavelet.name == "haar"
     assert metrics["external"] is None and metrics["warnings"]
+
+
+def test_an_external_set_of_unknown_pixel_size_is_judged_by_its_highest_view_at_a_threshold_chosen_at_home(
+    data: Data, external: Data, tmp_path: Path
+) -> None:
+    few = replace(external.select(np.arange(0, 60, 6)), pixel_size="unknown")
+    model = Model(data, few, config=replace(SMALL, fast_execution=True), out=tmp_path / "run", jobs=1)
+    metrics = model.train()
+    committee = Committee.load(model.out / "committee")
+
+    def highest(images: np.ndarray) -> np.ndarray:
+        return np.array(
+            [committee.expert_probabilities(views(image, "unknown")) @ committee.weights for image in images]
+        ).max(1)
+
+    home = highest(data.images[model.split.committee])
+    labels = data.labels[model.split.committee]
+    assert committee.unknown_scale.calibration == fit_calibration(home, labels)
+    assert committee.unknown_scale.threshold == metrics["external"]["threshold"] == labels.mean()
+    expected = committee.unknown_scale.calibration.apply(highest(few.images))
+    told = [float(row["committee"]) for row in rows(model) if row["role"] == "external"]
+    np.testing.assert_allclose(told, expected, atol=1e-5)
+    for number, image in enumerate(few.images):
+        PIL.Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(tmp_path / f"{number}.png")
+    files = [tmp_path / f"{number}.png" for number in range(len(few))]
+    predicted = [each.probability for each in predict_files(committee, files, "unknown")]
+    np.testing.assert_allclose(predicted, expected, atol=0.02)
+
+
+def test_a_committee_without_a_threshold_for_unknown_pixel_size_says_so(study: Model, tmp_path: Path) -> None:
+    assert study.committee.unknown_scale is None
+    with pytest.raises(RequestError, match="no threshold for images of unknown pixel size; give the pixel size"):
+        predict_files(study.committee, [tmp_path / "a.png"], "unknown")
 
 
 def test_a_planted_patient_stops_the_study(data: Data, tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_search_trains_and_chooses_within_the_development_set_of_its_fold_on_d
 
 def test_trials_and_experts_train_as_the_settings_say(study: Recorded) -> None:
     for training in study.recorder.trainings:
-        assert training.augmentation == CONFIG.augmentation
+        assert training.augmentation == CONFIG.training_augmentation
         assert training.settings == CONFIG.training
         assert training.epochs == (CONFIG.search.epochs if training.is_trial else CONFIG.training.epochs)
 

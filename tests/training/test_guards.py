@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from microcalc import Data, Model
 from microcalc.config import SearchSettings, StudyConfig, TrainingSettings
 from microcalc.errors import RequestError
-from microcalc.training.ensemble import learn_weights
+from microcalc.training.committee import learn_weights
 from microcalc.training.experts import saved_hyperparameters
 from microcalc.training.loop import Curves, Epoch
 from microcalc.training.outliers import fit_outlier_detector
@@ -209,7 +209,7 @@ def test_every_trial_gets_both_parts_and_the_settings_of_the_search(monkeypatch,
         assert (given["images"] is PARTS[0][0], given["holdout"] == PARTS[1]) == (True, True)
         assert given["labels"] is PARTS[0][1]
         assert (given["seed"], given["epochs"]) == (9, CONFIG.search.epochs)
-        assert (given["settings"], given["augmentation"]) == (CONFIG.training, CONFIG.augmentation)
+        assert (given["settings"], given["augmentation"]) == (CONFIG.training, CONFIG.training_augmentation)
 
 
 def test_after_its_random_trials_the_search_looks_where_the_loss_is_low(monkeypatch, tmp_path) -> None:

@@ -148,11 +148,12 @@ def test_dust_is_one_or_two_sharp_specks_in_the_stated_share_of_normal_patches_a
 
 
 def test_without_numbers_tissue_and_dust_are_drawn_into_raw_patches_and_not_into_filtered_ones():
-    assert StudyConfig().augmentation.drawn() == {
+    assert StudyConfig().training_augmentation.drawn() == {
         "p_linear_structures": 0.15, "p_power_law_noise": 0.3, "p_dust": 0.3
     }  # fmt: skip
-    assert set(StudyConfig(wavelet=WaveletSettings("haar")).augmentation.drawn().values()) == {0.0}
-    asked = StudyConfig(wavelet=WaveletSettings("haar"), augmentation=AugmentationSettings(p_dust=0.2)).augmentation
+    assert set(StudyConfig(wavelet=WaveletSettings("haar")).training_augmentation.drawn().values()) == {0.0}
+    asked = StudyConfig(wavelet=WaveletSettings("haar"), augmentation=AugmentationSettings(p_dust=0.2))
+    asked = asked.training_augmentation
     assert (asked.p_dust, asked.p_linear_structures) == (0.2, 0.0)
 
 

@@ -15,6 +15,7 @@ from microcalc.committee.adaptation import observe
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.inference import predict
 from microcalc.committee.outliers import OutlierDetector
+from microcalc.committee.unknown_scale import UnknownScale
 from microcalc.committee.weights import load_weights, save_weights
 from microcalc.config import Preprocessing, Tta, WaveletSettings
 from microcalc.errors import RequestError
@@ -79,6 +80,8 @@ class Committee:
         wavelet: the filter that patches pass before the experts see them.
         tta: test-time augmentation, "none" or "d4"; see :func:`microcalc.committee.inference.predict`.
         outlier_detector: finds patches that are not breast tissue at 85 um a pixel; None where it was saved without.
+        unknown_scale: calibration and threshold for patches of unknown pixel size; None where the study had no such
+            external set.
     """
 
     networks: tuple[Any, ...]
@@ -89,6 +92,7 @@ class Committee:
     wavelet: WaveletSettings
     tta: Tta = "none"
     outlier_detector: OutlierDetector | None = None
+    unknown_scale: UnknownScale | None = None
 
     @property
     def most_reliable(self) -> int:
@@ -179,6 +183,9 @@ class Committee:
         }
         if self.outlier_detector is not None:
             description["outlier_detector"] = self.outlier_detector.plain()
+        if self.unknown_scale is not None:
+            calibration, threshold = vars(self.unknown_scale.calibration), self.unknown_scale.threshold
+            description["unknown_scale"] = {"calibration": calibration, "threshold": threshold}
         write_json(directory / "committee.json", description)
 
     @classmethod
@@ -212,13 +219,12 @@ class Committee:
         try:
             shapes = tuple(_read_shape(expert) for expert in saved["experts"])
             weights = np.array([_number(weight) for weight in saved["weights"]])
-            calibration = Calibration(
-                slope=_number(saved["calibration"]["slope"]), intercept=_number(saved["calibration"]["intercept"])
-            )
+            calibration = _read_calibration(saved["calibration"])
             threshold = _number(saved["threshold"])
             wavelet = WaveletSettings(name=saved["wavelet"]["name"], threshold=_number(saved["wavelet"]["threshold"]))
             detector = OutlierDetector.read(saved["outlier_detector"]) if "outlier_detector" in saved else None
             tta = _one_of(saved["tta"], Tta)
+            unknown_scale = _read_unknown_scale(saved["unknown_scale"]) if "unknown_scale" in saved else None
             sound = (
                 saved["format"] == FORMAT
                 and 1 <= len(shapes) == len(weights) <= 100
@@ -237,7 +243,7 @@ class Committee:
             network = build_network(**vars(shape))
             load_weights(network, path.parent / f"expert_{number}.safetensors")
             networks.append(network)
-        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, tta, detector)
+        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, tta, detector, unknown_scale)
 
 
 def _description(directory: Path) -> Path:
@@ -252,6 +258,14 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{value!r} is not a number")
     return float(value)
+
+
+def _read_calibration(saved: dict[str, Any]) -> Calibration:
+    return Calibration(slope=_number(saved["slope"]), intercept=_number(saved["intercept"]))
+
+
+def _read_unknown_scale(saved: dict[str, Any]) -> UnknownScale:
+    return UnknownScale(_read_calibration(saved["calibration"]), _number(saved["threshold"]))
 
 
 def _one_of(value: Any, choices: Any) -> Any:

@@ -16,6 +16,7 @@ from microcalc.committee.committee import Committee
 from microcalc.committee.onnx_export import OnnxSession, committee_onnx
 from microcalc.config import Engine
 from microcalc.data.patch_files import Batch, GivenPixelSize, PatchFile, Unreadable, read_batches
+from microcalc.errors import RequestError
 from microcalc.files import write_atomically
 from microcalc.images.image import PixelSize
 from microcalc.networks.hypermodel import computing_in
@@ -87,6 +88,11 @@ def predict_files(
     Raises:
         RequestError: the engine onnx is not installed, or cannot run this committee.
     """
+    if pixel_size_mm == "unknown" and committee.unknown_scale is None:
+        raise RequestError(
+            "this committee has no threshold for images of unknown pixel size; give the pixel size in mm, or a "
+            "committee whose study had an external set of unknown pixel size"
+        )
     predictor = _predictor(committee, engine)
     outcomes: list[Prediction | Unreadable] = []
     for batch in read_batches(files, BATCH, pixel_size_mm):
@@ -136,11 +142,14 @@ def _highest(batch: Batch, probabilities: NDArray[np.float64]) -> NDArray[np.int
 def _prediction(
     committee: Committee, read: PatchFile, probability: float, experts: NDArray[np.float64], distance: float | None
 ) -> Prediction:
-    detector = committee.outlier_detector
+    detector, threshold = committee.outlier_detector, committee.threshold
+    if read.pixel_size_mm == "unknown" and (unknown_scale := committee.unknown_scale) is not None:
+        probability = float(unknown_scale.calibration.apply(experts @ committee.weights))
+        threshold = unknown_scale.threshold
     return Prediction(
         file=read.file,
         probability=probability,
-        decision=int(probability >= committee.threshold),
+        decision=int(probability >= threshold),
         experts=tuple(experts.tolist()),
         distance=distance,
         outlier=None if distance is None or detector is None else int(distance > detector.threshold),
@@ -177,8 +186,8 @@ def write_json(
     """Write predictions as JSON.
 
     It holds the ``threshold`` of the decision, the ``outlier_detector`` (``threshold`` and ``false_alarm_rate``, or
-    null), the ``predictions`` (as in the CSV, and ``distance`` and ``warnings``), and the ``unreadable`` files, each with its
-    ``problem``.
+    null), the ``predictions`` (as in the CSV, and ``distance`` and ``warnings``), and the ``unreadable`` files, each
+    with its ``problem``.
 
     Raises:
         RequestError: the path is a folder.

@@ -118,6 +118,7 @@ def _mammogram(
     field_mm: tuple[float, float],
 ) -> PhantomMammogram:
     shape = (int(field_mm[0] / pixel_mm), int(field_mm[1] / pixel_mm))
+    number = int(random.integers(0, _MOST_CLUSTERS + 1))
     breast = _draw_breast(random, view, field_mm)
     brightness = random.uniform(0.2, 0.5)
     grain = (0.010 + 0.006 * brightness) * random.lognormal(0.0, 0.15)
@@ -126,7 +127,7 @@ def _mammogram(
     image += _enlarged(texture, shape, _COARSE_MM / pixel_mm) * _texture(random, shape, pixel_mm)
     image += _enlarged(_strands(random, breast, field_mm), shape, _FINE_MM / pixel_mm)
     contrast = grain * 6.0 * 6.0 ** (1 - difficulty)
-    clusters = _add_calcifications(random, image, breast, contrast, pixel_mm)
+    clusters = _add_calcifications(random, image, breast, number, contrast, pixel_mm)
     image += _grain(random, shape, grain)
     _add_dust(random, image)
     if side == "R":
@@ -227,10 +228,9 @@ def _curve(random: np.random.Generator, breast: _Breast, short: bool) -> Reals:
 
 
 def _add_calcifications(
-    random: np.random.Generator, image: Grey, breast: _Breast, contrast: float, pixel_mm: float
+    random: np.random.Generator, image: Grey, breast: _Breast, number: int, contrast: float, pixel_mm: float
 ) -> list[Points]:
-    """Add clusters and single calcifications in place, blurred by the system; gives the clusters' calcifications."""
-    number = int(random.integers(0, _MOST_CLUSTERS + 1))
+    """Add ``number`` clusters and some single calcifications in place, blurred; gives the clusters' calcifications."""
     places = _places(random, breast, number + int(random.poisson(5)))
     sharp = np.zeros_like(image)
     heights = contrast * random.lognormal(0.0, 0.25, len(places))

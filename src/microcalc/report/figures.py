@@ -18,7 +18,7 @@ from microcalc.evaluation.calibration import reliability_curve
 from microcalc.evaluation.metrics import assess, mean_roc, roc
 from microcalc.explain.overlay import CLASS_COLOURS, CLASS_NAMES, show_patch
 from microcalc.explain.overlay import save_figure as save_figure
-from microcalc.training.ensemble import chosen_epoch
+from microcalc.training.committee import chosen_epoch
 
 BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 GREY = "#6B6B6B"

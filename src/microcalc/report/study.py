@@ -131,10 +131,11 @@ def draw_data(folder: Path, data: Data, config: StudyConfig) -> None:
     taken = filtered(images, config.wavelet)
     if config.wavelet.name != "none":
         figures.save_figure(figures.filtered_patches(images, taken, labels), folder / "filtered.png")
-    if config.augmentation is not None:
+    augmentation = config.training_augmentation
+    if augmentation is not None:
         batch, generator = torch.from_numpy(taken).unsqueeze(1), torch.Generator().manual_seed(config.seed)
         classes = torch.from_numpy(labels)
-        drawn = [augment(batch, classes, config.augmentation, generator)[:AUGMENTED_PATCHES] for _ in range(VARIANTS)]
+        drawn = [augment(batch, classes, augmentation, generator)[:AUGMENTED_PATCHES] for _ in range(VARIANTS)]
         variants = torch.cat(drawn, dim=1).numpy()
         figures.save_figure(figures.augmented_patches(taken[: len(variants)], variants), folder / "augmented.png")
 

@@ -101,7 +101,7 @@ def run_expert(task: FoldTask, found: SearchResult) -> None:
             network,
             *task.part(task.fold.development),
             settings=task.config.training,
-            augmentation=task.config.augmentation,
+            augmentation=task.config.training_augmentation,
             epochs=epochs,
             seed=task.seed,
             on_epoch=on_epoch,
@@ -119,7 +119,7 @@ def load_expert(task: FoldTask) -> tuple[Any, Hyperparameters]:
     return network, hyperparameters
 
 
-def ask_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float64]]:
+def predict_by_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float64]]:
     """The probabilities by a fold's trained expert, (n,) for each of the named (n, 60, 60) images as it takes them."""
     with _one_thread():
         network, _ = load_expert(task)

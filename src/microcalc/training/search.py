@@ -203,7 +203,7 @@ def _run_trial(
         network,
         *training,
         settings=config.training,
-        augmentation=config.augmentation,
+        augmentation=config.training_augmentation,
         epochs=epochs,
         seed=seed,
         holdout=holdout,

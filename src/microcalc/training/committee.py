@@ -1,4 +1,4 @@
-"""The committee's weights, learned by gradient on patients that no expert saw."""
+"""The committee's fit, on patients that no expert saw: its weights, its calibration and its threshold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import WeightedAverage
+from microcalc.committee.unknown_scale import UnknownScale, highest_view
+from microcalc.training.calibration import choose_threshold, fit_calibration
 from microcalc.training.splits import split_groups
 
 EPOCHS = 400
@@ -28,6 +31,62 @@ class Ensemble:
 
     weights: NDArray[np.float64]
     history: dict[str, list[float] | list[list[float]]]
+
+
+@dataclass(frozen=True, eq=False)
+class CommitteePatients:
+    """The patches that a committee is fitted on, none of whose patients an expert has seen.
+
+    Attributes:
+        votes: (n, experts) probabilities by the experts.
+        labels: (n,) 0 or 1.
+        groups: (n,) patients.
+        magnified: (k n, experts), the experts' probabilities of all views of these patches, where the committee shall
+            also answer for patches of unknown pixel size.
+    """
+
+    votes: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    magnified: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CommitteeFit:
+    """What was fitted; ``ensemble`` holds the weights and their history."""
+
+    ensemble: Ensemble
+    calibration: Calibration
+    threshold: float
+    unknown_scale: UnknownScale | None
+
+
+def fit_committee(
+    patients: CommitteePatients,
+    *,
+    seed: int,
+    sensitivity: float | None = None,
+    external: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
+) -> CommitteeFit:
+    """Weight and calibrate the experts, and choose the threshold, all on the same patients.
+
+    Args:
+        patients: whose patches no expert has seen.
+        seed: of the halves that train the weights and stop their training.
+        sensitivity: that the threshold shall reach; None for the best balanced accuracy.
+        external: votes and labels of an external set, followed for the learning curve alone.
+    """
+    labels = patients.labels
+    ensemble = learn_weights(patients.votes, labels, patients.groups, seed=seed, external=external)
+    raw = patients.votes @ ensemble.weights
+    calibration = fit_calibration(raw, labels)
+    threshold = choose_threshold(labels, calibration.apply(raw), sensitivity=sensitivity)
+    unknown_scale = None
+    if patients.magnified is not None:
+        highest = highest_view(patients.magnified, len(labels), ensemble.weights) @ ensemble.weights
+        magnified = fit_calibration(highest, labels)
+        unknown_scale = UnknownScale(magnified, choose_threshold(labels, magnified.apply(highest), sensitivity))
+    return CommitteeFit(ensemble, calibration, threshold, unknown_scale)
 
 
 def learn_weights(

@@ -1,0 +1,53 @@
+"""Secondary Capture: the overlay as a picture that any viewer shows (PS3.3 A.8.1)."""
+
+from typing import Any
+
+import numpy as np
+from highdicom.sc import SCImage
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from microcalc.dicom.results import MANUFACTURER, Outcome, identify, reference
+from microcalc.dicom.source import laterality, patient_orientation
+
+KIND = "overlay"
+_SERIES_NUMBER = 9403
+
+
+def make_secondary_capture(outcome: Outcome, overlay: NDArray[np.uint8]) -> Dataset:
+    """Wrap the overlay picture, (height, width, 3) of 8 bits, RGB, as a Secondary Capture.
+
+    Raises:
+        ValueError: the picture is no such array.
+    """
+    if overlay.dtype != np.uint8 or overlay.ndim != 3 or overlay.shape[2] != 3:
+        raise ValueError(
+            f"overlay must be (height, width, 3) of 8-bit RGB: got {overlay.dtype} of shape {overlay.shape}"
+        )
+    header = outcome.source.header
+    capture: Any = SCImage(
+        pixel_array=overlay,
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        patient_orientation=("P", "F"),  # highdicom demands one; it is replaced by that of the mammogram below
+        study_instance_uid=header.StudyInstanceUID,
+        series_instance_uid=outcome.series_uid(KIND),
+        series_number=_SERIES_NUMBER,
+        sop_instance_uid=outcome.uid(KIND),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+    )
+    identify(capture, outcome, KIND, modality="OT", series_number=_SERIES_NUMBER)
+    capture.PatientOrientation = list(patient_orientation(header) or ("", ""))
+    if side := laterality(header):
+        capture.ImageLaterality = side
+    else:
+        capture.Laterality = ""  # of the series; must be present where the image's is not, and may be empty
+    capture.DateOfSecondaryCapture, capture.TimeOfSecondaryCapture = capture.ContentDate, capture.ContentTime
+    capture.ConversionType = "WSD"
+    capture.DerivationDescription = "Overlay of suspected clusters of microcalcifications; not for diagnosis"
+    capture.SourceImageSequence = [reference(header)]
+    if header.get("BurnedInAnnotation") in ("YES", "NO"):
+        capture.BurnedInAnnotation = header.BurnedInAnnotation
+    return capture

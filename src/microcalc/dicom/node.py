@@ -1,0 +1,190 @@
+"""The node: mammograms come in by C-STORE, are scanned, and their results are sent."""
+
+import sqlite3
+import threading
+import warnings
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from microcalc.config import NodeSettings
+from microcalc.dicom.objects import encode, make_objects
+from microcalc.dicom.overlay import draw_overlay
+from microcalc.dicom.queue import Queue, Waiting
+from microcalc.dicom.receiver import Receiver
+from microcalc.dicom.results import Algorithm, NotAnalyzed, Outcome
+from microcalc.dicom.sender import destination
+from microcalc.dicom.source import read_source
+from microcalc.dicom.tls import client_context, server_context
+from microcalc.errors import FailedError, MicrocalcError, RequestError
+from microcalc.images import read_image
+from microcalc.scan.findings import ScannedImage
+
+Scan = Callable[[Path], ScannedImage]
+"""Finds the clusters of the mammogram in a file."""
+
+MOST_SCANS = 5
+"""After so many scans of one image that ended with the node, it is answered as not analyzed."""
+
+_LONGEST_WAIT_S = 1.0
+
+
+class Node:
+    """Receives, scans and sends until it is stopped.
+
+    Args:
+        settings: of the node.
+        scan: finds the clusters of one mammogram; what it raises is answered as "not analyzed".
+        algorithm: what ``scan`` is, for the results.
+        report: is given a line about whatever a person should know; none holds the name of a patient.
+
+    Raises:
+        RequestError: the receiver's name, the certificates or the queue cannot be used, or another node uses it.
+        FailedError: the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        scan: Scan,
+        algorithm: Algorithm,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._settings, self._scan, self._algorithm, self._report = settings, scan, algorithm, report
+        listening = sending = None
+        if settings.tls_certificate and settings.tls_key and settings.tls_ca:
+            files = settings.tls_certificate, settings.tls_key, settings.tls_ca
+            listening, sending = server_context(*files), client_context(*files)
+        self._destination = destination(settings.send_to, settings.ae_title, sending)
+        warnings.filterwarnings("ignore", module=r"pydicom\.")  # they may quote the patient
+        self.queue = Queue(settings.queue)
+        self._lock = FileLock(settings.queue / "lock")
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            self.queue.close()
+            raise RequestError(f"{settings.queue}: another node uses this queue; name another by --queue") from None
+        self.queue.recover()
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._scan_all, self._send_all)]
+        try:
+            self._receiver = Receiver(settings, self.queue, listening, report)
+        except OSError as error:
+            self._lock.release()
+            raise FailedError(
+                f"{settings.bind} port {settings.port}: cannot be listened on ({error.strerror or error}); "
+                "choose another by --port"
+            ) from error
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def port(self) -> int:
+        """The port that the node listens on."""
+        return self._receiver.port
+
+    def stop(self) -> None:
+        """Stop listening, finish the scan and the sending that are on their way, and leave the rest in the queue."""
+        self._stopping.set()
+        self._receiver.close()
+        with self.queue.changed:
+            self.queue.changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        self.queue.close()
+        self._lock.release()
+
+    def wait(self) -> None:
+        """Return when a thread of the node has failed; until then the node works.
+
+        Raises:
+            FailedError: it failed.
+        """
+        while all(thread.is_alive() for thread in self._threads):
+            self._threads[0].join(_LONGEST_WAIT_S)
+        if not self._stopping.is_set():
+            raise FailedError(f"{self._settings.queue}: the node cannot go on; see the lines above and start it again")
+
+    def _scan_all(self) -> None:
+        while not self._stopping.is_set():
+            self._unless_disk_full(self._scan_next)
+
+    def _send_all(self) -> None:
+        while not self._stopping.is_set():
+            self._unless_disk_full(self._send_next)
+
+    def _unless_disk_full(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (FailedError, sqlite3.Error) as error:
+            self._report(f"{error}; the node goes on in {self._settings.pause_s:g} s")
+            self._stopping.wait(self._settings.pause_s)
+
+    def _scan_next(self) -> None:
+        with self.queue.changed:
+            image = self.queue.start_scan()
+            if image is None:
+                self.queue.changed.wait(_LONGEST_WAIT_S)
+                return
+        results = self._results(image)
+        try:
+            if results:
+                self.queue.finish_scan(image, results)
+        except FailedError:
+            self.queue.withdraw_scan(image)
+            raise
+
+    def _results(self, image: Waiting) -> list[bytes]:
+        """The results of one image as DICOM files; none, and its study parked, where they cannot be made."""
+        try:
+            source = read_source(image.file)
+            scanned, overlay = self._scanned(image)
+            outcome = Outcome(source, scanned, self._algorithm, datetime.fromtimestamp(image.received))
+            results = [encode(made) for made in make_objects(outcome, overlay).values()]
+        except Exception as error:  # its text may quote the file, and with it the patient
+            self.queue.park(image.study, f"the results of an image cannot be made ({type(error).__name__})")
+            self._report("the results of an image cannot be made; its study is parked")
+            return []
+        if isinstance(scanned, NotAnalyzed):
+            self._report(f"an image was not analyzed: {scanned.reason}")
+        return results
+
+    def _scanned(self, image: Waiting) -> tuple[ScannedImage | NotAnalyzed, NDArray[np.uint8] | None]:
+        if image.scans > MOST_SCANS:
+            return NotAnalyzed("the scan of this image ended the program several times"), None
+        try:
+            scanned = self._scan(image.file)
+            return scanned, draw_overlay(read_image(image.file).pixels, scanned)
+        except MicrocalcError as error:
+            return NotAnalyzed(_without_file(error, image.file)), None
+        except Exception as error:  # its text may quote the file, and with it the patient
+            return NotAnalyzed(f"the scan failed ({type(error).__name__})"), None
+
+    def _send_next(self) -> None:
+        with self.queue.changed:
+            study = self.queue.due_study(self._settings.quiet_s)
+            if study is None:
+                self.queue.changed.wait(min(_LONGEST_WAIT_S, max(self._settings.quiet_s, 0.05)))
+                return
+        self._send(study)
+
+    def _send(self, study: str) -> None:
+        """Send all results of one study; what the receiver did not take is tried again later."""
+        settings = self._settings
+        try:
+            for result in self._destination.send(self.queue.unsent(study)):
+                self.queue.sent(result)
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            problem = str(error) if isinstance(error, MicrocalcError) else f"sending failed ({type(error).__name__})"
+            parked = self.queue.postpone(study, problem, settings.pause_s, settings.longest_pause_s, settings.tries)
+            self._report(f"{problem}; {'the study is parked' if parked else 'it is tried again later'}")
+
+
+def _without_file(error: MicrocalcError, file: Path) -> str:
+    return str(error).removeprefix(f"{file}: ")

@@ -1,0 +1,169 @@
+"""What all results of one mammogram share: identity, reproducible UIDs, and where the marks lie."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+
+from microcalc.dicom.source import Source, copy_patient_and_study
+from microcalc.scan.findings import Finding, Point, ScannedImage
+
+MANUFACTURER = "The microcalc authors"
+MODEL = "microcalc"
+OUTLINE_MARGIN_MM = 1.0
+"""Distance of an outline from the outermost calcifications."""
+
+IMPLEMENTATION_UID = generate_uid(entropy_srcs=["microcalc", "implementation"])
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What made the findings.
+
+    Attributes:
+        version: of microcalc.
+        committee: its name and version.
+        operating_point: the probability from which a finding is marked.
+
+    >>> Algorithm("0.2.0", "pretrained 0.2.0", 0.5).parameters
+    ('committee: pretrained 0.2.0', 'operating point: probability of a cluster at least 0.5')
+    """
+
+    version: str
+    committee: str
+    operating_point: float
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What else decides the findings, a line each."""
+        return (
+            plain_text(f"committee: {self.committee}"),
+            f"operating point: probability of a cluster at least {self.operating_point:g}",
+        )
+
+
+@dataclass(frozen=True)
+class NotAnalyzed:
+    """An image that could not be scanned, and why: a sentence without anything that identifies the patient."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of the scan of one mammogram.
+
+    Attributes:
+        source: the mammogram.
+        scanned: its findings, or why there are none.
+        algorithm: what made them.
+        created: when; with the same time, equal outcomes give equal files.
+    """
+
+    source: Source
+    scanned: ScannedImage | NotAnalyzed
+    algorithm: Algorithm
+    created: datetime
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.scanned, ScannedImage):
+            return
+        header = self.source.header
+        if (self.scanned.rows, self.scanned.columns) != (header.Rows, header.Columns):
+            raise ValueError(
+                f"scanned has {self.scanned.rows} x {self.scanned.columns} pixels, its DICOM image "
+                f"{header.Rows} x {header.Columns}; give the findings of this image"
+            )
+        for finding in self.scanned.findings:
+            if not finding.calcifications_px:
+                raise ValueError(f"finding {finding.number} has no calcifications; give at least one")
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the results must know, a sentence each."""
+        if isinstance(self.scanned, NotAnalyzed):
+            return (plain_text(f"Not analyzed: {self.scanned.reason}"), *self.source.notes)
+        return (*map(plain_text, self.scanned.warnings), *self.source.notes)
+
+    def uid(self, kind: str) -> UID:
+        """The same for the same image, findings and algorithm, and for no other."""
+        return generate_uid(entropy_srcs=[kind, self.source.digest, *self._identity(), self._content()])
+
+    def series_uid(self, kind: str) -> UID:
+        """The same for all images of a study, as far as the algorithm is the same."""
+        return generate_uid(entropy_srcs=["series", kind, str(self.source.header.StudyInstanceUID), *self._identity()])
+
+    def _identity(self) -> tuple[str, ...]:
+        return (MODEL, self.algorithm.version, *self.algorithm.parameters)
+
+    def _content(self) -> str:
+        if isinstance(self.scanned, NotAnalyzed):
+            return json.dumps({"reason": self.scanned.reason})
+        content = self.scanned.to_dict()
+        del content["file"], content["seconds"]
+        return json.dumps(content, sort_keys=True)
+
+
+def plain_text(text: str) -> str:
+    """The text in ASCII, which every character set of a mammogram can hold; other letters become question marks.
+
+    >>> plain_text("naïve")
+    'na?ve'
+    """
+    return " ".join(text.encode("ascii", "replace").decode().split())
+
+
+def outline(finding: Finding, scanned: ScannedImage) -> tuple[Point, ...]:
+    """The closed rectangle around a cluster, ``OUTLINE_MARGIN_MM`` outside its box and inside the image.
+
+    Positions as in :class:`~microcalc.scan.findings.Finding`: the centre of the first pixel is (0, 0).
+    """
+    left, top, right, bottom = finding.box_px
+    across, down = OUTLINE_MARGIN_MM / scanned.pixel_size_mm[1], OUTLINE_MARGIN_MM / scanned.pixel_size_mm[0]
+    left_edge, right_edge = max(left - across, -0.5), min(right + across, scanned.columns - 0.5)
+    upper_edge, lower_edge = max(top - down, -0.5), min(bottom + down, scanned.rows - 0.5)
+    corners = ((left_edge, upper_edge), (right_edge, upper_edge), (right_edge, lower_edge), (left_edge, lower_edge))
+    return (*corners, corners[0])
+
+
+def in_dicom(points: tuple[Point, ...]) -> list[Point]:
+    """The same points where (0, 0) is the upper left corner of the first pixel (PS3.3 C.18.6.1 and C.10.5)."""
+    return [(column + 0.5, row + 0.5) for column, row in points]
+
+
+def percent(finding: Finding) -> float:
+    """The probability of a finding in per cent, to a tenth."""
+    return round(100 * finding.probability, 1)
+
+
+def identify(target: Dataset, outcome: Outcome, kind: str, modality: str, series_number: int) -> None:
+    """Give a result its patient, study, series, equipment and UIDs, and the file meta information."""
+    copy_patient_and_study(outcome.source.header, target)
+    target.SOPInstanceUID = outcome.uid(kind)
+    target.SeriesInstanceUID = outcome.series_uid(kind)
+    target.SeriesNumber = series_number
+    target.SeriesDescription = f"{MODEL} {kind}"
+    target.Modality = modality
+    target.InstanceNumber = str(outcome.source.header.get("InstanceNumber") or 1)
+    target.Manufacturer, target.ManufacturerModelName = MANUFACTURER, MODEL
+    target.DeviceSerialNumber, target.SoftwareVersions = "0", plain_text(outcome.algorithm.version)
+    target.InstanceCreationDate = target.ContentDate = f"{outcome.created:%Y%m%d}"
+    target.InstanceCreationTime = target.ContentTime = f"{outcome.created:%H%M%S}"
+    target.pop("ContributingEquipmentSequence", None)  # highdicom adds itself, with the time of day
+    target.preamble = bytes(128)
+    target.file_meta = FileMetaDataset()
+    target.file_meta.MediaStorageSOPClassUID = target.SOPClassUID
+    target.file_meta.MediaStorageSOPInstanceUID = target.SOPInstanceUID
+    target.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    target.file_meta.ImplementationClassUID = IMPLEMENTATION_UID
+    target.file_meta.ImplementationVersionName = MODEL.upper()
+
+
+def reference(header: Dataset) -> Dataset:
+    """A reference to a mammogram by its SOP class and instance."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = header.SOPClassUID
+    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    return item

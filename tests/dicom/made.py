@@ -1,0 +1,108 @@
+"""Mammograms and findings made for the tests of the DICOM room; nothing of them comes from a patient."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
+
+from microcalc.dicom.results import Algorithm
+from microcalc.scan.findings import Finding, ScannedImage
+
+ROWS, COLUMNS = 400, 300
+ALGORITHM = Algorithm("0.2.0", "pretrained 0.2.0", operating_point=0.5)
+CREATED = datetime(2026, 1, 2, 3, 4, 5)
+
+JAPANESE = ["", "ISO 2022 IR 87"]
+NAMES = {
+    "ISO_IR 100": "Müller^Jürgen",
+    "ISO_IR 192": "Ω^Ελένη",
+    "japanese": "Yamada^Tarou=山田^太郎=やまだ^たろう",
+}
+
+
+def coded(value: str, scheme: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return item
+
+
+def make_mammogram(number: int = 0, study: int = 0, charset: str = "ISO_IR 100", **changes: Any) -> Dataset:
+    """A digital mammogram with every attribute that its object must have; None as a change removes an attribute."""
+    random = np.random.default_rng(number)
+    image = Dataset()
+    image.SpecificCharacterSet = JAPANESE if charset == "japanese" else charset
+    image.SOPClassUID = DigitalMammographyXRayImageStorageForPresentation
+    image.SOPInstanceUID = generate_uid(entropy_srcs=["test image", str(study), str(number)])
+    image.StudyInstanceUID = generate_uid(entropy_srcs=["test study", str(study)])
+    image.SeriesInstanceUID = generate_uid(entropy_srcs=["test series", str(study)])
+    image.FrameOfReferenceUID = generate_uid(entropy_srcs=["test frame", str(study)])
+    image.PatientName, image.PatientID = NAMES[charset], f"TEST{study}"
+    image.PatientBirthDate, image.PatientSex, image.PatientAge = "19600101", "F", "066Y"
+    image.StudyDate = image.SeriesDate = image.ContentDate = image.AcquisitionDate = "20260101"
+    image.StudyTime = image.SeriesTime = image.ContentTime = image.AcquisitionTime = "101500"
+    image.StudyID, image.AccessionNumber, image.ReferringPhysicianName = "1", "A1", ""
+    image.Modality, image.PresentationIntentType = "MG", "FOR PRESENTATION"
+    image.SeriesNumber, image.InstanceNumber = "1", str(number + 1)
+    image.Manufacturer, image.BodyPartExamined = "none", "BREAST"
+    image.ImageType = ["DERIVED", "PRIMARY"]
+    image.ImageLaterality, image.OrganExposed = "R", "BREAST"
+    image.PatientOrientation = ["P", "L"]
+    image.ViewCodeSequence = [coded("399162004", "SCT", "cranio-caudal")]
+    image.ViewCodeSequence[0].ViewModifierCodeSequence = []
+    image.PixelSpacing = None
+    image.ImagerPixelSpacing = [0.085, 0.085]
+    image.BurnedInAnnotation, image.LossyImageCompression = "NO", "00"
+    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+    image.Rows, image.Columns = ROWS, COLUMNS
+    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0
+    image.PixelIntensityRelationship, image.PixelIntensityRelationshipSign = "LOG", 1
+    image.RescaleSlope, image.RescaleIntercept, image.RescaleType = 1, 0, "US"
+    image.PresentationLUTShape = "IDENTITY"
+    image.WindowCenter, image.WindowWidth = 2048, 4096
+    image.PixelData = random.integers(500, 3500, (ROWS, COLUMNS), dtype=np.uint16).tobytes()
+    for keyword, value in {"PixelSpacing": None, **changes}.items():
+        if value is None:
+            del image[keyword]
+        else:
+            setattr(image, keyword, value)
+    image.file_meta = FileMetaDataset()
+    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return image
+
+
+def write_mammogram(path: Path, **options: Any) -> Path:
+    make_mammogram(**options).save_as(path, enforce_file_format=True)
+    return path
+
+
+def make_findings(count: int, file: str = "a.dcm") -> ScannedImage:
+    """The stand-in for a scan: ``count`` findings of three calcifications each, every second one marked."""
+    findings = []
+    for number in range(1, count + 1):
+        column, row = 20.0 + 5 * (number % 50), 30.0 + 7 * (number // 2 % 50)
+        spots = ((column, row), (column + 6.5, row + 3.25), (column + 3.0, row + 8.0))
+        center = (column + 9.5 / 3, row + 11.25 / 3)
+        box = (int(column), int(row), int(column) + 7, int(row) + 8)
+        probability = 0.99 - 0.9 * number / (count + 1)
+        logit = float(np.log(probability / (1 - probability)))
+        findings.append(Finding(number, logit, probability, probability >= 0.5, center, box, 0.72, spots))
+    return ScannedImage(file, (0.085, 0.085), ROWS, COLUMNS, 600.0, 0.1, (), tuple(findings))
+
+
+def items(dataset: Dataset, meaning: str) -> Iterator[Dataset]:
+    """All content items below one whose concept name has a meaning."""
+    for item in dataset.get("ContentSequence") or []:
+        if "ConceptNameCodeSequence" in item and item.ConceptNameCodeSequence[0].CodeMeaning == meaning:
+            yield item
+        yield from items(item, meaning)
+
+
+def remark(report: Dataset) -> str:
+    """What a CAD report says in words."""
+    return str(next(items(report, "Impression Description")).TextValue)
