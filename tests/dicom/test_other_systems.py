@@ -109,7 +109,7 @@ def test_nothing_is_lost_or_sent_twice_though_the_node_is_killed_and_the_receive
                 if kill == 0:
                     for sender in senders:
                         sender.start()
-                wait_for(node, "answered")
+                wait_for(node, f"answered {kill * 20 + 1}")
                 node.kill()
             if kill == 1:
                 pacs.stop()
