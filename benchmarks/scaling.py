@@ -61,7 +61,7 @@ class PeakAnonymous(threading.Thread):
 def measure(task: str, folder: Path, patches: int) -> dict:
     import torch
 
-    import microcalc.predicting.predictions
+    import microcalc.committee.predictions
     import microcalc.training.loop  # noqa: F401  all that is heavy, before the clock starts
 
     torch.set_num_threads(1)
@@ -77,12 +77,12 @@ def measure(task: str, folder: Path, patches: int) -> dict:
 
 def an_epoch(folder: Path, patches: int) -> None:
     from microcalc.config import AugmentationSettings, TrainingSettings
+    from microcalc.data.patch_files import read_batches
     from microcalc.networks.hypermodel import build_network
-    from microcalc.predicting.files import read_batches
     from microcalc.training.loop import train
 
     settings = TrainingSettings()
-    images = np.concatenate([batch.images for batch in read_batches(files_of(folder, patches), BATCH)])
+    images = np.concatenate([batch.views for batch in read_batches(files_of(folder, patches), BATCH)])
     labels = np.load(folder / "labels.npy")[:patches]
     network = build_network(*NETWORK, input_scaling=settings.input_scaling)
     train(network, images, labels, settings=settings, augmentation=AugmentationSettings(), epochs=1, seed=0)
@@ -92,16 +92,15 @@ def all_predictions(folder: Path, patches: int) -> None:
     from microcalc import Committee
     from microcalc.committee.calibration import Calibration
     from microcalc.committee.committee import ExpertShape
+    from microcalc.committee.predictions import predict_files
     from microcalc.config import TrainingSettings, WaveletSettings
     from microcalc.networks.hypermodel import build_network
-    from microcalc.predicting.predictions import predict_files
 
     shape = ExpertShape(*NETWORK, TrainingSettings.input_scaling)
     networks = tuple(build_network(**vars(shape), seed=seed) for seed in range(EXPERTS))
     equal = np.full(EXPERTS, 1 / EXPERTS)
     committee = Committee(networks, (shape,) * EXPERTS, equal, Calibration(1.0, 0.0), 0.5, WaveletSettings("none"))
-    for _ in predict_files(committee, files_of(folder, patches)):
-        pass
+    predict_files(committee, files_of(folder, patches))
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ figure the mean balanced accuracy on the new patients, and its standard deviatio
 
 import numpy as np
 
-from microcalc.evaluation.calibration import choose_threshold, fit_calibration
+from microcalc.training.calibration import choose_threshold, fit_calibration
 
 DRAWS = 150
 

@@ -27,9 +27,7 @@ ROOMS = [
     "runs",
     "report",
     "model",
-    "predicting",
     "app",
-    "cli_node",
     "cli",
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -65,7 +63,7 @@ def test_a_module_imports_only_from_its_room_and_those_above(path: Path) -> None
 def test_only_the_command_line_prints(path: Path) -> None:
     calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     prints = [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
-    assert path.name == "cli.py" or not prints
+    assert "cli" in path.parts or not prints
 
 
 def test_help_needs_nothing_heavy() -> None:

@@ -8,15 +8,18 @@ if TYPE_CHECKING:
     from microcalc.committee.committee import Committee as Committee
     from microcalc.data import Data as Data
     from microcalc.model import Model as Model
+    from microcalc.scan.scanner import scan as scan
 
 __version__ = version("microcalc")
-__all__ = ["Committee", "Data", "Model"]
+__all__ = ["Committee", "Data", "Model", "scan"]
 
 _HOMES = {"Data": "microcalc.data", "Model": "microcalc.model", "Committee": "microcalc.committee.committee"}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``import microcalc`` alone stays light."""
+    if name == "scan":
+        return import_module("microcalc.scan")  # a room that can be called
     if name not in _HOMES:
         raise AttributeError(f"module 'microcalc' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

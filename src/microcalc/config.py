@@ -1,18 +1,75 @@
 """The settings of a study: one tree of frozen dataclasses, made at the edge and passed down."""
 
 import ipaddress
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
+
+from tyro.conf import arg
 
 from microcalc.errors import RequestError
 
 WaveletName = Literal["none", "sym3", "haar"]
 WaveletBackend = Literal["pywavelets", "matlab"]
 Protocol = Literal["honest", "naive"]
-InputScaling = Literal["unit", "centred", "detail", "normalized", "unit+detail", "unit+normalized"]
-Looks = Literal["one", "eight", "quarters"]
+Preprocessing = Literal[
+    "raw", "mean_centered", "high_pass", "contrast_normalized", "raw+high_pass", "raw+contrast_normalized"
+]
+Tta = Literal["none", "d4"]
 Engine = Literal["torch", "torch-bfloat16", "onnx"]
+Precision = Literal["auto", "float32", "bfloat16"]
+GradcamMethod = Literal["hirescam", "gradcam"]
+
+LARGEST_SEED = 2**31 - 1
+"""Every library that is given a seed, or one a little above it for a fold, takes one of this size."""
+MOST_EPOCHS = 100_000
+
+
+def check_number(name: str, value: float, smallest: float, largest: float = math.inf) -> None:
+    """Refuse a setting that is no number or lies outside its range.
+
+    Raises:
+        RequestError: naming the setting, what it takes and what was given.
+
+    >>> check_number("epochs", 0, 1)
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.RequestError: epochs must be at least 1: got 0
+    """
+    if math.isfinite(value) and smallest <= value <= largest:
+        return
+    takes = f"at least {smallest}" if largest == math.inf else f"from {smallest} to {largest}"
+    raise RequestError(f"{name} must be {takes}: got {value}")
+
+
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    """Refuse a value that is none of a ``Literal``.
+
+    Raises:
+        RequestError: naming the setting, what it takes and what was given.
+
+    >>> check_choice("tta", "flips", Tta)
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.RequestError: tta must be one of none, d4: got 'flips'
+    """
+    if value not in get_args(choices):
+        raise RequestError(f"{name} must be one of {', '.join(get_args(choices))}: got {value!r}")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that some library would refuse later.
+
+    Raises:
+        RequestError: it is negative or above 2,147,483,647.
+
+    >>> check_seed(-1)
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.RequestError: seed must be from 0 to 2147483647: got -1
+    """
+    check_number("seed", seed, 0, LARGEST_SEED)
 
 
 @dataclass(frozen=True)
@@ -20,20 +77,26 @@ class AugmentationSettings:
     """How training patches are varied, on the fly; all ranges but that of scale are symmetric about no change.
 
     Attributes:
-        rotation_degrees: largest rotation; 180, since a mammogram has no direction that tells of a cluster.
+        rotation_degrees: largest rotation; 180, since a cluster has no preferred direction.
         shift_pixels: largest shift along each axis.
         flips: mirror each axis half of the time.
-        largest_scale: the most by which half of the patches are enlarged.
-        largest_reduction: the most by which the other half are reduced, and blurred to match; more than the former, for
-            film of coarser resolution.
+        scale_range: smallest and largest factor on the size; half of the patches are enlarged, half reduced and
+            blurred to match.
         blur_pixels: largest standard deviation of a Gaussian blur, which half of the patches get.
         gamma: 1 + this is the largest exponent on the grey levels, and its inverse the smallest.
         contrast: 1 + this is the largest factor on the contrast about the patch's mean, and its inverse the smallest.
         brightness: largest grey level added.
         noise: largest standard deviation of Gaussian noise added.
-        other_backgrounds: share of the patches that are put on the background of another patch of their batch.
-        strands: share of the patches into which bright strands are drawn; meant for raw patches, not filtered ones.
-        texture: share of the patches to which the texture of normal tissue is added; the same goes for it.
+        p_background_swap: share of the patches that are put on the background of another patch of their batch.
+        p_linear_structures: share of the patches into which bright lines are drawn, such as vessels and ducts make;
+            None takes 0.15, or 0 for patches that a wavelet filter has passed, since it draws into raw patches.
+        p_power_law_noise: share of the patches to which noise with the power spectrum of breast tissue is added; None
+            takes 0.3, or 0 likewise.
+        p_dust: share of the normal patches into which one or two specks of dust are drawn; None takes 0.3, or 0
+            likewise.
+
+    Raises:
+        RequestError: a share is not from 0 to 1, or the range of scale does not hold 1.
 
     >>> AugmentationSettings().rotation_degrees
     180.0
@@ -42,42 +105,73 @@ class AugmentationSettings:
     rotation_degrees: float = 180.0
     shift_pixels: float = 3.0
     flips: bool = True
-    largest_scale: float = 1.15
-    largest_reduction: float = 1.4
+    scale_range: tuple[float, float] = (0.7, 1.15)
     blur_pixels: float = 0.7
     gamma: float = 0.2
     contrast: float = 0.35
     brightness: float = 0.1
     noise: float = 0.015
-    other_backgrounds: float = 0.35
-    strands: float = 0.15
-    texture: float = 0.3
+    p_background_swap: float = 0.35
+    p_linear_structures: float | None = None
+    p_power_law_noise: float | None = None
+    p_dust: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("other_backgrounds", "strands", "texture"):
-            if not 0 <= (share := getattr(self, name)) <= 1:
-                raise RequestError(f"--{name.replace('_', '-')} is a share, from 0 to 1: got {share}")
-        for name in ("largest_scale", "largest_reduction"):
-            if not 1 <= (scale := getattr(self, name)) <= 4:
-                raise RequestError(f"--{name.replace('_', '-')} is a factor, from 1 to 4: got {scale}")
+        for name in ("rotation_degrees", "shift_pixels", "blur_pixels", "gamma", "contrast", "brightness", "noise"):
+            check_number(name, getattr(self, name), 0)
+        for name in ("p_background_swap", "p_linear_structures", "p_power_law_noise", "p_dust"):
+            if (share := getattr(self, name)) is not None and not 0 <= share <= 1:
+                raise RequestError(f"{name} is a share of the patches, from 0 to 1: got {share}")
+        smallest, largest = self.scale_range
+        if not 0.25 <= smallest <= 1 <= largest <= 4:
+            raise RequestError(
+                f"scale_range goes from a factor of 0.25 to 1 up to one of 1 to 4: got {self.scale_range}"
+            )
+
+    def drawn(self, wavelet: WaveletName = "none") -> dict[str, float]:
+        """The shares of what is drawn into patches, with numbers for None, as suits raw or wavelet-filtered patches.
+
+        >>> AugmentationSettings().drawn()["p_dust"], AugmentationSettings().drawn("haar")["p_dust"]
+        (0.3, 0.0)
+        """
+        usual = {"p_linear_structures": 0.15, "p_power_law_noise": 0.3, "p_dust": 0.3}
+        if wavelet != "none":
+            usual = dict.fromkeys(usual, 0.0)
+        return {name: share if (own := getattr(self, name)) is None else own for name, share in usual.items()}
 
 
 @dataclass(frozen=True)
 class WaveletSettings:
-    """The wavelet filter of :func:`microcalc.transforms.wavelet.wavelet_filter`; ``name="none"`` leaves it out."""
+    """The wavelet filter of :func:`microcalc.transforms.wavelet.wavelet_filter`.
 
-    name: WaveletName = "none"
+    Attributes:
+        name: wavelet filter on every patch; none leaves the patches as they are.
+        threshold: of the wavelet filter, in standard deviations.
+        backend: what computes the wavelet filter.
+    """
+
+    name: Annotated[WaveletName, arg(name="wavelet")] = "none"
     threshold: float = 1.5
-    backend: WaveletBackend = "pywavelets"
+    backend: Annotated[WaveletBackend, arg(name="wavelet-backend")] = "pywavelets"
 
     def __post_init__(self) -> None:
-        if not self.threshold > 0:
-            raise RequestError(f"--threshold must be above 0: got {self.threshold}")
+        check_choice("wavelet", self.name, WaveletName)
+        check_choice("wavelet_backend", self.backend, WaveletBackend)
+        if not 0 < self.threshold < math.inf:
+            raise RequestError(f"threshold must be above 0: got {self.threshold}")
 
 
 @dataclass(frozen=True)
 class SearchSettings:
     """The space of hyperparameters and how much of it is explored in each fold.
+
+    Attributes:
+        dim: filters of the first block, to choose from.
+        depth: dense layers, to choose from.
+        dropout: dropout rates, to choose from.
+        searching_fraction: share of all combinations that the search tries in each fold.
+        pruning: end a trial early once it cannot win.
+        epochs: of a trial.
 
     >>> SearchSettings().trials
     7
@@ -87,17 +181,18 @@ class SearchSettings:
     depth: tuple[int, ...] = (1, 3, 5)
     dropout: tuple[float, ...] = (0.0, 0.05, 0.1)
     searching_fraction: float = 0.25
-    patient: bool = False
-    epochs: int = 8
+    pruning: bool = True
+    epochs: Annotated[int, arg(name="search-epochs")] = 8
 
     def __post_init__(self) -> None:
         for name, values, smallest in (("dim", self.dim, 1), ("depth", self.depth, 1), ("dropout", self.dropout, 0.0)):
-            if not values or min(values) < smallest:
-                raise RequestError(f"--{name} takes values of at least {smallest}: got {list(values)}")
+            if not values or not all(math.isfinite(value) and value >= smallest for value in values):
+                raise RequestError(f"{name} takes values of at least {smallest}: got {list(values)}")
         if max(self.dropout) > 0.8:
-            raise RequestError(f"--dropout takes rates up to 0.8: got {list(self.dropout)}")
+            raise RequestError(f"dropout takes rates up to 0.8: got {list(self.dropout)}")
         if not 0 < self.searching_fraction <= 1:
-            raise RequestError(f"--searching-fraction must lie in (0, 1]: got {self.searching_fraction}")
+            raise RequestError(f"searching_fraction must lie in (0, 1]: got {self.searching_fraction}")
+        check_number("search_epochs", self.epochs, 1, MOST_EPOCHS)
 
     @property
     def trials(self) -> int:
@@ -108,20 +203,56 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The training of one network: one-cycle learning rate, AdamW, batches of patches."""
+    """The training of one network: one-cycle learning rate, AdamW, batches of patches.
+
+    Attributes:
+        epochs: of an expert's final training.
+        batch_size: patches in a step of training.
+        learning_rate: the highest of the one-cycle schedule.
+        weight_decay: of AdamW, on all but biases and batch normalisation.
+        preprocessing: what the network sees: the raw patch, less its mean, less a wide blur, that over its texture, or
+            two of these as channels.
+        precision: of the arithmetic in training; auto takes bfloat16 where the hardware multiplies it.
+        device: cpu, cuda, or auto for CUDA where there is one.
+    """
 
     epochs: int = 80
     batch_size: int = 60
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
-    input_scaling: InputScaling = "unit+normalized"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    preprocessing: Preprocessing = "raw+contrast_normalized"
+    precision: Precision = "auto"
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_choice("preprocessing", self.preprocessing, Preprocessing)
+        check_choice("precision", self.precision, Precision)
+        check_number("epochs", self.epochs, 1, MOST_EPOCHS)
+        check_number("batch_size", self.batch_size, 1)
+        check_number("weight_decay", self.weight_decay, 0)
+        if not 0 < self.learning_rate < math.inf:
+            raise RequestError(f"learning_rate must be above 0: got {self.learning_rate}")
 
 
 @dataclass(frozen=True)
 class StudyConfig:
     """Everything a study depends on besides the data.
+
+    Attributes:
+        search: the hyperparameters to choose from.
+        training: of every network.
+        augmentation: how training patches are varied; None leaves them as they are.
+        wavelet: the filter that all patches pass.
+        protocol: naive repeats the study the earlier, leaking way too, to show side by side how optimistic that is.
+        folds: parts of the cross-validation, and experts of the committee.
+        validation_fraction: share of a development set that is its hold-out.
+        committee_fraction: share of the patients on whom the committee is weighted and calibrated.
+        tta: test-time augmentation; d4 averages over the 8 symmetries of the square, and takes eight times as long.
+        sensitivity: choose the threshold for this sensitivity instead of the best balanced accuracy.
+        fast_execution: skip the search and take hyperparameters saved in the package; the figures are then optimistic.
+        gradcam: patches explained by Grad-CAM, at most 25.
+        gradcam_method: hirescam weights each pixel by its own gradient; gradcam is the method as published.
+        seed: the same seed gives the same figures on the same machine.
 
     >>> StudyConfig().folds
     5
@@ -135,23 +266,36 @@ class StudyConfig:
     folds: int = 5
     validation_fraction: float = 0.25
     committee_fraction: float = 0.15
-    looks: Looks = "quarters"
+    tta: Tta = "none"
     sensitivity: float | None = None
     fast_execution: bool = False
     gradcam: int = 6
+    gradcam_method: GradcamMethod = "hirescam"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.folds < 2:
-            raise RequestError(f"--folds must be at least 2: got {self.folds}")
+        for name, choices in (("protocol", Protocol), ("tta", Tta), ("gradcam_method", GradcamMethod)):
+            check_choice(name, getattr(self, name), choices)
+        check_number("folds", self.folds, 2)
+        check_number("gradcam", self.gradcam, 0, 25)
         if self.sensitivity is not None and not 0 < self.sensitivity <= 1:
-            raise RequestError(f"--sensitivity must lie in (0, 1]: got {self.sensitivity}")
-        if not 0 <= self.gradcam <= 25:
-            raise RequestError(f"--gradcam takes 0 to 25 patches: got {self.gradcam}")
+            raise RequestError(f"sensitivity must lie in (0, 1]: got {self.sensitivity}")
+        for name in ("validation_fraction", "committee_fraction"):
+            if not 0 < (share := getattr(self, name)) <= 0.5:
+                raise RequestError(f"{name} must lie in (0, 0.5]: got {share}")
+        check_seed(self.seed)
+
+    @property
+    def training_augmentation(self) -> AugmentationSettings | None:
+        """The augmentation with a number for every share, as suits raw or wavelet-filtered patches."""
+        if self.augmentation is None:
+            return None
+        drawn: dict[str, Any] = dict(self.augmentation.drawn(self.wavelet.name))
+        return replace(self.augmentation, **drawn)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for ``config.json``."""
-        return asdict(self)
+        return asdict(replace(self, augmentation=self.training_augmentation))
 
 
 @dataclass(frozen=True)

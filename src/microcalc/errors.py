@@ -13,7 +13,7 @@ class MicrocalcError(Exception):
     exit_code = 1
 
 
-class RequestError(MicrocalcError):
+class RequestError(MicrocalcError, ValueError):
     """The request itself is wrong: a bad option, a missing file, a run directory that cannot be used."""
 
     exit_code = 2
@@ -27,5 +27,9 @@ class DataError(RequestError):
     """A dataset cannot be found, fetched or trusted."""
 
 
-class FailedError(MicrocalcError):
+class UnreachableError(DataError):
+    """A dataset's site gives no answer, or refuses: the dataset may be had elsewhere, or later."""
+
+
+class FailedError(MicrocalcError, OSError):
     """The request was right, yet the work could not be completed (full disk, vanished file)."""

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +15,37 @@ from numpy.typing import NDArray
 from microcalc import __version__
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape, filtered
+from microcalc.committee.unknown_scale import all_views, highest_view
 from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.data.provenance import linked_groups
 from microcalc.errors import DataError, RequestError
-from microcalc.evaluation.calibration import choose_threshold, fit_calibration
 from microcalc.evaluation.study import Predicted, judge_cross_validation, judge_elsewhere, judge_folds, judge_nested
 from microcalc.files import read_json, write_json
 from microcalc.report.html import write_report
 from microcalc.report.study import write_study
 from microcalc.runs import describe_environment, open_run
-from microcalc.training.ensemble import learn_weights
+from microcalc.training.committee import STOPPING_SHARE, CommitteePatients, fit_committee
 from microcalc.training.experts import FoldTask, load_expert, run_search
 from microcalc.training.naive import augment_before_split, split_naively
-from microcalc.training.novelty import fit_novelty
-from microcalc.training.parallel import OnProgress, PeakMemory, ask_experts, no_worker_left, run_folds
+from microcalc.training.outliers import fit_outlier_detector
+from microcalc.training.parallel import OnProgress, PeakMemory, no_worker_left, predict_by_experts, run_folds
 from microcalc.training.search import SearchResult
-from microcalc.training.splits import StudySplit, check_split, check_unseen, grouped_folds, split_groups, split_study
+from microcalc.training.splits import (
+    StudySplit,
+    TooFewPatientsError,
+    check_split,
+    check_unseen,
+    grouped_folds,
+    split_groups,
+    split_study,
+)
 
 FAST_EXECUTION_WARNING = (
     "The search was skipped and hyperparameters saved in the package were taken: they were chosen on such data, "
     "so these figures are optimistic."
 )
+ASSUMED_SIZE = "the pixel size was assumed to be 0.085 mm where neither the file nor the user gave it"
 NAIVE_WARNING = (
     "Naive protocol: patients and augmented copies stand on both sides of every split, the committee is weighed on "
     "patches it was trained on, and only positives are tested abroad. Do not report these figures."
@@ -106,18 +116,11 @@ class Model:
         self._committee: Committee | None = None
 
     def _plan(self) -> StudySplit:
-        labels, config = self.data.labels, self.config
-        folds, share, seed = config.folds, config.validation_fraction, config.seed
+        config = self.config
         if config.protocol == "naive":
-            return split_naively(labels, folds=folds, validation_fraction=share, seed=seed)
-        return split_study(
-            labels,
-            self.data.groups,
-            folds=folds,
-            validation_fraction=share,
-            committee_fraction=config.committee_fraction,
-            seed=seed,
-        )
+            share = config.validation_fraction
+            return split_naively(self.data.labels, folds=config.folds, validation_fraction=share, seed=config.seed)
+        return plan_study(self.data, config)
 
     def train(self) -> dict[str, Any]:
         """Run the whole study and leave its report in the run directory.
@@ -152,33 +155,58 @@ class Model:
         """Weigh and calibrate the experts on the patients set aside, choose the threshold, and save the committee."""
         with self._run_directory():
             start = time.monotonic()
-            images = {name: filtered(data.images, self.config.wavelet) for name, data in self._datasets().items()}
             with no_worker_left(self.jobs):
-                experts = ask_experts(self._tasks(), images, jobs=self.jobs)
-            equals = self._committee_of_equals()
+                experts = predict_by_experts(self._tasks(), self._filtered, jobs=self.jobs)
+            uniform = self._uniform_committee()
             chosen = self.split.committee
-            labels, groups = self.data.labels[chosen], self.data.groups[chosen]
             check_split(self.split, self.data.groups)
-            monitored = (experts["external"], self.external.labels) if self.external is not None else None
-            ensemble = learn_weights(experts["own"][chosen], labels, groups, seed=self.config.seed, external=monitored)
-            raw = experts["own"][chosen] @ ensemble.weights
-            calibration = fit_calibration(raw, labels)
-            threshold = choose_threshold(labels, calibration.apply(raw), sensitivity=self.config.sensitivity)
+            patients = CommitteePatients(
+                experts["own"][chosen], self.data.labels[chosen], self.data.groups[chosen], experts.get("magnified")
+            )
+            fit = fit_committee(
+                patients,
+                seed=self.config.seed,
+                sensitivity=self.config.sensitivity,
+                external=self._followed(experts, uniform.weights),
+            )
             self._committee = dataclasses.replace(
-                equals,
-                weights=ensemble.weights,
-                calibration=calibration,
-                threshold=threshold,
-                novelty=fit_novelty(self.data.images, self.data.groups),
+                uniform,
+                weights=fit.ensemble.weights,
+                calibration=fit.calibration,
+                threshold=fit.threshold,
+                outlier_detector=fit_outlier_detector(self.data.images, self.data.groups, seed=self.config.seed),
+                unknown_scale=fit.unknown_scale,
             )
             self._committee.save(self.out / "committee")
             seconds = time.monotonic() - start
-            write_json(self.out / "committee" / "history.json", {**ensemble.history, "seconds": seconds})
+            write_json(self.out / "committee" / "history.json", {**fit.ensemble.history, "seconds": seconds})
             self._predicted = {
-                name: Predicted(data, experts[name], self._committee.combine(experts[name]))
-                for name, data in self._datasets().items()
+                name: self._predict(name, data, experts[name]) for name, data in self._datasets().items()
             }
         return self._committee
+
+    def _followed(
+        self, experts: dict[str, NDArray[np.float64]], weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+        """The votes and labels of the external set, of which the learning curve shows the accuracy."""
+        if self.external is None:
+            return None
+        votes = experts["external"]
+        if self._magnified:
+            votes = highest_view(votes, len(self.external), weights)
+        return votes, self.external.labels
+
+    def _predict(self, name: str, data: Data, votes: NDArray[np.float64]) -> Predicted:
+        committee = self.committee
+        if name == "external" and committee.unknown_scale is not None:
+            votes = highest_view(votes, len(data), committee.weights)
+            return Predicted(data, votes, committee.unknown_scale.calibration.apply(votes @ committee.weights))
+        return Predicted(data, votes, committee.combine(votes))
+
+    @property
+    def _magnified(self) -> bool:
+        """Whether the external set is of unknown pixel size, and is seen at several magnifications."""
+        return self.external is not None and self.external.pixel_size == "unknown"
 
     @property
     def committee(self) -> Committee:
@@ -197,12 +225,20 @@ class Model:
         named = {"own": self.data, "external": self.external, "test": self.test}
         return {name: data for name, data in named.items() if data is not None}
 
+    @cached_property
+    def _filtered(self) -> dict[str, NDArray[np.float32]]:
+        """The images of each dataset as the experts take them; all views of them where the pixel size is unknown."""
+        images = {name: data.images for name, data in self._datasets().items()}
+        if self._magnified:
+            images["external"] = all_views(images["external"])
+            images["magnified"] = all_views(self.data.images[self.split.committee])
+        return {name: filtered(each, self.config.wavelet) for name, each in images.items()}
+
     def _tasks(self) -> list[FoldTask]:
-        images = filtered(self.data.images, self.config.wavelet)
         return [
             FoldTask(
                 number=number,
-                images=images,
+                images=self._filtered["own"],
                 labels=self.data.labels,
                 fold=fold,
                 config=self.config,
@@ -211,21 +247,20 @@ class Model:
             for number, fold in enumerate(self.split.folds)
         ]
 
-    def _committee_of_equals(self) -> Committee:
+    def _uniform_committee(self) -> Committee:
         tasks = self._tasks()
         trained = [load_expert(task) for task in tasks]
         return Committee(
             networks=tuple(network for network, _ in trained),
             shapes=tuple(
-                ExpertShape(**hyperparameters, input_scaling=self.config.training.input_scaling)
+                ExpertShape(**hyperparameters, preprocessing=self.config.training.preprocessing)
                 for _, hyperparameters in trained
             ),
             weights=np.full(len(trained), 1 / len(trained)),
             calibration=Calibration(slope=1.0, intercept=0.0),
             threshold=0.5,
             wavelet=self.config.wavelet,
-            looks=self.config.looks,
-            films=tuple(task.film() for task in tasks),
+            tta=self.config.tta,
         )
 
     def _judge(self) -> dict[str, Any]:
@@ -234,7 +269,7 @@ class Model:
         histories = [read_json(task.directory / "history.json") for task in self._tasks()]
         folds = judge_folds(own, self.split, [history["hyperparameters"] for history in histories])
         elsewhere = {
-            name: judge_elsewhere(self._predicted[name], self.committee.threshold, config.seed)
+            name: judge_elsewhere(self._predicted[name], self._threshold(name), config.seed)
             for name in ("test", "external")
             if name in self._predicted
         }
@@ -270,8 +305,16 @@ class Model:
                 "ensemble_s": read_json(self.out / "committee" / "history.json")["seconds"],
             },
             "warnings": [FAST_EXECUTION_WARNING] * config.fast_execution
-            + [NAIVE_WARNING] * (config.protocol == "naive"),
+            + [NAIVE_WARNING] * (config.protocol == "naive")
+            + [f"{data.name}: {ASSUMED_SIZE}" for data in self._datasets().values() if data.pixel_size == "assumed"]
+            + list(
+                dict.fromkeys(f"{data.name}: {text}" for data in self._datasets().values() for text in data.warnings)
+            ),
         }
+
+    def _threshold(self, name: str) -> float:
+        unknown_scale = self.committee.unknown_scale
+        return self.committee.threshold if name == "test" or unknown_scale is None else unknown_scale.threshold
 
     @contextmanager
     def _run_directory(self) -> Iterator[None]:
@@ -291,6 +334,44 @@ class Model:
                 yield
             finally:
                 self._held = False
+
+
+def plan_study(data: Data, config: StudyConfig) -> StudySplit:
+    """Every split that a study makes, the one inside the committee's patients included, so that none fails later.
+
+    Raises:
+        TooFewPatientsError: naming the setting that asks for more of them, and how many would do.
+    """
+    split = split_study(
+        data.labels,
+        data.groups,
+        folds=config.folds,
+        validation_fraction=config.validation_fraction,
+        committee_fraction=config.committee_fraction,
+        seed=config.seed,
+    )
+    try:
+        split_groups(data.labels[split.committee], data.groups[split.committee], STOPPING_SHARE, config.seed)
+    except TooFewPatientsError as error:
+        raise TooFewPatientsError(
+            f"the patients that committee_fraction={config.committee_fraction:g} leaves to the committee cannot be "
+            "halved with both classes in each half; give more patients, a larger committee_fraction or another seed"
+        ) from error
+    return split
+
+
+def check_nested(model: Model) -> None:
+    """Refuse a nested study that has too few patients, before anything is trained.
+
+    Raises:
+        TooFewPatientsError: naming the setting that asks for more of them, and how many would do.
+    """
+    data, config = model.data, model.config
+    for number, (rest, _) in enumerate(grouped_folds(data.labels, data.groups, config.folds, config.seed)):
+        try:
+            plan_study(data.select(rest), config)
+        except TooFewPatientsError as error:
+            raise TooFewPatientsError(f"nested study, outer fold {number}: {error}") from error
 
 
 def set_test_aside(data: Data, request: str, seed: int) -> tuple[Data, Data | None]:
@@ -325,7 +406,7 @@ def set_test_aside(data: Data, request: str, seed: int) -> tuple[Data, Data | No
         fraction = 0.0
     if not 0 < fraction <= 0.5:
         raise RequestError(f"--test takes none, official, or a fraction up to 0.5: got {request}")
-    rest, chosen = split_groups(data.labels, data.groups, fraction, seed)
+    rest, chosen = split_groups(data.labels, data.groups, fraction, seed, "test")
     return data.select(rest), data.select(chosen)
 
 
@@ -337,8 +418,8 @@ def run_naively(model: Model) -> dict[str, Any]:
     """
     config = model.config
     data, external = model.data, model.external
-    if config.augmentation is not None:
-        data = augment_before_split(data, config.augmentation, config.seed)
+    if config.training_augmentation is not None:
+        data = augment_before_split(data, config.training_augmentation, config.seed)
     naive = Model(
         data,
         external.select(external.labels == 1) if external is not None else None,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from microcalc.cli import Run, main
-from microcalc.config import AugmentationSettings
+from microcalc.cli import main, parsed
+from microcalc.config import AugmentationSettings, StudyConfig, WaveletSettings
 
 OPTIONS = "--dim 2 --depth 1 --dropout 0 --searching-fraction 1 --search-epochs 1 --epochs 1 --folds 2 --gradcam 1"
 TINY = OPTIONS.split()
@@ -64,13 +64,19 @@ def test_a_study_of_the_archive_never_falls_back(nowhere: Path, capsys):
     [
         "run --data phantom --dim 0",
         "run --data phantom --folds 1",
+        "run --data phantom --epochs 0",
+        "run --data phantom --search-epochs 0",
+        "run --data phantom --seed -1",
+        "run --data phantom --seed 100000000000000000000",
+        "run --data phantom --fast-execution --epochs -1",
+        "phantom --seed -1 --out phantom",
         "run --data phantom --jobs 0",
         "run --data phantom --gradcam 26",
         "run --data phantom --wavelet sym3 --threshold 0",
         "run --data phantom --sensitivity 2",
-        "run --data phantom --other-backgrounds 1.5",
-        "run --data phantom --largest-scale 0.5",
-        "run --data phantom --looks twice",
+        "run --data phantom --p-background-swap 1.5",
+        "run --data phantom --scale-range 0.5 0.9",
+        "run --data phantom --tta flips",
         "run --data phantom --test official",
         "run --data nowhere",
         "audit nowhere",
@@ -89,19 +95,26 @@ def test_a_wrong_request_is_refused_with_nothing_written(request_: str, tmp_path
 
 
 def test_a_traceback_comes_with_debug_alone(capsys):
-    with pytest.raises(Exception, match="--dim"):
+    with pytest.raises(Exception, match="dim takes"):
         main(["run", "--data", "phantom", "--dim", "0", "--debug"])
 
 
-def test_augmentation_is_as_asked_for():
-    assert Run(other_backgrounds=0.2).config().augmentation == AugmentationSettings(other_backgrounds=0.2)
-    assert Run(strands=0.2, texture=0.1).config().augmentation == AugmentationSettings(strands=0.2, texture=0.1)
-    assert Run().config().augmentation == AugmentationSettings()
-    assert Run(wavelet="haar", texture=0.2).config().augmentation == AugmentationSettings(strands=0, texture=0.2)
-    assert Run(augment=False).config().augmentation is None
-    scales = {"largest_scale": 1.3, "largest_reduction": 1.6}
-    assert Run(**scales).config().augmentation == AugmentationSettings(**scales)
-    assert Run(looks="eight").config().looks == "eight"
+def settings(*options: str) -> StudyConfig:
+    return parsed(["run", *options]).config
+
+
+def test_the_command_line_and_python_have_the_same_settings():
+    assert settings() == StudyConfig()
+    assert settings("--p-background-swap", "0.2").augmentation == AugmentationSettings(p_background_swap=0.2)
+    assert settings("--scale-range", "0.6", "1.3").augmentation.scale_range == (0.6, 1.3)
+    assert settings("--no-augment").augmentation is None
+    assert settings("--tta", "d4").tta == "d4"
+    assert settings("--search-epochs", "3", "--epochs", "9").search.epochs == 3
+    filtered = settings("--wavelet", "haar", "--p-power-law-noise", "0.2")
+    assert filtered.wavelet == WaveletSettings("haar")
+    assert filtered.training_augmentation.drawn() == {
+        "p_linear_structures": 0.0, "p_power_law_noise": 0.2, "p_dust": 0.0
+    }  # fmt: skip
 
 
 def test_quiet_says_nothing(tmp_path: Path, capsys):
@@ -116,15 +129,59 @@ def test_a_folder_of_ones_own_is_a_dataset(tmp_path: Path, capsys):
         for number in range(30):
             pixels = rng.integers(0, 200, (60, 60)) + 50 * label
             Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "mine" / str(label) / f"{number}.png")
-    code, _, _ = ask(capsys, "run", "--data", tmp_path / "mine", "--out", tmp_path / "run", *TINY)
+    (tmp_path / "mine" / "1" / "[notes].txt").touch()
+    code, out, err = ask(capsys, "run", "--data", tmp_path / "mine", "--out", tmp_path / "run", *TINY)
     assert code == 0
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["dataset"]["name"] == "mine"
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["dataset"]["name"] == "mine"
+    warnings = [
+        "mine: in 0/ and 1/, 1 file was left out, as they are no images: 1 .txt",
+        "mine: 60 of 60 files do not say whose they are, and each counts as a patient of its own: 0/0.png, 0/1.png, "
+        "0/10.png and 57 more; give a groups.csv, or figures may be too good",
+    ]
+    assert metrics["warnings"] == warnings
+    assert err == "".join(f"microcalc: warning: {warning}\n" for warning in warnings)
+    assert all(warning in " ".join(out.split()) for warning in warnings)
+    assert all(warning in (tmp_path / "run" / "report.html").read_text() for warning in warnings)
+
+
+def test_an_audit_tells_what_is_doubtful_about_a_dataset(tmp_path: Path, capsys):
+    assert ask(capsys, "phantom", "--out", tmp_path / "own", "--patients", 12)[0] == 0
+    (tmp_path / "own" / "2").mkdir()
+    code, _, err = ask(capsys, "audit", tmp_path / "own", "-q", "--out", tmp_path / "audit.json")
+    assert (code, err.count("\n")) == (0, 1) and "own: 2/ beside 0/ and 1/ was not read" in err
+    assert json.loads((tmp_path / "audit.json").read_text())["warnings"] == [
+        "2/ beside 0/ and 1/ was not read: a dataset has two classes"
+    ]
 
 
 def test_an_audit_says_what_to_know_and_keeps_its_figures(tmp_path: Path, capsys):
     code, out, _ = ask(capsys, "audit", "phantom", "--out", tmp_path / "audit.json")
     assert code == 0 and "80 patients" in " ".join(out.split())
     assert json.loads((tmp_path / "audit.json").read_text())["dataset"]["name"] == "phantom"
+
+
+def test_an_audit_writes_no_file_unless_asked_to(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert ask(capsys, "audit", "phantom", "-q")[0] == 0
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("out", ["there", "file/audit.json"])
+def test_an_audit_that_cannot_be_written_fails_before_the_work(out: str, tmp_path: Path, capsys, monkeypatch):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("microcalc.evaluation.audit.audit", pytest.fail)
+    code, _, err = ask(capsys, "audit", "phantom", "--out", tmp_path / out)
+    assert code in (1, 2) and str(tmp_path / out) in err
+
+
+def test_an_audit_never_overwrites_its_dataset(tmp_path: Path, capsys):
+    assert ask(capsys, "phantom", "--out", tmp_path / "own", "--patients", 4)[0] == 0
+    for over in (tmp_path / "own" / "groups.csv", next(tmp_path.glob("own/1/*.png"))):
+        before = over.read_bytes()
+        code, _, err = ask(capsys, "audit", tmp_path / "own", "--out", over)
+        assert code == 2 and "is an input" in err and over.read_bytes() == before
 
 
 def test_a_phantom_written_as_files_is_the_phantom(tmp_path: Path, capsys):

@@ -1,6 +1,10 @@
 """Data: any folder of patches becomes a dataset or one clear line; what a study holds is checked when it is made."""
 
+import os
+import re
 import stat
+import tempfile
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,9 +20,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 from microcalc.data import Data, archives, dataset, sources
-from microcalc.data.folder import read_groups
+from microcalc.data.groups import read_groups
 from microcalc.data.phantom import make_phantom
-from microcalc.errors import DataError, ImageError, RequestError
+from microcalc.errors import DataError, FailedError, ImageError, RequestError, UnreachableError
 from microcalc.transforms.wavelet import wavelet_filter
 
 
@@ -27,7 +31,7 @@ def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No MICROCALC_DATA, an empty cache, and no way out."""
 
     def offline() -> Path:
-        raise DataError("no answer; download it in a browser, then give --archive FILE")
+        raise UnreachableError("no answer; download it in a browser, then give --archive FILE")
 
     monkeypatch.delenv("MICROCALC_DATA", raising=False)
     monkeypatch.setattr(sources, "cache_folder", lambda: tmp_path / "cache")
@@ -106,6 +110,94 @@ def test_a_zip_of_the_folder_is_the_same_dataset(folder: Path, prefix: str) -> N
     assert data.fingerprint == Data.load(folder).fingerprint
 
 
+def test_files_that_do_not_say_whose_they_are_are_a_warning(folder: Path) -> None:
+    [warning] = Data.load(folder).warnings
+    assert warning.startswith("4 of 4 files do not say whose they are, and each counts as a patient of its own: 0/a.p")
+    assert "and 1 more; give a groups.csv" in warning
+
+
+@pytest.mark.parametrize("odd", ["0/0036t1_4_0_1 copy.png", "0/overview.png", "0/0036T1_4_0_3.png"])
+def test_one_odd_name_among_those_of_the_archive_costs_no_other_its_patient(odd: str, tmp_path: Path) -> None:
+    names = ["0/0036t1_4_0_1.png", "0/0036t1_4_0_2.png", "1/0312u1_1_1_1_5.png", odd]
+    for name, pixels in zip(names, noise(4), strict=True):
+        write(tmp_path / "set" / name, pixels)
+    data = Data.load(tmp_path / "set")
+    patients = dict(zip(data.files, data.patients, strict=True))
+    assert patients[names[0]] == patients[names[1]] == "0036" and patients[odd] == odd
+    [warning] = data.warnings
+    assert warning.startswith("1 of 4 files do not say whose they are") and odd in warning
+
+
+def test_patches_in_folders_are_found_and_each_folder_is_a_patient(tmp_path: Path) -> None:
+    names = ["0/P1/a.png", "0/P2/left/a.png", "1/p1/b.png", "1/P3/deep/er/a.png", "1/c.png"]
+    for name, pixels in zip(names, noise(5), strict=True):
+        write(tmp_path / "set" / name, pixels)
+    data = Data.load(tmp_path / "set")
+    assert dict(zip(data.files, data.patients, strict=True)) == dict(
+        zip(names, ["P1", "P2", "P1", "P3", "1/c.png"], strict=True)
+    )
+    assert data.labels.tolist() == [0, 0, 1, 1, 1]
+    told = " | ".join(data.warnings)
+    assert "'P1' and 'p1' are counted as one" in told
+    assert "each folder such as 0/P1/ counts as one patient" in told
+    assert "1 of 5 files do not say whose they are" in told and "1/c.png" in told
+
+
+def test_linked_folders_are_followed_once_and_a_loop_ends(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "b.png", noise(2)[1])
+    write(tmp_path / "set" / "0" / "a.png", noise(1)[0])
+    (tmp_path / "set" / "1").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "again").symlink_to(tmp_path / "elsewhere")
+    assert Data.load(tmp_path / "set").files == ("0/a.png", "1/b.png")
+
+
+def test_dicom_without_a_suffix_is_read(folder: Path) -> None:
+    (folder / "1" / "c.dcm").rename(folder / "1" / "IM000001")
+    assert "1/IM000001" in Data.load(folder).files
+
+
+@pytest.mark.parametrize("third", ["2", "benign", "masks"])
+def test_a_third_folder_is_named(third: str, folder: Path) -> None:
+    write(folder / third / "x.png", noise(1)[0])
+    assert f"{third}/ beside 0/ and 1/ was not read: a dataset has two classes" in Data.load(folder).warnings
+    assert f"{third}/ beside 0/ and 1/ was not read: a dataset has two classes" in Data.load(zipped(folder)).warnings
+
+
+def test_images_beside_the_classes_are_named(folder: Path) -> None:
+    write(folder / "x.png", noise(1)[0])
+    assert "x.png was not read: images of a dataset lie in 0/ and 1/" in Data.load(folder).warnings
+
+
+def test_files_that_are_left_out_are_counted(folder: Path) -> None:
+    for name in ("0/a.bmp", "0/notes.txt", "1/deep/b.bmp"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"BM")
+    assert "in 0/ and 1/, 3 files were left out, as they are no images: 2 .bmp, 1 .txt" in Data.load(folder).warnings
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user to try")
+@pytest.mark.parametrize("mode", [0o700, 0o744, 0o711])
+@pytest.mark.parametrize("closed", [".", "0", "1/deep"])
+def test_a_folder_that_cannot_be_listed_is_an_error(closed: str, mode: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "set"
+        for file, pixels in zip(("0/a.png", "1/b.png", "1/deep/c.png"), noise(3), strict=True):
+            write(folder / file, pixels)
+        Path(name).chmod(0o755)
+        (folder / closed).chmod(mode)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(FailedError, match="cannot be listed"):
+                Data.load(folder)
+        finally:
+            os.seteuid(0)
+
+
+def test_warnings_stay_with_a_part_of_the_data_and_its_variants(folder: Path) -> None:
+    data = Data.load(folder)
+    assert data.warnings == data.select([0]).warnings == data.wavelet().warnings
+
+
 def test_other_files_beside_the_images_do_no_harm(folder: Path) -> None:
     (folder / "README.txt").write_text("hello")
     (folder / "0" / "Thumbs.db").write_bytes(b"thumbs")
@@ -146,30 +238,42 @@ def test_what_is_no_dataset_is_refused_by_name(make: Callable[[Path], None], com
 
 def test_an_image_of_another_size_is_refused_by_name_and_size(folder: Path) -> None:
     write(folder / "1" / "large.png", np.zeros((100, 90), np.uint8))
-    with pytest.raises(DataError, match=r"1/large\.png: 90 x 100 pixels, not 60 x 60; .*--resize"):
+    with pytest.raises(ImageError, match=r"1/large\.png: 90 x 100 pixels and no pixel size, .*; give the pixel size"):
         Data.load(folder)
 
 
-def test_resize_resamples_what_has_another_size_and_nothing_else(folder: Path) -> None:
-    ramp = np.tile(np.arange(120, dtype=np.uint8)[:, None] * 2, (1, 120))
-    write(folder / "1" / "ramp.png", ramp)
-    write(folder / "1" / "white.png", np.full((30, 45), 255, np.uint8))
-    write(folder / "1" / "sharp.png", np.kron(np.eye(9, dtype=np.uint8), np.full((9, 9), 255, np.uint8)))
-    data = Data.load(folder, resize=True)
-    resized = dict(zip(data.files, data.images, strict=True))
-    assert np.array_equal(
-        data.images[:4], Data.load(folder_without(folder, "ramp.png", "sharp.png", "white.png")).images
-    )
-    expected = (ramp.reshape(60, 2, 60, 2).mean(axis=(1, 3)) / 255).astype(np.float32)
-    assert np.abs(resized["1/ramp.png"] - expected)[3:-3].max() < 0.003
-    assert (resized["1/white.png"] == 1).all()
-    assert (resized["1/sharp.png"].min(), resized["1/sharp.png"].max()) == (0, 1)
+def test_images_of_known_pixel_size_are_brought_to_85_um(folder: Path) -> None:
+    wide = np.tile(np.arange(120, dtype=np.uint8)[:, None] * 2, (1, 120))
+    for path in (folder / "0").iterdir():
+        path.unlink()
+    for path in (folder / "1").iterdir():
+        path.unlink()
+    write(folder / "0" / "ramp.png", wide)
+    write(folder / "1" / "ramp.png", wide.T)
+    data = Data.load(folder, pixel_size_mm=0.0425)
+    expected = (wide.reshape(60, 2, 60, 2).mean(axis=(1, 3)) / 255).astype(np.float32)
+    assert np.abs(data.images[0] - expected)[3:-3].max() < 0.003
+    assert np.abs(data.images[1] - expected.T)[:, 3:-3].max() < 0.003
+    assert data.pixel_size == "known"
 
 
-def folder_without(folder: Path, *names: str) -> Path:
-    for name in names:
-        (folder / "1" / name).unlink()
-    return folder
+def test_a_size_that_was_assumed_is_noted(folder: Path) -> None:
+    data = Data.load(folder)
+    assert data.pixel_size == "assumed"
+    assert Data.load(folder, pixel_size_mm=0.085).pixel_size == "known"
+
+
+def test_images_of_unknown_size_are_kept_as_they_are(folder: Path) -> None:
+    data, assumed = Data.load(folder, pixel_size_mm="unknown"), Data.load(folder)
+    np.testing.assert_array_equal(data.images, assumed.images)
+    assert data.pixel_size == "unknown"
+    assert data.fingerprint != assumed.fingerprint
+
+
+def test_a_larger_field_in_a_dataset_is_refused(folder: Path) -> None:
+    write(folder / "1" / "large.png", np.zeros((100, 90), np.uint8))
+    with pytest.raises(DataError, match=r"1/large\.png: shows more than a patch .*; cut the part in question out"):
+        Data.load(folder, pixel_size_mm=0.085)
 
 
 @pytest.mark.parametrize("zip_it", [False, True], ids=["folder", "zip"])
@@ -206,6 +310,31 @@ def test_a_zip_with_one_evil_member_is_refused_whole(evil: zipfile.ZipInfo, comp
     with pytest.raises(DataError, match=rf"clinic\.zip: .*{complaint}"):
         Data.load(path)
     assert not list(folder.parent.rglob("escaped.png"))
+
+
+@pytest.mark.parametrize("prefix", ["", "clinic\\"])
+def test_a_zip_with_backslashes_is_the_same_dataset(prefix: str, folder: Path) -> None:
+    path = folder.with_name("windows.zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.*")):
+            name = zipfile.ZipInfo()
+            name.filename = prefix + str(file.relative_to(folder)).replace("/", "\\")
+            archive.writestr(name, file.read_bytes())
+    assert b"\\" in path.read_bytes()
+    whole, read = Data.load(folder), Data.load(path)
+    assert (read.files, read.patients) == (whole.files, whole.patients)
+    np.testing.assert_array_equal(read.images, whole.images)
+
+
+@pytest.mark.parametrize("separator", ["/", "\\"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_that_holds_a_file_twice_is_refused(separator: str, folder: Path) -> None:
+    path = zipped(folder)
+    with zipfile.ZipFile(path, "a") as archive:
+        first = next(file for file in archive.namelist() if file.startswith("0/") and not file.endswith("/"))
+        archive.writestr(first.replace("/", separator), b"another")
+    with pytest.raises(DataError, match=r"clinic\.zip: holds '0/.*' twice"):
+        Data.load(path)
 
 
 def test_a_zip_of_absurd_size_is_refused_before_it_is_unpacked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +398,7 @@ ROWS = b"0/a.png,anna\nb.pgm,bea\n1/a.tif,anna\nc.dcm,carla\n"
     ("content", "complaint"),
     [
         (b"", "no column file and patient; its first line is file,patient"),
-        (b"file;patient\n", "no column file and patient"),
+        (b"file:patient\n", "no column file and patient"),
         (b"file,person\n" + ROWS, "no column patient"),
         (b"file,patient\n" + ROWS + b"0/z.png,anna\n", r"line 6: '0/z\.png' is not in the dataset"),
         (b"file,patient\n" + ROWS.replace(b"1/a.tif", b"a.png"), r"line 4: 'a\.png' is named a second time"),
@@ -277,7 +406,15 @@ ROWS = b"0/a.png,anna\nb.pgm,bea\n1/a.tif,anna\nc.dcm,carla\n"
         (b"file,patient\n" + ROWS.replace(b",bea", b""), r"line 3: no patient for 'b\.pgm'"),
         (b"file,patient\n" + ROWS.replace(b"b.pgm,bea\n", b""), r"no row for 0/b\.pgm"),
         (b"file,patient\n" + ROWS.replace(b"bea", b"b\xe9a"), "cannot be read as CSV in UTF-8"),
-        ("file,patient\n".encode("utf-16"), "cannot be read as CSV in UTF-8"),
+        (("file,patient\n" + ROWS.decode()).encode("utf-16")[2:], "no column file and patient|cannot be read as CSV"),
+        (b"file,patient\n" + ROWS + b",dora\n", r"line 6: no file for the patient 'dora'; fill it in"),
+        (b"file,patient\n" + ROWS.replace(b"bea", b"Doe, Jane"), "line 3: more values than named columns; .* a comma"),
+        (
+            b"file;patient\n" + ROWS.replace(b",", b";").replace(b"bea", b"a;b"),
+            "line 3: more .* a semicolon in double",
+        ),
+        (b"file,patient,\n" + ROWS.replace(b"bea", b"Doe, Jane"), "line 3: more values than named columns"),
+        (b"file,patient,patient\n" + ROWS, "two columns are named patient; keep one"),
         (b"file,patient\n" + b"x" * 200_000, "cannot be read as CSV in UTF-8"),
     ],
 )
@@ -285,6 +422,110 @@ def test_a_groups_csv_that_does_not_fit_is_refused_with_its_line(content: bytes,
     (folder / "groups.csv").write_bytes(content)
     with pytest.raises(DataError, match=rf"groups\.csv: {complaint}"):
         Data.load(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"file;patient\n" + ROWS.replace(b",", b";"),
+        b"file\tpatient\n" + ROWS.replace(b",", b"\t"),
+        b"file|patient\n" + ROWS.replace(b",", b"|"),
+        b"sep=;\r\nfile;patient\r\n" + ROWS.replace(b",", b";").replace(b"\n", b"\r\n"),
+        b"File,Patient\n" + ROWS,
+        b" FILE , PATIENT \n" + ROWS.replace(b",", b" , "),
+        b"file, patient\n" + ROWS.replace(b",", b", "),
+        b"file,patient,\n" + ROWS.replace(b"\n", b",\n"),
+        b"file,patient\n" + ROWS.replace(b"\n", b",,\n") + b",,,\n",
+        b"\n\nfile,patient\n\n" + ROWS.replace(b"\n", b"\n\n"),
+        b"\xef\xbb\xbffile,patient\n" + ROWS,
+        b"patient,note,file\n" + b"anna,x,0/a.png\nbea,,b.pgm\nanna,,1/a.tif\ncarla,,c.dcm\n",
+        ("file,patient\n" + ROWS.decode()).encode("utf-16"),
+        b"\xfe\xff" + ("file;patient\n" + ROWS.decode().replace(",", ";")).encode("utf-16-be"),
+        b"file,patient\r" + ROWS.replace(b"\n", b"\r"),
+    ],
+)
+def test_every_dialect_of_groups_csv_with_one_meaning_is_read(content: bytes, folder: Path) -> None:
+    (folder / "groups.csv").write_bytes(content)
+    assert Data.load(folder).patients == ("anna", "bea", "anna", "carla")
+
+
+def test_a_quoted_name_with_a_comma_is_one_name(folder: Path) -> None:
+    (folder / "groups.csv").write_bytes(b"file, patient\n" + ROWS.replace(b"anna", b' "Doe, Jane"'))
+    assert Data.load(folder).patients == ("Doe, Jane", "bea", "Doe, Jane", "carla")
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+@pytest.mark.parametrize("in_table", ["NFC", "NFD"])
+def test_the_unicode_normal_form_of_a_name_does_not_matter(on_disk: str, in_table: str, tmp_path: Path) -> None:
+    files = [f"{label}/\u00e9\u00fc{label}.png" for label in "01"]
+    for file, pixels in zip(files, noise(2), strict=True):
+        write(tmp_path / "set" / unicodedata.normalize(on_disk, file), pixels)
+    rows = "file,patient\n" + "".join(f"{file},Jos\u00e9\n" for file in files)
+    (tmp_path / "set" / "groups.csv").write_text(unicodedata.normalize(in_table, rows), encoding="utf-8")
+    assert Data.load(tmp_path / "set").patients == ("Jos\u00e9", "Jos\u00e9")
+
+
+@pytest.mark.parametrize("name", ["Groups.csv", "groups.CSV", "GROUPS.CSV"])
+def test_capitals_in_the_name_of_groups_csv_do_not_matter(name: str, folder: Path) -> None:
+    (folder / name).write_bytes(b"file,patient\n" + ROWS)
+    assert Data.load(folder).patients == ("anna", "bea", "anna", "carla")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "groups.csv.txt",
+        "groups.txt",
+        "groups.xlsx",
+        "group.csv",
+        "groups 1.csv",
+        "Patients.tsv",
+        "1/groups.csv",
+        "groups",
+    ],
+)
+def test_a_misnamed_or_misplaced_groups_csv_is_refused_and_not_passed_over(name: str, folder: Path) -> None:
+    (folder / name).write_bytes(b"file,patient\n" + ROWS)
+    with pytest.raises(DataError, match=f"{re.escape(name)}: looks like a groups.csv"):
+        Data.load(folder)
+    (folder / "groups.csv").write_bytes(b"file,patient\n" + ROWS)
+    assert Data.load(folder).patients == ("anna", "bea", "anna", "carla")
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "regrouping.doc", "README", "patient_consent_form.pdf"])
+def test_other_notes_are_not_taken_for_a_misnamed_groups_csv(name: str, folder: Path) -> None:
+    (folder / name).touch()
+    assert len(Data.load(folder)) == 4
+
+
+def test_two_groups_csv_are_refused(folder: Path) -> None:
+    for name in ("Groups.csv", "groups.csv"):
+        (folder / name).write_bytes(b"file,patient\n" + ROWS)
+    if len(list(folder.glob("*.csv"))) == 2:  # a Mac or Windows disk has one file of both names
+        with pytest.raises(DataError, match=r"is there a second time as groups\.csv"):
+            Data.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("P1", "p1"), ("007", "7"), ("Doe  Jane", "doe jane"), ("P-01", "P-1"), ("\uff11", "1")]
+)
+def test_spellings_of_one_patient_are_one_patient_with_a_warning(one: str, other: str, folder: Path) -> None:
+    rows = ROWS.decode().replace("0/a.png,anna", f"0/a.png,{one}").replace("1/a.tif,anna", f"1/a.tif,{other}")
+    (folder / "groups.csv").write_text("file,patient\n" + rows, encoding="utf-8")
+    data = Data.load(folder)
+    assert data.groups.tolist() == [0, 1, 0, 2] and data.patients[2] == one
+    assert data.warnings == (
+        f"the patients {one!r} and {other!r} are counted as one: "
+        "they differ in capitals, leading zeros or spaces alone",
+    )
+
+
+@pytest.mark.parametrize(("one", "other"), [("10", "1"), ("P1", "P2"), ("a b", "ab"), ("100", "1000")])
+def test_other_patients_stay_two(one: str, other: str, folder: Path) -> None:
+    rows = ROWS.decode().replace("0/a.png,anna", f"0/a.png,{one}").replace("1/a.tif,anna", f"1/a.tif,{other}")
+    (folder / "groups.csv").write_text("file,patient\n" + rows, encoding="utf-8")
+    data = Data.load(folder)
+    assert data.groups.tolist() == [0, 1, 2, 3] and data.warnings == ()
 
 
 def test_a_bare_name_that_two_files_have_is_ambiguous(folder: Path) -> None:
@@ -348,6 +589,16 @@ def test_auto_does_not_hide_an_archive_that_is_damaged(tmp_path: Path, monkeypat
         Data.load("auto")
 
 
+@pytest.mark.parametrize(
+    "content", [b"<html>log in first</html>", b"", b"\x1f\x8b" + bytes(40)], ids=["a web page", "empty", "damaged"]
+)
+def test_auto_does_not_hide_a_download_that_is_not_the_archive(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "download_infn", sources.download_infn)
+    monkeypatch.setattr(sources, "_download", lambda *_: content)
+    with pytest.raises(DataError, match="archive"):
+        Data.load("auto")
+
+
 def test_an_archive_for_another_source_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--archive is for --data infn or auto: got --data phantom"):
         Data.load("phantom", archive=tmp_path)
@@ -382,7 +633,7 @@ def test_the_real_external_set_has_both_classes_and_keeps_its_patients_whole(
     of_one = data.select(np.array(data.patients) == "D1_C_0249_1")
     assert set(of_one.labels.tolist()) == {0, 1}
     assert len(set(of_one.groups.tolist())) == 1
-    assert Data.load(shared_data / "external_patches.zip").fingerprint == data.fingerprint
+    assert Data.load(shared_data / "external_patches.zip", pixel_size_mm="unknown").fingerprint == data.fingerprint
 
 
 # What Data is

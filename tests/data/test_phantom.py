@@ -1,7 +1,9 @@
 """The phantom: reproducible, film-like, hard to guess from brightness and fair to a detector."""
 
 import importlib.util
+import io
 import time
+import zipfile
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -15,6 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from microcalc.data.dataset import Data
+from microcalc.data.patch_files import find_files
 from microcalc.data.phantom import PIXEL_UM, iter_phantom, make_phantom, write_phantom
 from microcalc.data.provenance import linked_groups
 from microcalc.errors import FailedError, RequestError
@@ -211,12 +214,19 @@ def test_a_written_phantom_reads_back_as_it_was_made(tmp_path: Path):
     np.testing.assert_array_equal(data.images, images[rows])
     np.testing.assert_array_equal(data.labels, labels[rows])
     assert data.patients == tuple(patients[row] for row in rows)
-    written = {path.name: np.asarray(Image.open(path)) for path in (folder / "masks").iterdir()}
+    with zipfile.ZipFile(folder / "masks.zip") as archive:
+        written = {name: np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in archive.namelist()}
     assert len(written) == labels.sum()
     for file, row in made.items():
         if labels[row]:
             np.testing.assert_array_equal(written[Path(file).name], np.where(masks[row], 255, 0))
     assert [path.name for path in folder.parent.iterdir()] == ["phantom"]
+
+
+def test_masks_are_never_taken_for_patches(tmp_path: Path):
+    write_phantom(tmp_path / "phantom", *make_phantom(4, 2))
+    assert len(find_files([str(tmp_path / "phantom")]).files) == 8
+    assert Data.load(tmp_path / "phantom").warnings == ()
 
 
 def test_an_empty_folder_is_filled_and_a_full_one_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -227,6 +237,14 @@ def test_an_empty_folder_is_filled_and_a_full_one_is_left_alone(tmp_path: Path, 
     with pytest.raises(RequestError, match="something here already"):
         write_phantom(tmp_path, *made)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_is_filled_keeps_its_permissions_and_the_link_to_it(tmp_path: Path):
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("real")
+    write_phantom(tmp_path / "link", *make_phantom(2, 1))
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "groups.csv").is_file()
+    assert (tmp_path / "real").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_phantom_that_cannot_be_finished_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -66,9 +66,9 @@ def test_patients_of_external_files_are_what_precedes_the_dot_in_both_classes() 
     assert patients_from_names(files) == ("D1_C_0249_1", "D1_C_0249_1", "D2_A_1053_1")
 
 
-def test_one_name_of_another_form_makes_each_file_its_own_patient() -> None:
+def test_a_name_of_no_known_form_is_its_own_patient_and_costs_no_other_its_patient() -> None:
     files = ["0/0036t1_4_0_1.png", "0/0036t1_4_0_2.png", "1/biopsy.png"]
-    assert patients_from_names(files) == tuple(files)
+    assert patients_from_names(files) == ("0036", "0036", "1/biopsy.png")
 
 
 @given(

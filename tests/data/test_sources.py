@@ -27,7 +27,7 @@ from microcalc.data.sources import (
     infn_pixel_hashes,
     read_infn,
 )
-from microcalc.errors import DataError, FailedError
+from microcalc.errors import DataError, FailedError, UnreachableError
 
 Handler = type[http.server.BaseHTTPRequestHandler]
 Serve = Callable[[Handler], str]
@@ -365,15 +365,17 @@ def test_a_slow_server_that_keeps_talking_is_waited_for(published: dict[str, byt
 def test_what_is_not_the_archive_never_reaches_the_cache(
     handler: Handler, complaint: str, cache: Path, serve: Serve
 ) -> None:
-    with pytest.raises(DataError, match=complaint):
+    with pytest.raises(DataError, match=complaint) as caught:
         download_infn(url=serve(handler))
+    assert isinstance(caught.value, UnreachableError) == complaint.startswith(("the server", "cannot be"))
     assert not cache.exists()
 
 
 def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch, cache: Path, serve: Serve) -> None:
     monkeypatch.setattr(sources, "MOST_TAR_BYTES", 100_000)
-    with pytest.raises(DataError, match="cannot be downloaded"):
+    with pytest.raises(DataError, match="far larger than the archive") as caught:
         download_infn(url=serve(answering(bytes(5_000_000))))
+    assert not isinstance(caught.value, UnreachableError)
     assert not cache.exists()
 
 

@@ -16,7 +16,7 @@ from filelock import FileLock
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from microcalc.cli import COMMANDS, Audit, main
+from microcalc.cli import Audit, main
 from microcalc.data.phantom import make_phantom
 
 SETTINGS = [
@@ -206,14 +206,14 @@ def test_a_data_file_that_vanishes_half_way_is_told_by_name(
     data = shutil.copytree(patches, tmp_path / "patches")
     from microcalc.data import folder
 
-    listed = folder.list_images
+    listed = folder.find_images
 
-    def vanish(path: Path) -> list[Path]:
+    def vanish(path: Path) -> Any:
         found = listed(path)
-        found[-1].unlink()
+        found.files[-1].unlink()
         return found
 
-    monkeypatch.setattr(folder, "list_images", vanish)
+    monkeypatch.setattr(folder, "find_images", vanish)
     code, line = told.resuming(tmp_path / "study", data)
     assert code == 2 and ".png: does not exist" in line
     assert not (tmp_path / "study").exists()
@@ -223,7 +223,7 @@ def test_a_fault_of_our_own_is_one_line_without_traceback(told: Told, monkeypatc
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("by\nzero")
 
-    monkeypatch.setitem(COMMANDS, Audit, fail)
+    monkeypatch.setattr(Audit, "run", fail)
     assert told("audit", "phantom") == (1, "microcalc: ZeroDivisionError: by zero; give --debug to see where\n")
     with pytest.raises(ZeroDivisionError):
         main(["audit", "phantom", "--debug"])

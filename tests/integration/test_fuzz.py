@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from report.test_report import made_up_metrics
 
 from microcalc.committee.committee import Committee
-from microcalc.data.folder import read_groups
+from microcalc.data.groups import read_groups
 from microcalc.errors import DataError, RequestError
 from microcalc.evaluation.compare import compare_predictions
 from microcalc.files import read_record
@@ -31,14 +31,13 @@ PREDICTIONS = b"file,patient,label,role,out_of_fold\n" + b"".join(
 )
 IDENTITY = {"settings": {"seed": 0, "dim": [2, 3]}, "data": {"own": {"sha256": "0" * 64}}}
 COMMITTEE = {
-    "format": 1,
-    "experts": [{"dim": 2, "depth": 1, "dropout": 0.0, "input_scaling": "unit"}],
+    "format": 2,
+    "experts": [{"dim": 2, "depth": 1, "dropout": 0.0, "preprocessing": "raw"}],
     "weights": [1.0],
     "calibration": {"slope": 1.0, "intercept": 0.0},
     "threshold": 0.5,
     "wavelet": {"name": "none", "threshold": 1.5},
-    "looks": "quarters",
-    "films": [{"mean": 0.5, "deviation": 0.1}],
+    "tta": "none",
 }
 TRIALS = {
     "trial": 0,

@@ -269,7 +269,7 @@ def test_ctrl_c_while_libraries_are_imported_is_one_line(folder: Path) -> None:
 
 DROPPED = """
 import signal, time
-from microcalc.cli import COMMANDS, Audit, main
+from microcalc.cli import Audit, main
 class Finaliser:
     def __del__(self): signal.raise_signal(signal.SIGINT)
 def audit(*_):
@@ -278,7 +278,7 @@ def audit(*_):
 def imports(*_):
     try: signal.raise_signal(signal.SIGINT)
     except KeyboardInterrupt: raise ImportError("numpy failed to import") from None
-COMMANDS[Audit] = {}
+Audit.run = {}
 main(["audit"])
 """
 

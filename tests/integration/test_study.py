@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from microcalc import Committee, Data, Model
-from microcalc.committee.committee import filtered
+from microcalc.committee.predictions import predict_files
 from microcalc.config import SearchSettings, StudyConfig, TrainingSettings, WaveletSettings
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import DataError, RequestError
-from microcalc.evaluation.calibration import choose_threshold
-from microcalc.model import run_naively, run_nested, set_test_aside
-from microcalc.networks.film import Film
-from microcalc.training.splits import LeakError, grouped_folds
+from microcalc.images.tiles import views
+from microcalc.model import check_nested, run_naively, run_nested, set_test_aside
+from microcalc.training.calibration import choose_threshold, fit_calibration
+from microcalc.training.splits import LeakError, TooFewPatientsError, grouped_folds
+from microcalc.transforms.wavelet import wavelet_filter
 
 SMALL = StudyConfig(
     search=SearchSettings(dim=(2, 3), depth=(1,), dropout=(0.0,), searching_fraction=1.0, epochs=1),
@@ -135,17 +137,58 @@ def test_the_same_seed_gives_the_same_figures_with_one_process_or_two(study: Mod
     assert (again.out / "predictions.csv").read_bytes() == (study.out / "predictions.csv").read_bytes()
 
 
-def test_a_filtered_study_shows_and_applies_the_filter(data: Data, tmp_path: Path) -> None:
+def test_a_filtered_study_shows_and_applies_the_filter(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = replace(SMALL, wavelet=WaveletSettings("haar", 1.5), fast_execution=True, augmentation=None)
     model = Model(data, config=config, out=tmp_path / "run", jobs=1)
+    whole: list[int] = []
+
+    def counted(images: Any, *settings: Any) -> Any:
+        whole.append(len(images) == len(data))
+        return wavelet_filter(images, *settings)
+
+    monkeypatch.setattr("microcalc.committee.committee.wavelet_filter", counted)
     metrics = model.train()
+    assert sum(whole) == 1
     assert (model.out / "figures" / "filtered.png").exists()
     assert not (model.out / "figures" / "augmented.png").exists()
     committee = Committee.load(model.out / "committee")
     assert committee.wavelet.name == "haar"
-    seen = [filtered(data.images, config.wavelet)[fold.development] for fold in model.split.folds]
-    assert list(committee.films) == [Film.of(images) for images in seen]
     assert metrics["external"] is None and metrics["warnings"]
+
+
+def test_an_external_set_of_unknown_pixel_size_is_judged_by_its_highest_view_at_a_threshold_chosen_at_home(
+    data: Data, external: Data, tmp_path: Path
+) -> None:
+    few = replace(external.select(np.arange(0, 60, 6)), pixel_size="unknown")
+    model = Model(data, few, config=replace(SMALL, fast_execution=True), out=tmp_path / "run", jobs=1)
+    metrics = model.train()
+    committee = Committee.load(model.out / "committee")
+
+    def highest(images: np.ndarray) -> np.ndarray:
+        return np.array(
+            [committee.expert_probabilities(views(image, "unknown")) @ committee.weights for image in images]
+        ).max(1)
+
+    home = highest(data.images[model.split.committee])
+    labels = data.labels[model.split.committee]
+    assert committee.unknown_scale.calibration == fit_calibration(home, labels)
+    assert committee.unknown_scale.threshold == metrics["external"]["threshold"] == labels.mean()
+    expected = committee.unknown_scale.calibration.apply(highest(few.images))
+    told = [float(row["committee"]) for row in rows(model) if row["role"] == "external"]
+    np.testing.assert_allclose(told, expected, atol=1e-5)
+    for number, image in enumerate(few.images):
+        PIL.Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(tmp_path / f"{number}.png")
+    files = [tmp_path / f"{number}.png" for number in range(len(few))]
+    predicted = [each.probability for each in predict_files(committee, files, "unknown")]
+    np.testing.assert_allclose(predicted, expected, atol=0.02)
+
+
+def test_a_committee_without_a_threshold_for_unknown_pixel_size_says_so(study: Model, tmp_path: Path) -> None:
+    assert study.committee.unknown_scale is None
+    with pytest.raises(RequestError, match="no threshold for images of unknown pixel size; give the pixel size"):
+        predict_files(study.committee, [tmp_path / "a.png"], "unknown")
 
 
 def test_a_planted_patient_stops_the_study(data: Data, tmp_path: Path) -> None:
@@ -226,3 +269,46 @@ def test_the_official_test_set_shares_no_patient_with_the_rest(shared_data: Path
 def test_a_test_set_that_cannot_be_is_refused(request_: str, data: Data) -> None:
     with pytest.raises(RequestError, match="--test"):
         set_test_aside(data, request_, seed=0)
+
+
+def of_one_class_each(patients: int, patches: int = 2) -> Data:
+    labels = np.repeat(np.arange(2 * patients) % 2, patches)
+    images = np.random.default_rng(0).random((len(labels), 60, 60), dtype=np.float32)
+    groups = np.arange(len(labels)) // patches
+    names = tuple(map(str, groups))
+    return Data("made", images, labels, groups, names, names)
+
+
+def test_a_nested_study_of_too_few_patients_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    model = Model(of_one_class_each(16), config=replace(SMALL, folds=2), out=tmp_path / "run")
+    with pytest.raises(
+        TooFewPatientsError, match=r"nested study, outer fold 0: .* 14 patients of each class; .* 8 and 8"
+    ):
+        check_nested(model)
+    check_nested(Model(of_one_class_each(28), config=replace(SMALL, folds=2), out=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_study_of_too_few_patients_is_refused_with_the_number_that_would_do(tmp_path: Path) -> None:
+    with pytest.raises(TooFewPatientsError, match=r"committee_fraction=0\.15 .* about 14 patients .* have 3 and 3"):
+        Model(of_one_class_each(3), out=tmp_path / "run")
+    Model(of_one_class_each(14), out=tmp_path / "run")
+
+
+def test_a_test_set_of_too_few_patients_is_refused_with_the_fraction_that_would_do() -> None:
+    data = of_one_class_each(20)
+    with pytest.raises(TooFewPatientsError, match=r"test=0\.01 takes at least 100 patients .* at least test=0\.05$"):
+        set_test_aside(data, "0.01", seed=0)
+    assert len(set_test_aside(data, "0.05", seed=0)[1]) == 4
+
+
+def test_a_committee_whose_patients_cannot_be_halved_is_refused_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def uneven(labels: np.ndarray, *_: Any) -> None:
+        assert len(labels) < 30
+        raise TooFewPatientsError("leaves a part without both classes")
+
+    monkeypatch.setattr("microcalc.model.split_groups", uneven)
+    with pytest.raises(TooFewPatientsError, match=r"committee_fraction=0\.15 leaves .* cannot be halved"):
+        Model(of_one_class_each(40), out=tmp_path / "run")

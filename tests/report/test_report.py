@@ -351,6 +351,18 @@ def every_figure() -> dict[str, Figure]:
     }
 
 
+@pytest.mark.parametrize(
+    ("holdout_loss", "marked"), [([0.1, 0.4, 0.3], 3), ([0.3, 0.2, 0.4], 2), ([0.5, 0.5, 0.5], 2), ([0.4], 1)]
+)
+def test_the_epoch_marked_in_the_learning_of_the_committee_is_the_one_whose_weights_were_taken(
+    holdout_loss: list[float], marked: int
+) -> None:
+    curve = [0.5] * len(holdout_loss)
+    history = {"loss": curve, "accuracy": curve, "holdout_loss": holdout_loss, "weights": [[0.5, 0.5]] * len(curve)}
+    lines = [line.get_xdata() for line in figures.committee_learning(history).axes[0].get_lines()]
+    assert [list(line) for line in lines if len(line) == 2 and line[0] == line[1]] == [[marked, marked]]
+
+
 @pytest.mark.slow
 def test_figures_are_the_same_bytes_each_time_and_leave_matplotlib_as_it_was(tmp_path: Path) -> None:
     before = dict(matplotlib.rcParams)

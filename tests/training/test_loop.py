@@ -109,7 +109,7 @@ def test_training_stops_when_the_caller_says_so():
 def test_batches_are_nearly_equal_and_each_patch_is_varied_once_an_epoch(monkeypatch):
     sizes = []
 
-    def counting(images, settings, generator):
+    def counting(images, labels, settings, generator):
         sizes.append(len(images))
         return images
 

@@ -47,7 +47,7 @@ def test_a_full_search_tries_every_combination_once_and_keeps_the_best(parts, tm
 
 def test_trials_that_cannot_win_stop_early_unless_the_search_is_patient(parts, tmp_path: Path) -> None:
     for patient in (False, True):
-        config = replace(CONFIG, search=replace(CONFIG.search, epochs=6, patient=patient))
+        config = replace(CONFIG, search=replace(CONFIG.search, epochs=6, pruning=not patient))
         trials = explore(parts, tmp_path / str(patient), config).trials
         assert any(trial["stopped_early"] and trial["epochs"] < 6 for trial in trials) is not patient
 
@@ -96,7 +96,7 @@ def test_a_trial_that_cannot_win_stops_and_a_patient_search_keeps_it_whole() -> 
 
 
 def test_every_trial_of_a_patient_search_is_whole(parts, tmp_path: Path) -> None:
-    patient = replace(CONFIG, search=replace(CONFIG.search, patient=True, epochs=3))
+    patient = replace(CONFIG, search=replace(CONFIG.search, pruning=False, epochs=3))
     assert {trial["epochs"] for trial in explore(parts, tmp_path, patient).trials} == {3}
 
 

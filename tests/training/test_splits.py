@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,7 +8,18 @@ from hypothesis import strategies as st
 from microcalc.data import Data
 from microcalc.errors import RequestError
 from microcalc.evaluation.study import Predicted, out_of_fold
-from microcalc.training.splits import Fold, LeakError, StudySplit, check_split, check_unseen, split_groups, split_study
+from microcalc.training.splits import (
+    Fold,
+    LeakError,
+    StudySplit,
+    TooFewPatientsError,
+    check_split,
+    check_unseen,
+    fewest_patients,
+    grouped_folds,
+    split_groups,
+    split_study,
+)
 
 PLAN = {"folds": 5, "validation_fraction": 0.25, "committee_fraction": 0.15}
 
@@ -97,3 +110,73 @@ def test_too_few_patients_for_the_folds_are_told() -> None:
     labels = np.array([0, 1] * 10)
     with pytest.raises(RequestError, match="at least 4 patients of each class"):
         split_groups(labels, np.zeros(20, np.int64), 0.25, seed=0)
+
+
+def test_splits_can_be_compared_and_kept_in_a_set() -> None:
+    labels, groups = patients(seed=0)
+    split, again = (split_study(labels, groups, **PLAN, seed=1) for _ in range(2))
+    assert split == split and split != again and split.folds[0] != again.folds[0]
+    assert len({split, again, split, *split.folds}) == 2 + len(split.folds)
+
+
+def one_class_each(patients: int, fewer_clusters: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(labels, groups): as many patients of each class, with three patches each; and fewer with clusters."""
+    labels = np.repeat(np.array([0] * patients + [1] * (patients - fewer_clusters), np.int64), 3)
+    return labels, np.arange(len(labels), dtype=np.int64) // 3
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        PLAN,
+        {"folds": 2, "validation_fraction": 0.5, "committee_fraction": 0.5},
+        {"folds": 20, "validation_fraction": 0.25, "committee_fraction": 0.15},
+        {"folds": 2, "validation_fraction": 0.05, "committee_fraction": 0.3},
+        {"folds": 3, "validation_fraction": 0.25, "committee_fraction": 0.02},
+    ],
+)
+def test_as_many_patients_as_an_error_asks_for_do(plan: dict[str, float]) -> None:
+    with pytest.raises(
+        TooFewPatientsError, match=r"takes about \d+ patients of each class; the data have 3 and 3"
+    ) as caught:
+        split_study(*one_class_each(3), **plan, seed=0)
+    enough = int(re.search(r"about (\d+) patients", str(caught.value))[1])
+    assert enough == fewest_patients(**plan)
+    for seed in range(10):
+        split_study(*one_class_each(enough), **plan, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("patients", "plan", "binding"),
+    [
+        (6, PLAN, "committee_fraction=0.15 takes at least 7 patients of each class, but label 0 has 6 here"),
+        (8, PLAN, "committee_fraction=0.15 leaves the committee 1 patient of label"),
+        (15, PLAN | {"folds": 20}, "folds=20 takes at least 20 patients of each class, but label 0 has 1"),
+        (15, PLAN | {"validation_fraction": 0.05}, "validation_fraction=0.05 takes at least 20 patients of each class"),
+    ],
+)
+def test_the_setting_that_takes_more_patients_than_there_are_is_named(patients: int, plan: dict, binding: str) -> None:
+    with pytest.raises(TooFewPatientsError, match=binding):
+        split_study(*one_class_each(patients), **plan, seed=0)
+
+
+@pytest.mark.parametrize(("fraction", "patients"), [(0.01, 30), (0.05, 13), (0.15, 6), (0.3, 2)])
+def test_the_fraction_that_an_error_offers_does(fraction: float, patients: int) -> None:
+    labels, groups = one_class_each(patients)
+    with pytest.raises(TooFewPatientsError, match=f"share={fraction} takes .* at least share=") as caught:
+        split_groups(labels, groups, fraction, 0, "share")
+    offered = float(re.search(r"at least share=([\d.]+)", str(caught.value))[1])
+    split_groups(labels, groups, offered, 0, "share")
+
+
+@pytest.mark.parametrize("patients", [2, 4, 9])
+def test_the_folds_that_an_error_offers_do(patients: int) -> None:
+    labels, groups = one_class_each(patients)
+    with pytest.raises(TooFewPatientsError, match=f"at most folds={patients}$"):
+        list(grouped_folds(labels, groups, 10, 0))
+    assert len(list(grouped_folds(labels, groups, patients, 0))) == patients
+
+
+def test_a_class_of_one_patient_is_not_told_to_change_a_setting() -> None:
+    with pytest.raises(TooFewPatientsError, match=r"label 1 has 1 here; give more patients$"):
+        list(grouped_folds(*one_class_each(4, fewer_clusters=3), 2, 0))

@@ -9,6 +9,7 @@ from scipy.special import expit, logit
 from microcalc.errors import RequestError
 
 Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.bool_]
 
 SMALLEST_PROBABILITY = 1e-7
 
@@ -49,3 +50,22 @@ def logits_of(probabilities: npt.ArrayLike) -> Floats:
     values = np.asarray(probabilities, dtype=np.float64)
     logits: Floats = logit(np.clip(values, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY))
     return logits
+
+
+def checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Labels, Floats]:
+    """Labels as booleans and probabilities as float64, both (n,), fit for every measure of this package.
+
+    Raises:
+        RequestError: there are none, their numbers differ, a label is not 0 or 1, or a probability is not in [0, 1].
+
+    >>> checked([0, 1], [0.25, 0.75])
+    (array([False,  True]), array([0.25, 0.75]))
+    """
+    truth, scores = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
+    if truth.ndim != 1 or truth.shape != scores.shape or not truth.size:
+        raise RequestError(f"one label and one probability a patch are needed: got {truth.shape} and {scores.shape}")
+    if not np.isin(truth, (0, 1)).all():
+        raise RequestError(f"labels must be 0 or 1: got {np.unique(truth)[:5].tolist()}")
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise RequestError("probabilities must be numbers from 0 to 1: got some that are not")
+    return truth.astype(bool), scores

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from microcalc.committee.adaptation import observe
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.inference import predict
-from microcalc.committee.novelty import Novelty
+from microcalc.committee.outliers import OutlierDetector
+from microcalc.committee.unknown_scale import UnknownScale
 from microcalc.committee.weights import load_weights, save_weights
-from microcalc.config import InputScaling, Looks, WaveletSettings
+from microcalc.config import Preprocessing, Tta, WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.files import read_json, write_json
-from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import build_network
 from microcalc.transforms.wavelet import wavelet_filter
 
-FORMAT = 1
+FORMAT = 2
 FEWEST_TO_ADAPT = 50
 LARGEST = {"dim": 256, "depth": 16, "dropout": 0.8}
 
@@ -64,10 +64,10 @@ class ExpertShape:
     dim: int
     depth: int
     dropout: float
-    input_scaling: str
+    preprocessing: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Committee:
     """Experts, their weights, the calibration and the threshold: all that a prediction needs.
 
@@ -78,12 +78,10 @@ class Committee:
         calibration: from the raw average to a probability.
         threshold: a probability at or above it is the decision 1.
         wavelet: the filter that patches pass before the experts see them.
-        looks: what the experts are shown of a patch; see :func:`microcalc.committee.inference.views`.
-        novelty: how far a patch lies from the training data; None where the committee was saved without it.
-        films: what each expert was trained on, for looks at "quarters"; may be empty for others.
-
-    Raises:
-        RequestError: there are not as many films as experts.
+        tta: test-time augmentation, "none" or "d4"; see :func:`microcalc.committee.inference.predict`.
+        outlier_detector: finds patches that are not breast tissue at 85 um a pixel; None where it was saved without.
+        unknown_scale: calibration and threshold for patches of unknown pixel size; None where the study had no such
+            external set.
     """
 
     networks: tuple[Any, ...]
@@ -92,13 +90,9 @@ class Committee:
     calibration: Calibration
     threshold: float
     wavelet: WaveletSettings
-    looks: Looks = "one"
-    novelty: Novelty | None = None
-    films: tuple[Film, ...] = ()
-
-    def __post_init__(self) -> None:
-        if len(self.films) != len(self.networks) and (self.films or self.looks == "quarters"):
-            raise RequestError(f"a committee needs a film for each expert: got {len(self.films)}")
+    tta: Tta = "none"
+    outlier_detector: OutlierDetector | None = None
+    unknown_scale: UnknownScale | None = None
 
     @property
     def most_reliable(self) -> int:
@@ -108,12 +102,7 @@ class Committee:
     def expert_probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, 60, 60) raw patches in [0, 1] to (n, experts): each expert's own probability of a cluster."""
         prepared = filtered(images, self.wavelet)
-        return np.stack([self.ask(expert, prepared) for expert in range(len(self.networks))], axis=1)
-
-    def ask(self, expert: int, prepared: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, 60, 60) patches as the experts take them to (n,) probabilities by the expert of this number."""
-        film = self.films[expert] if self.films else None
-        return predict(self.networks[expert], prepared, looks=self.looks, film=film)
+        return np.stack([predict(network, prepared, tta=self.tta) for network in self.networks], axis=1)
 
     def combine(self, expert_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, experts) probabilities of the experts to (n,) calibrated probabilities of the committee."""
@@ -127,8 +116,7 @@ class Committee:
         """Fit a copy to a site by patches of it, without labels; see :func:`microcalc.committee.adaptation.observe`.
 
         It may rank patches of other film better. Its probabilities and its threshold are no longer calibrated. The
-        patches should be a fair sample of what the site sees: what is common among them becomes what is normal. How
-        coarse they are is still counted from the film that the experts were trained on.
+        patches should be a fair sample of what the site sees: what is common among them becomes what is normal.
 
         Args:
             batches: raw patches (n, 60, 60) in [0, 1] of any n, at least 50 in all.
@@ -152,16 +140,16 @@ class Committee:
         return replace(self, networks=networks)
 
     def outliers(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, 60, 60) raw patches in [0, 1] to (n,) distances from the training data; see :class:`Novelty`.
+        """(n, 60, 60) raw patches in [0, 1] to (n,) distances from breast tissue; see :class:`OutlierDetector`.
 
-        Above ``novelty.threshold`` a patch is unlike all that the experts know, and their probabilities mean nothing.
+        Above ``outlier_detector.threshold`` a patch is not tissue at 85 um a pixel, and its probabilities mean nothing.
 
         Raises:
-            RequestError: the committee was saved without its novelty.
+            RequestError: the committee was saved without an outlier detector.
         """
-        if self.novelty is None:
-            raise RequestError("this committee was saved without its novelty; train it again to tell outliers")
-        return self.novelty.distances(images)
+        if self.outlier_detector is None:
+            raise RequestError("this committee was saved without an outlier detector; train it again to find outliers")
+        return self.outlier_detector.distances(images)
 
     def explain(
         self, images: NDArray[np.float32], of: Literal["most_reliable", "committee"] = "most_reliable"
@@ -191,11 +179,13 @@ class Committee:
             "calibration": vars(self.calibration),
             "threshold": self.threshold,
             "wavelet": {"name": self.wavelet.name, "threshold": self.wavelet.threshold},
-            "looks": self.looks,
-            "films": [vars(film) for film in self.films],
+            "tta": self.tta,
         }
-        if self.novelty is not None:
-            description["novelty"] = _plain_novelty(self.novelty)
+        if self.outlier_detector is not None:
+            description["outlier_detector"] = self.outlier_detector.plain()
+        if self.unknown_scale is not None:
+            calibration, threshold = vars(self.unknown_scale.calibration), self.unknown_scale.threshold
+            description["unknown_scale"] = {"calibration": calibration, "threshold": threshold}
         write_json(directory / "committee.json", description)
 
     @classmethod
@@ -216,26 +206,28 @@ class Committee:
     def load(cls, directory: str | Path) -> Self:
         """Read what :meth:`save` wrote; nothing in the files can run.
 
+        Args:
+            directory: of a committee, or of the run that holds it in ``committee/``.
+
         Raises:
             RequestError: a file is missing, damaged, or asks for something that no committee is.
         """
-        path = Path(directory) / "committee.json"
-        saved = read_json(path)
+        path = _description(Path(directory))
+        saved = read_json(path, "give the directory of a finished run or its committee/")
+        if isinstance(saved, dict) and saved.get("format") == 1:
+            raise RequestError(f"{path}: was saved by an earlier version of microcalc; run its study again")
         try:
             shapes = tuple(_read_shape(expert) for expert in saved["experts"])
             weights = np.array([_number(weight) for weight in saved["weights"]])
-            calibration = Calibration(
-                slope=_number(saved["calibration"]["slope"]), intercept=_number(saved["calibration"]["intercept"])
-            )
+            calibration = _read_calibration(saved["calibration"])
             threshold = _number(saved["threshold"])
             wavelet = WaveletSettings(name=saved["wavelet"]["name"], threshold=_number(saved["wavelet"]["threshold"]))
-            novelty = _read_novelty(saved["novelty"]) if "novelty" in saved else None
-            looks = _read_looks(saved)
-            films = _read_films(saved)
+            detector = OutlierDetector.read(saved["outlier_detector"]) if "outlier_detector" in saved else None
+            tta = _one_of(saved["tta"], Tta)
+            unknown_scale = _read_unknown_scale(saved["unknown_scale"]) if "unknown_scale" in saved else None
             sound = (
                 saved["format"] == FORMAT
                 and 1 <= len(shapes) == len(weights) <= 100
-                and len(films) in (0, len(shapes))
                 and (weights >= 0).all()
                 and abs(weights.sum() - 1) < 1e-6
                 and wavelet.name in ("none", "sym3", "haar")
@@ -244,10 +236,6 @@ class Committee:
             raise RequestError(
                 f"{path}: is not a committee ({error!r}); give the committee/ of a finished run"
             ) from error
-        if looks == "quarters" and not films:
-            raise RequestError(
-                f"{path}: was saved before film decided how much quarters count; run its study again with --resume"
-            )
         if not sound:
             raise RequestError(f"{path}: is not a committee this version reads; give the committee/ of a finished run")
         networks = []
@@ -255,7 +243,15 @@ class Committee:
             network = build_network(**vars(shape))
             load_weights(network, path.parent / f"expert_{number}.safetensors")
             networks.append(network)
-        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, looks, novelty, films)
+        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, tta, detector, unknown_scale)
+
+
+def _description(directory: Path) -> Path:
+    """The ``committee.json`` of a committee, of a run, or given itself."""
+    if directory.name == "committee.json" and directory.is_file():
+        return directory
+    own, of_run = directory / "committee.json", directory / "committee" / "committee.json"
+    return of_run if of_run.is_file() and not own.exists() else own
 
 
 def _number(value: Any) -> float:
@@ -264,24 +260,18 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _read_looks(saved: dict[str, Any]) -> Looks:
-    """One saved before has ``symmetries`` instead; one with ``closer_looks`` cannot be asked any more."""
-    if "looks" in saved:
-        looks: Looks = saved["looks"]
-        if looks not in get_args(Looks):
-            raise ValueError(f"looks of {looks!r}")
-        return looks
-    symmetries, closer_looks = saved["symmetries"], saved.get("closer_looks", 0)
-    if not isinstance(symmetries, bool) or type(closer_looks) is not int or closer_looks != 0:
-        raise ValueError(f"symmetries {symmetries!r}, closer_looks {closer_looks!r}: not of this version")
-    return "eight" if symmetries else "one"
+def _read_calibration(saved: dict[str, Any]) -> Calibration:
+    return Calibration(slope=_number(saved["slope"]), intercept=_number(saved["intercept"]))
 
 
-def _read_films(saved: dict[str, Any]) -> tuple[Film, ...]:
-    films = saved.get("films", [])
-    if not isinstance(films, list):
-        raise ValueError(f"films of {films!r}")
-    return tuple(Film(mean=_number(film["mean"]), deviation=_number(film["deviation"])) for film in films)
+def _read_unknown_scale(saved: dict[str, Any]) -> UnknownScale:
+    return UnknownScale(_read_calibration(saved["calibration"]), _number(saved["threshold"]))
+
+
+def _one_of(value: Any, choices: Any) -> Any:
+    if value not in get_args(choices):
+        raise ValueError(f"{value!r} is not one of {', '.join(get_args(choices))}")
+    return value
 
 
 def _read_shape(saved: dict[str, Any]) -> ExpertShape:
@@ -289,24 +279,11 @@ def _read_shape(saved: dict[str, Any]) -> ExpertShape:
         dim=int(_number(saved["dim"])),
         depth=int(_number(saved["depth"])),
         dropout=_number(saved["dropout"]),
-        input_scaling=str(saved["input_scaling"]),
+        preprocessing=_one_of(saved["preprocessing"], Preprocessing),
     )
     for name, largest in LARGEST.items():
         if not 0 <= getattr(shape, name) <= largest:
             raise ValueError(f"{name} of {getattr(shape, name)}")
-    if shape.dim < 1 or shape.input_scaling not in get_args(InputScaling):
-        raise ValueError(f"an expert of {shape.dim} filters with the input scaling {shape.input_scaling}")
+    if shape.dim < 1:
+        raise ValueError(f"an expert of {shape.dim} filters")
     return shape
-
-
-def _plain_novelty(novelty: Novelty) -> dict[str, Any]:
-    return {**vars(novelty), "mean": novelty.mean.tolist(), "whitening": novelty.whitening.tolist()}
-
-
-def _read_novelty(saved: dict[str, Any]) -> Novelty:
-    return Novelty(
-        mean=np.array([_number(value) for value in saved["mean"]]),
-        whitening=np.array([[_number(value) for value in row] for row in saved["whitening"]]),
-        threshold=_number(saved["threshold"]),
-        false_alarm_rate=_number(saved["false_alarm_rate"]),
-    )

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from microcalc.config import WaveletBackend, WaveletName
-from microcalc.data.folder import PATCH_SIZE, read_labelled_folder
+from microcalc.config import WaveletBackend, WaveletName, check_seed
+from microcalc.data.folder import PixelSizeKind, read_labelled_folder
+from microcalc.data.patch_files import GivenPixelSize
 from microcalc.data.phantom import make_phantom
 from microcalc.data.provenance import identical_pairs, linked_groups, parse_infn_name
 from microcalc.data.sources import download_infn, find_external, find_infn, read_infn
-from microcalc.errors import DataError
+from microcalc.errors import DataError, UnreachableError
+from microcalc.images.tiles import PATCH_SIDE
 from microcalc.transforms.wavelet import wavelet_filter
 
-_PATCH = (PATCH_SIZE, PATCH_SIZE)
+_PATCH = (PATCH_SIDE, PATCH_SIDE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,9 @@ class Data:
         patients: the patient of each patch, as its name or ``groups.csv`` tells.
         official_test: (n,) bool, whether a patch is in the INFN archive's own Test folder; None for other data.
         masks: (n, 60, 60) bool, where the calcifications are; None except for the phantom.
+        pixel_size: "known" (85 um), "assumed" to be that where neither file nor user gave it, or "unknown".
+        warnings: sentences on what was left out or assumed, and on patients that had to be guessed; they go into every
+            report.
 
     Raises:
         DataError: a shape, a type or a value is not as above.
@@ -52,6 +57,8 @@ class Data:
     patients: tuple[str, ...]
     official_test: NDArray[np.bool_] | None = None
     masks: NDArray[np.bool_] | None = None
+    pixel_size: PixelSizeKind = "known"
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -74,15 +81,23 @@ class Data:
         return len(self.images)
 
     @classmethod
-    def load(cls, source: str | Path, *, archive: Path | None = None, resize: bool = False, seed: int = 0) -> "Data":
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        archive: Path | None = None,
+        pixel_size_mm: GivenPixelSize = None,
+        seed: int = 0,
+    ) -> "Data":
         """Load a dataset.
 
         Args:
             source: "infn"; "phantom"; "external"; "auto", which is "infn" where it can be found or downloaded and
-                "phantom" otherwise (``name`` tells which); or a folder or ZIP archive with ``0/`` and ``1/``, for which
-                see :func:`microcalc.data.folder.read_labelled_folder`.
+                "phantom" where its site does not answer (see ``name``); or a folder or ZIP archive with ``0/`` and
+                ``1/``, for which see :func:`microcalc.data.folder.read_labelled_folder`.
             archive: the INFN archive or its unpacked folder, for "infn" and "auto".
-            resize: resample the images of a folder or ZIP archive to 60 x 60.
+            pixel_size_mm: of images of a folder or ZIP archive whose files do not give it, in mm; or "unknown". Where
+                it is known, images are brought to 85 um a pixel, and must then be one patch each.
             seed: of the phantom.
 
         Raises:
@@ -106,7 +121,7 @@ class Data:
                 return _phantom(seed)
             case "external":
                 return _external()
-        return _labelled_folder(Path(source), _folder_name(Path(source)), resize)
+        return _labelled_folder(Path(source), _folder_name(Path(source)), pixel_size_mm)
 
     def select(self, chosen: ArrayLike) -> "Data":
         """The patches at some indices, or where a mask is true; their groups keep their numbers."""
@@ -137,7 +152,9 @@ class Data:
 
         Raises:
             DataError: more are asked for than there are, or a label other than 0 and 1.
+            RequestError: a seed that is negative or above 2,147,483,647.
         """
+        check_seed(seed)
         wanted = (0, 1) if classes is None else tuple(classes)
         if not set(wanted) <= {0, 1}:
             raise DataError(f"classes are 0 (normal) and 1 (cluster): got {list(wanted)}")
@@ -166,6 +183,8 @@ class Data:
         digest = hashlib.sha256(json.dumps(self.files).encode())
         for array in (self.images, self.labels, self.groups):
             digest.update(array.tobytes())
+        if self.pixel_size == "unknown":  # such patches are seen at several magnifications
+            digest.update(b"unknown pixel size")
         return digest.hexdigest()
 
 
@@ -179,7 +198,7 @@ def _find_or_download(archive: Path | None) -> Path | None:
     if found is None:
         try:
             return download_infn()
-        except DataError:
+        except UnreachableError:
             return None
     return found
 
@@ -219,7 +238,7 @@ def _external() -> Data:
         raise DataError(
             "the external set is not here; set MICROCALC_DATA to the folder that holds external_patches.zip"
         )
-    return _labelled_folder(path, "external", resize=False)
+    return _labelled_folder(path, "external", "unknown")
 
 
 def _folder_name(path: Path) -> str:
@@ -227,7 +246,16 @@ def _folder_name(path: Path) -> str:
     return f"folder {name}" if name in ("infn", "phantom", "external") else name
 
 
-def _labelled_folder(path: Path, name: str, resize: bool) -> Data:
-    read = read_labelled_folder(path, resize)
+def _labelled_folder(path: Path, name: str, pixel_size_mm: GivenPixelSize) -> Data:
+    read = read_labelled_folder(path, pixel_size_mm)
     groups = linked_groups(read.images, read.patients)
-    return Data(name, read.images, read.labels, groups, read.files, read.patients)
+    return Data(
+        name,
+        read.images,
+        read.labels,
+        groups,
+        read.files,
+        read.patients,
+        pixel_size=read.pixel_size,
+        warnings=read.warnings,
+    )

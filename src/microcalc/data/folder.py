@@ -1,62 +1,158 @@
-"""A dataset of anyone: a folder or a ZIP archive with 0/ and 1/, and perhaps a groups.csv that tells the patients."""
+"""A dataset of anyone: a folder or a ZIP archive with 0/ and 1/, and perhaps a groups.csv with the patients."""
 
-import csv
+import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from microcalc.data.archives import unpacked_zip
+from microcalc.data.groups import GROUPS_FILE, find_groups, read_groups, with_one_spelling
+from microcalc.data.patch_files import GivenPixelSize, PatchFile, read_patch
 from microcalc.data.provenance import patients_from_names
-from microcalc.errors import DataError, RequestError
-from microcalc.images import IMAGE_SUFFIXES, list_images, read_image
+from microcalc.errors import DataError, FailedError, RequestError
+from microcalc.images import FoundImages, find_images, is_image
 
-PATCH_SIZE = 60
-LARGEST_PATCH = 600  # pixels a side; shrunk to 60, nothing of a calcification would be left
-GROUPS_FILE = "groups.csv"
+MOST_NAMED = 3
+
+
+PixelSizeKind = Literal["known", "assumed", "unknown"]
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledFolder:
-    """What a folder with 0/ and 1/ holds: (n, 60, 60) grey values in [0, 1], and label, path and patient of each."""
+    """What a folder with 0/ and 1/ holds.
+
+    Attributes:
+        images: (n, 60, 60) grey values in [0, 1].
+        labels: (n,) 0 or 1.
+        files: path of each in the dataset.
+        patients: patient of each.
+        pixel_size: whether it was known, assumed for some to be 85 um, or is unknown for some.
+        warnings: sentences on sizes that were assumed, on what was left out, and on patients that had to be guessed.
+    """
 
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
     files: tuple[str, ...]
     patients: tuple[str, ...]
+    pixel_size: PixelSizeKind
+    warnings: tuple[str, ...] = ()
 
 
-def read_labelled_folder(path: Path, resize: bool = False) -> LabelledFolder:
-    """Read all images in ``0/`` (normal tissue) and ``1/`` (cluster present) of a folder or a ZIP archive.
+def read_labelled_folder(path: Path, pixel_size_mm: GivenPixelSize = None) -> LabelledFolder:
+    """Read all images in and below ``0/`` (normal tissue) and ``1/`` (cluster present) of a folder or a ZIP archive.
 
-    A ``groups.csv`` beside them, with the columns ``file`` and ``patient``, tells the patient of every file; ``file``
-    is the path in the dataset (``0/a.png``) or the bare name where only one file has it. Without it, patients are told
-    by the names (:func:`microcalc.data.provenance.patients_from_names`).
+    A ``groups.csv`` beside them, with the columns ``file`` and ``patient``, gives the patient of every file; ``file``
+    is the path in the dataset (``0/a.png``) or the bare name where only one file has it. Without it, a patient is known
+    by the name of the file (:func:`microcalc.data.provenance.patients_from_names`), or else by the folder in ``0/`` or
+    ``1/`` that holds it.
 
     Args:
         path: a folder or a ZIP archive; the ZIP may hold one folder that holds the rest.
-        resize: resample images of another size to 60 x 60 (Lanczos, whatever their shape and pixel spacing).
+        pixel_size_mm: of images whose files do not give it, or "unknown"; images of known size are brought to 85 um a
+            pixel, and those of unknown size kept as they are, all 60 x 60.
 
     Raises:
-        DataError: no such dataset, an empty class, an image of another size, or a ``groups.csv`` that does not fit.
-        ImageError: an image that cannot be read.
-        FailedError: no room to unpack the ZIP archive.
+        DataError: no such dataset, an empty class, an image that shows more than a patch, or a ``groups.csv`` that does
+            not fit.
+        ImageError: an image that cannot be read, has no pixel size or shows less than a patch.
+        FailedError: no room to unpack the ZIP archive, or a folder that cannot be listed.
     """
     with _opened(path) as folder:
-        paths = [image for label in "01" for image in _images_of_class(folder, label, path)]
+        folders, files_beside = _entries(folder)
+        found = [_images_of_class(folder, label, path) for label in "01"]
+        paths = [image for images in found for image in images.files]
         files = tuple(image.relative_to(folder).as_posix() for image in paths)
-        groups = folder / GROUPS_FILE
-        patients = read_groups(groups, files) if groups.is_file() else patients_from_names(files)
+        patients, doubts = _patients(folder, files)
+        left_out = FoundImages([], sum((images.left_out for images in found), Counter())).note()
+        read = [read_patch(image, pixel_size_mm) for image in paths]
         return LabelledFolder(
-            images=np.stack([read_patch(image, resize) for image in paths]),
+            images=np.concatenate([each.views for each in read]),
             labels=np.array([int(file[0]) for file in files], dtype=np.int64),
             files=files,
             patients=patients,
+            pixel_size=_pixel_size_kind(read),
+            warnings=(
+                *_warned(files, read),
+                *_not_read(folders, files_beside),
+                *([f"in 0/ and 1/, {left_out}"] if left_out else []),
+                *doubts,
+            ),
         )
+
+
+def _pixel_size_kind(read: Sequence[PatchFile]) -> PixelSizeKind:
+    if any(each.pixel_size_mm == "unknown" for each in read):
+        return "unknown"
+    return "assumed" if any(each.assumed for each in read) else "known"
+
+
+def _warned(files: Sequence[str], read: Sequence[PatchFile]) -> list[str]:
+    """Each warning once, with the first file that has it and the number of others."""
+    having: dict[str, list[str]] = {}
+    for file, each in zip(files, read, strict=True):
+        for warning in each.warnings:
+            having.setdefault(warning, []).append(file)
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {warning}"
+        for warning, names in having.items()
+    ]
+
+
+def _entries(folder: Path) -> tuple[list[str], list[Path]]:
+    """The names of the folders and the files in a dataset's folder, both sorted."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+        os.stat(f"{folder}{os.sep}.")  # noqa: PTH116 (pathlib drops the dot; one may list a folder without entering it)
+    except OSError as error:
+        raise FailedError(f"{folder}: cannot be listed ({error.strerror}); change its permissions") from error
+    return [name for name, is_folder in found if is_folder], [
+        folder / name for name, is_folder in found if not is_folder
+    ]
+
+
+def _not_read(folders: Sequence[str], files: Sequence[Path]) -> Iterator[str]:
+    """What lies beside 0/ and 1/ and might be meant to be read."""
+    others = [f"{name}/" for name in folders if name not in ("0", "1") and not name.startswith((".", "__MACOSX"))]
+    if others:
+        yield f"{_listed(others)} beside 0/ and 1/ was not read: a dataset has two classes"
+    images = [file.name for file in files if not file.name.startswith(".") and is_image(file)]
+    if images:
+        yield f"{_listed(images)} was not read: images of a dataset lie in 0/ and 1/"
+
+
+def _patients(folder: Path, files: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The patient of each file, and warnings where that had to be guessed."""
+    groups = find_groups(folder)
+    if groups is not None:
+        return with_one_spelling(read_groups(groups, files))
+    named = patients_from_names(files)
+    by_folder = [file for file, patient in zip(files, named, strict=True) if patient == file and file.count("/") > 1]
+    of_folder = dict(zip(by_folder, (file.split("/")[1] for file in by_folder), strict=True))
+    unknown = [file for file, patient in zip(files, named, strict=True) if patient == file and file not in of_folder]
+    spelled, warnings = with_one_spelling(tuple(of_folder.values()))
+    of_folder = dict(zip(of_folder, spelled, strict=True))
+    if of_folder:
+        example = next(iter(of_folder)).rpartition("/")[0]
+        warnings += (f"each folder such as {example}/ counts as one patient; give a {GROUPS_FILE} if it is not",)
+    if unknown:
+        warnings += (
+            f"{len(unknown)} of {len(files)} files do not say whose they are, and each counts as a patient of its own: "
+            f"{_listed(unknown)}; give a {GROUPS_FILE}, or figures may be too good",
+        )
+    return tuple(of_folder.get(file, patient) for file, patient in zip(files, named, strict=True)), warnings
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMED])
+    return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"
 
 
 @contextmanager
@@ -76,105 +172,11 @@ def _opened(path: Path) -> Iterator[Path]:
             raise type(error)(str(error).replace(str(folder), str(path))) from error
 
 
-def _images_of_class(folder: Path, label: str, path: Path) -> Sequence[Path]:
-    images = list_images(folder / label) if (folder / label).is_dir() else []
-    if not images:
+def _images_of_class(folder: Path, label: str, path: Path) -> FoundImages:
+    found = find_images(folder / label) if (folder / label).is_dir() else FoundImages([])
+    if not found.files:
         raise DataError(
-            f"{path}: no image in {label}/; a dataset holds 0/ (normal) and 1/ (cluster) with "
-            f"{', '.join(sorted(IMAGE_SUFFIXES))} files"
+            f"{path}: no image in {label}/; a dataset holds 0/ (normal) and 1/ (cluster) with PNG, TIFF, PGM, JPEG or "
+            "DICOM files"
         )
-    return images
-
-
-def read_patch(path: Path, resize: bool = False) -> NDArray[np.float32]:
-    """Read one patch.
-
-    Args:
-        path: an image of 60 x 60 pixels, as :func:`microcalc.images.read_image` reads it.
-        resize: resample an image of another size (Lanczos, whatever its shape and pixel spacing).
-
-    Returns:
-        (60, 60) grey values in [0, 1].
-
-    Raises:
-        ImageError: the image cannot be read.
-        DataError: it has another size and is not to be resized, or is far too large to be a patch.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "patch.pgm").write_text("P2 60 60 255 " + 3600 * "51 ")
-    ...     read_patch(Path(folder, "patch.pgm")).shape
-    (60, 60)
-    """
-    pixels = read_image(path).pixels
-    height, width = pixels.shape
-    if (height, width) == (PATCH_SIZE, PATCH_SIZE):
-        return pixels
-    if max(height, width) > LARGEST_PATCH:
-        raise DataError(
-            f"{path}: {width} x {height} pixels, a mammogram or a large part of one and not a patch; "
-            f"cut the place in question out to {PATCH_SIZE} x {PATCH_SIZE} pixels, 5.1 x 5.1 mm"
-        )
-    if not resize:
-        raise DataError(
-            f"{path}: {width} x {height} pixels, not {PATCH_SIZE} x {PATCH_SIZE}; cut it to that size, or give --resize"
-        )
-    resized = Image.fromarray(pixels).resize((PATCH_SIZE, PATCH_SIZE), Image.Resampling.LANCZOS)
-    return np.clip(np.asarray(resized, dtype=np.float32), 0, 1)
-
-
-def read_groups(path: Path, files: Sequence[str]) -> tuple[str, ...]:
-    """Read the patient of each file from a ``groups.csv``.
-
-    Raises:
-        DataError: not readable as UTF-8 text in CSV, no ``file`` or ``patient`` column, a row without a patient, a file
-            that is not in the dataset or is named twice, or a file of the dataset without a row.
-
-    >>> import tempfile
-    >>> groups = Path(tempfile.mkdtemp()) / "groups.csv"
-    >>> _ = groups.write_text("file,patient\\n0/a.png,anna\\nb.png,bea\\n")
-    >>> read_groups(groups, ["0/a.png", "1/a.png", "1/b.png"])
-    Traceback (most recent call last):
-    ...
-    microcalc.errors.DataError: ...groups.csv: no row for 1/a.png; every file of the dataset needs one
-    >>> read_groups(groups, ["0/a.png", "1/b.png"])
-    ('anna', 'bea')
-    """
-    known = _files_by_name(files)
-    patients: dict[str, str] = {}
-    for line, name, patient in _rows(path):
-        matches = known.get(name.replace("\\", "/").removeprefix("./"), [])
-        if len(matches) != 1:
-            trouble = "is not in the dataset" if not matches else f"is both {' and '.join(matches)}"
-            raise DataError(f"{path}: line {line}: {name!r} {trouble}; give the path as in {files[0]!r}")
-        if matches[0] in patients:
-            raise DataError(f"{path}: line {line}: {name!r} is named a second time; give each file one row")
-        if not patient:
-            raise DataError(f"{path}: line {line}: no patient for {name!r}; fill it in")
-        patients[matches[0]] = patient
-    for file in files:
-        if file not in patients:
-            raise DataError(f"{path}: no row for {file}; every file of the dataset needs one")
-    return tuple(patients[file] for file in files)
-
-
-def _files_by_name(files: Sequence[str]) -> dict[str, list[str]]:
-    """The files that a path or a bare name stands for."""
-    known: dict[str, list[str]] = {file: [file] for file in files}
-    for file in files:
-        known.setdefault(file.rpartition("/")[2], []).append(file)
-    return known
-
-
-def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Line number, file and patient of each row."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            lacking = {"file", "patient"} - set(reader.fieldnames or ())
-            if lacking:
-                raise DataError(f"{path}: no column {' and '.join(sorted(lacking))}; its first line is file,patient")
-            for row in reader:
-                yield reader.line_num, (row["file"] or "").strip(), (row["patient"] or "").strip()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); save it as such") from error
+    return found

@@ -1,6 +1,7 @@
 """The built-in phantom: film-like patches made by the package, for when no real archive is at hand."""
 
-import tempfile
+import io
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from microcalc.errors import FailedError, RequestError
+from microcalc.errors import RequestError
+from microcalc.files import filled_folder
 
 SIZE = 60
 PIXEL_UM = 85.0
@@ -110,46 +112,42 @@ def write_phantom(folder: Path, images: Pixels, labels: Labels, patients: Sequen
     """Write what :func:`make_phantom` made as a dataset of files: all of it, or nothing.
 
     Args:
-        folder: gets ``0/`` and ``1/`` of 8-bit PNG images, ``masks/`` with one of the same name for each image of
-            ``1/`` (0 or 255), and ``groups.csv`` (file, patient). Empty or missing.
+        folder: gets ``0/`` and ``1/`` of 8-bit PNG images; ``masks.zip``, which holds one of the same name for each
+            image of ``1/`` (0 or 255), where nobody takes it for a patch; and ``groups.csv`` (file, patient). Empty or
+            missing.
 
     Raises:
         RequestError: there is something at ``folder`` already.
         FailedError: no room, or no right to write there.
 
+    >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp()) / "phantom"
     >>> write_phantom(folder, *make_phantom(patients=2, patches_per_patient=1))
     >>> sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
-    ['0/phantom00000_00000.png', '1/phantom00001_00001.png', 'groups.csv', 'masks/phantom00001_00001.png']
+    ['0/phantom00000_00000.png', '1/phantom00001_00001.png', 'groups.csv', 'masks.zip']
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RequestError(f"{folder}: there is something here already; give an empty or a new folder")
-    try:
-        place = folder.absolute()
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as beside:
-            whole = Path(beside) / "whole"
-            _write_files(whole, images, labels, patients, masks)
-            if place.exists():
-                place.rmdir()
-            whole.rename(place)
-    except OSError as error:
-        raise FailedError(
-            f"{folder}: cannot be written ({error.strerror or error}); make room or go elsewhere"
-        ) from error
+    with filled_folder(folder) as whole:
+        _write_files(whole, images, labels, patients, masks)
 
 
 def _write_files(folder: Path, images: Pixels, labels: Labels, patients: Sequence[str], masks: Masks) -> None:
-    for name in ("0", "1", "masks"):
-        (folder / name).mkdir(parents=True)
+    for name in ("0", "1"):
+        (folder / name).mkdir()
     rows = ["file,patient"]
-    for row, patient in enumerate(patients):
-        name = f"{patient}_{row:05d}.png"
-        Image.fromarray(np.rint(images[row] * 255).astype(np.uint8)).save(folder / str(labels[row]) / name)
-        if labels[row]:
-            Image.fromarray(masks[row].astype(np.uint8) * 255).save(folder / "masks" / name)
-        rows.append(f"{labels[row]}/{name},{patient}")
+    with zipfile.ZipFile(folder / "masks.zip", "w") as archive:
+        for row, patient in enumerate(patients):
+            name = f"{patient}_{row:05d}.png"
+            Image.fromarray(np.rint(images[row] * 255).astype(np.uint8)).save(folder / str(labels[row]) / name)
+            if labels[row]:
+                archive.writestr(zipfile.ZipInfo(name), _png(masks[row].astype(np.uint8) * 255))
+            rows.append(f"{labels[row]}/{name},{patient}")
     (folder / "groups.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
 
 
 def _labels(patient: int, patches: int) -> Labels:
@@ -245,7 +243,7 @@ def draw_clusters(random: np.random.Generator, patches: int) -> tuple[Pixels, Ma
     row, column = _places(random, patches)
     patch, chosen = np.nonzero(_choose(row, column, radius, random.integers(FEWEST, MOST + 1, patches)))
     row, column, radius = row[patch, chosen], column[patch, chosen], radius[patch, chosen]
-    profile, inside = _draw_calcifications(random, row, column, radius)
+    profile, inside = draw_calcifications(random, row, column, radius)
     where = (
         patch[:, None, None],
         np.rint(row).astype(int)[:, None, None] + _REACH[:, None],
@@ -294,7 +292,7 @@ def _choose(row: Reals, column: Reals, radius: Reals, number: Labels) -> Masks:
     return taken
 
 
-def _draw_calcifications(random: np.random.Generator, row: Reals, column: Reals, radius: Reals) -> tuple[Reals, Masks]:
+def draw_calcifications(random: np.random.Generator, row: Reals, column: Reals, radius: Reals) -> tuple[Reals, Masks]:
     """(calcifications, 9, 9): relative contrast and mask of lobed, elongated grains, thickest in the middle."""
     one = (len(row), 1, 1)
     aspect, tilt, phase = random.uniform(0.6, 1, one), random.uniform(0, np.pi, one), random.uniform(0, 2 * np.pi, one)

@@ -69,22 +69,20 @@ def parse_infn_name(name: str) -> InfnName:
 
 
 def patients_from_names(files: Sequence[str]) -> tuple[str, ...]:
-    """The patient of each file: told by its name if all names follow one known convention, else each file is its own.
+    """The patient of each file by its name, where that follows a known convention; else the file itself.
 
     The conventions are the INFN archive's, where ``0036t1_4_0_1.png`` is of patient 0036, and that of the mammograms
     of the external set, where ``D1_A_1882_1.LEFT_CC (2).png`` is of patient D1_A_1882_1: whatever precedes the dot.
 
-    >>> patients_from_names(["0/D1_A_1882_1.LEFT_CC (2).png", "1/D1_A_1882_1.LEFT_CC.png"])
-    ('D1_A_1882_1', 'D1_A_1882_1')
-    >>> patients_from_names(["0/scan.png", "1/D1_A_1882_1.LEFT_CC.png"])
-    ('0/scan.png', '1/D1_A_1882_1.LEFT_CC.png')
+    >>> patients_from_names(["0/D1_A_1882_1.LEFT_CC (2).png", "1/D1_A_1882_1.LEFT_CC.png", "0/scan.png"])
+    ('D1_A_1882_1', 'D1_A_1882_1', '0/scan.png')
     """
-    for convention in (_INFN, _DDSM):
-        matches = [convention.fullmatch(PurePath(file).stem) for file in files]
-        named = tuple(match["patient"] for match in matches if match)
-        if len(named) == len(files):
-            return named
-    return tuple(files)
+    return tuple(_patient_from_name(file) or file for file in files)
+
+
+def _patient_from_name(file: str) -> str | None:
+    matches = (convention.fullmatch(PurePath(file).stem) for convention in (_INFN, _DDSM))
+    return next((match["patient"] for match in matches if match), None)
 
 
 def identical_pairs(images: Images) -> Indices:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from microcalc.data.archives import MOST_TAR_BYTES, tar_files
-from microcalc.errors import DataError
+from microcalc.errors import DataError, UnreachableError
 from microcalc.files import write_atomically
 
 INFN_URL = "https://www.pi.infn.it/~boccali/DL_class_data.tar.gz"
@@ -112,7 +112,8 @@ def download_infn(progress: Progress | None = None, *, url: str = INFN_URL, pati
         The archive.
 
     Raises:
-        DataError: no answer, an error in place of an answer, or something else than the published patches.
+        UnreachableError: no answer, or an error in place of an answer.
+        DataError: the answer is something else than the published patches.
         FailedError: the cache cannot be written.
     """
     content = _download(url, patience, progress or (lambda received, total: None))
@@ -132,7 +133,7 @@ class _Bar:
 
     def update(self, count: int) -> None:
         if self.received.tell() > MOST_TAR_BYTES:
-            raise OSError("the answer is far larger than the archive")
+            raise DataError(f"{INFN_URL}: the answer is far larger than the archive; {_BY_HAND}")
 
     def reset(self) -> None:
         """Pooch calls this before it fills the bar."""
@@ -164,10 +165,12 @@ def _download(url: str, patience: float, progress: Progress) -> bytes:
             heard, count = time.monotonic(), received.tell()
             progress(count, bar.total)
         if time.monotonic() - heard > patience:
-            raise DataError(f"{url}: no answer within {patience:g} seconds; {_BY_HAND}")
+            raise UnreachableError(f"{url}: no answer within {patience:g} seconds; {_BY_HAND}")
     error = done.exception()
+    if isinstance(error, DataError):
+        raise error
     if error is not None:
-        raise DataError(f"{url}: cannot be downloaded ({_reason(error)}); {_BY_HAND}") from error
+        raise UnreachableError(f"{url}: cannot be downloaded ({_reason(error)}); {_BY_HAND}") from error
     return received.getvalue()
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import ks_2samp
 
+from microcalc.committee.calibration import Floats
 from microcalc.data import Data
 from microcalc.data.provenance import identical_pairs, parse_infn_name, shared_blocks
 from microcalc.errors import DataError
-from microcalc.evaluation.metrics import Floats
 from microcalc.evaluation.shortcuts import FOLDS, shortcut_figures, siblings_in_training
 from microcalc.transforms.statistics import Images
 

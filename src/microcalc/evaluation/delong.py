@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm, rankdata
 
+from microcalc.committee.calibration import Floats, checked
 from microcalc.errors import RequestError
-from microcalc.evaluation.metrics import Floats, checked
 
 ROUNDING = 1e-12
 
@@ -48,7 +48,7 @@ def delong_test(
 
     Raises:
         RequestError: fewer than two patches, or patients, of a class, or see
-            :func:`microcalc.evaluation.metrics.checked`.
+            :func:`microcalc.committee.calibration.checked`.
 
     >>> outcome = delong_test([0, 0, 0, 1, 1, 1], [0.1, 0.2, 0.6, 0.5, 0.8, 0.9], [0.3, 0.2, 0.7, 0.1, 0.6, 0.9])
     >>> f"{outcome.auc_first:.3f} {outcome.auc_second:.3f} {outcome.p_value:.2f}"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from microcalc.committee.calibration import Floats, checked
 from microcalc.errors import RequestError
-from microcalc.evaluation.metrics import Floats, checked
 
 MEASURES = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity")
 LARGEST_BLOCK = 4_000_000
@@ -40,7 +40,7 @@ def bootstrap_intervals(
         ``[low, high]``, or None where the classes at hand do not define the figure or there is one group only.
 
     Raises:
-        RequestError: ``groups`` does not fit, or see :func:`microcalc.evaluation.metrics.checked`.
+        RequestError: ``groups`` does not fit, or see :func:`microcalc.committee.calibration.checked`.
 
     >>> intervals = bootstrap_intervals([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], groups=[0, 1, 2, 3])
     >>> intervals["auc_ci95"]

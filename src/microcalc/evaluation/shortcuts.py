@@ -11,8 +11,9 @@ from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, St
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from microcalc.committee.calibration import Floats
 from microcalc.evaluation.intervals import bootstrap_intervals
-from microcalc.evaluation.metrics import Floats, assess
+from microcalc.evaluation.metrics import assess
 from microcalc.transforms.statistics import WAVELET, Images, intensity_statistics, wavelet_statistics
 
 FOLDS = 5

@@ -15,7 +15,7 @@ from microcalc.training.splits import StudySplit, check_split
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Predicted:
     """Patches with all that was predicted on them.
 

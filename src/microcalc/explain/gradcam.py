@@ -68,22 +68,22 @@ def gradcam(
     with keras.device(f"{device.type}:{device.index or 0}"):
         for start in range(0, len(images), batch_size):
             part = np.ascontiguousarray(images[start : start + batch_size], np.float32)
-            batch = torch.from_numpy(part).to(device).unsqueeze(-1)
+            batch = torch.from_numpy(part).to(device).unsqueeze(1)
             maps[start : start + batch_size] = _map(features_and_logit, batch, target, variant).cpu().numpy()
     return maps
 
 
 def _map(features_and_logit: "keras.Model", batch: Tensor, target: Target, variant: Variant) -> Tensor:
-    """(n, h, w, 1) patches to (n, h, w) maps."""
+    """(n, 1, h, w) patches to (n, h, w) maps."""
     with torch.enable_grad():
         features, logit = features_and_logit(batch, training=False)
         score = logit.abs() if target == "predicted" else logit
         (weights,) = torch.autograd.grad(score.sum(), features)
     with torch.no_grad():
         if variant == "gradcam":
-            features, weights = functional.relu(features), weights.mean((1, 2), keepdim=True)
-        coarse = functional.relu((weights * features).sum(-1))
-        maps = functional.interpolate(coarse.unsqueeze(1), batch.shape[1:3], mode="bilinear")[:, 0]
+            weights = weights.mean((2, 3), keepdim=True)
+        coarse = functional.relu((weights * features).sum(1, keepdim=True))
+        maps = functional.interpolate(coarse, batch.shape[2:], mode="bilinear")[:, 0]
         largest = maps.amax((1, 2), keepdim=True)
         return torch.where(largest > 0, maps / largest, 0)
 

@@ -4,15 +4,12 @@ Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which col
 Curves that share a panel also differ in dash, so that they survive a black-and-white printer.
 """
 
-import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from microcalc.evaluation.calibration import reliability_curve
 from microcalc.evaluation.metrics import assess, mean_roc, roc
 from microcalc.explain.overlay import CLASS_COLOURS, CLASS_NAMES, show_patch
-from microcalc.files import write_atomically
+from microcalc.explain.overlay import save_figure as save_figure
+from microcalc.training.committee import chosen_epoch
 
 BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 GREY = "#6B6B6B"
@@ -35,21 +33,6 @@ _NAME_LINE = 36  # letters
 
 Curves = Mapping[str, Any]
 Predictions = tuple[ArrayLike, ArrayLike]
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG at 150 dots an inch, atomically; the same figure always gives the same bytes.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     save_figure(confusion_matrices([[[9, 1], [2, 8]]]), Path(folder, "confusion.png"))
-    ...     Path(folder, "confusion.png").read_bytes()[1:4]
-    b'PNG'
-    """
-    FigureCanvasAgg(figure)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150, metadata={"Software": None})
-    write_atomically(path, content.getvalue())
 
 
 def random_patches(images: ArrayLike, labels: ArrayLike) -> Figure:
@@ -300,8 +283,7 @@ def committee_learning(history: Curves) -> Figure:
     weights.set_ylabel("weight")
     weights.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=_TICK)
     weights.axhline(1 / len(by_expert), color=GREY, linewidth=0.8, zorder=0)
-    best = int(np.argmin(history["holdout_loss"]))
-    loss.axvline(best + 1, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
+    loss.axvline(chosen_epoch(history["holdout_loss"]) + 1, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
     _headline(figure, "Learning curves of the committee")
     return figure
 

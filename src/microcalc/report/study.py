@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from microcalc.committee.committee import Committee, filtered
+from microcalc.committee.inference import predict
 from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.evaluation.audit import audit, intensity_drift
@@ -130,9 +131,11 @@ def draw_data(folder: Path, data: Data, config: StudyConfig) -> None:
     taken = filtered(images, config.wavelet)
     if config.wavelet.name != "none":
         figures.save_figure(figures.filtered_patches(images, taken, labels), folder / "filtered.png")
-    if config.augmentation is not None:
+    augmentation = config.training_augmentation
+    if augmentation is not None:
         batch, generator = torch.from_numpy(taken).unsqueeze(1), torch.Generator().manual_seed(config.seed)
-        drawn = [augment(batch, config.augmentation, generator)[:AUGMENTED_PATCHES] for _ in range(VARIANTS)]
+        classes = torch.from_numpy(labels)
+        drawn = [augment(batch, classes, augmentation, generator)[:AUGMENTED_PATCHES] for _ in range(VARIANTS)]
         variants = torch.cat(drawn, dim=1).numpy()
         figures.save_figure(figures.augmented_patches(taken[: len(variants)], variants), folder / "augmented.png")
 
@@ -190,7 +193,7 @@ def draw_gradcam(folder: Path, data: Data, split: StudySplit, committee: Committ
     if shown == 0:
         return
     network, images = committee.networks[number], filtered(data.images[chosen], committee.wavelet)
-    maps, probabilities = gradcam(network, images), committee.ask(number, images)
+    maps, probabilities = gradcam(network, images), predict(network, images, tta=committee.tta)
     for image, heat, probability, index in zip(images, maps, probabilities, chosen, strict=True):
         name = Path(data.files[index]).name
         figure = overlay(image, heat, float(probability), int(data.labels[index]), name)

@@ -18,7 +18,6 @@ from microcalc.committee.weights import load_weights, save_weights
 from microcalc.config import StudyConfig
 from microcalc.errors import RequestError
 from microcalc.files import not_ours, read_record, write_json
-from microcalc.networks.film import Film
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.loop import Epoch, train
 from microcalc.training.progress import ProgressFile
@@ -28,7 +27,7 @@ from microcalc.training.splits import Fold
 EXPERT = {"expert": {"loss": [float], "accuracy": [float], "seconds": float}}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FoldTask:
     """All that one fold's work needs, so that it can be handed to another process.
 
@@ -56,10 +55,6 @@ class FoldTask:
     def part(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The images and labels of some patches."""
         return self.images[indices], self.labels[indices]
-
-    def film(self) -> Film:
-        """How coarse the patches are that the expert is trained on."""
-        return Film.of(self.images[self.fold.development])
 
 
 def run_search(task: FoldTask) -> SearchResult:
@@ -106,7 +101,7 @@ def run_expert(task: FoldTask, found: SearchResult) -> None:
             network,
             *task.part(task.fold.development),
             settings=task.config.training,
-            augmentation=task.config.augmentation,
+            augmentation=task.config.training_augmentation,
             epochs=epochs,
             seed=task.seed,
             on_epoch=on_epoch,
@@ -124,12 +119,11 @@ def load_expert(task: FoldTask) -> tuple[Any, Hyperparameters]:
     return network, hyperparameters
 
 
-def ask_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float64]]:
+def predict_by_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float64]]:
     """The probabilities by a fold's trained expert, (n,) for each of the named (n, 60, 60) images as it takes them."""
     with _one_thread():
         network, _ = load_expert(task)
-        film, looks = task.film(), task.config.looks
-        return {name: predict(network, part, looks=looks, film=film) for name, part in images.items()}
+        return {name: predict(network, part, tta=task.config.tta) for name, part in images.items()}
 
 
 def _read_result(path: Path, task: FoldTask, more: dict[str, Any] | None = None) -> SearchResult:
@@ -151,7 +145,7 @@ def _read_result(path: Path, task: FoldTask, more: dict[str, Any] | None = None)
 
 def build_expert(task: FoldTask, hyperparameters: Hyperparameters) -> Any:
     """The untrained network of a fold's expert."""
-    return build_network(**hyperparameters, input_scaling=task.config.training.input_scaling, seed=task.seed)
+    return build_network(**hyperparameters, preprocessing=task.config.training.preprocessing, seed=task.seed)
 
 
 def saved_hyperparameters(fold: int) -> Hyperparameters:

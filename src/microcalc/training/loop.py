@@ -5,7 +5,7 @@ import gc
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from microcalc.committee.inference import choose_device, keras_name, predict
 from microcalc.config import AugmentationSettings, TrainingSettings
 from microcalc.errors import FailedError
 from microcalc.networks.backend import keras
-from microcalc.networks.hypermodel import logits
+from microcalc.networks.hypermodel import computing_in, logit_model
 from microcalc.transforms.augment import augment
 
 Images = NDArray[np.float32]
@@ -146,15 +146,15 @@ def _epochs(
     generator = torch.Generator(device).manual_seed(seed)
     batches = math.ceil(len(patches) / settings.batch_size)
     optimizer, schedule = _optimizer(network, settings, epochs * batches)
-    forward = logits(network, training=True)
+    logits, precision = logit_model(network), _precision(settings.precision, device)
     for _ in range(epochs):
         totals = torch.zeros(2, device=device)
         for chosen in torch.randperm(len(patches), generator=generator, device=device).tensor_split(batches):
             batch, target = patches[chosen], targets[chosen]
             if augmentation is not None:
-                batch = augment(batch, augmentation, generator)
-            with _autocast(settings.precision, device):
-                output = forward(batch.movedim(1, -1))[:, 0].float()
+                batch = augment(batch, target, augmentation, generator)
+            with computing_in(network, precision):
+                output = logits(batch, training=True)[:, 0].float()
             loss = functional.binary_cross_entropy_with_logits(output, target)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -209,10 +209,10 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    if precision == "bfloat16" or (precision == "auto" and has_fast_bfloat16(device)):
-        return torch.autocast(device.type, torch.bfloat16)
-    return nullcontext()
+def _precision(requested: str, device: torch.device) -> str:
+    if requested == "auto":
+        return "bfloat16" if has_fast_bfloat16(device) else "float32"
+    return requested
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

@@ -27,10 +27,12 @@ def augment_before_split(data: Data, settings: AugmentationSettings, seed: int) 
     >>> len(augment_before_split(data, AugmentationSettings(), seed=0)) // len(data)
     2
     """
-    originals = torch.from_numpy(data.images).unsqueeze(1)
+    originals, labels = torch.from_numpy(data.images).unsqueeze(1), torch.from_numpy(data.labels)
     generator = torch.Generator().manual_seed(seed)
-    settings = dataclasses.replace(settings, other_backgrounds=0.0, strands=0.0, texture=0.0)
-    variants = [augment(originals, settings, generator)[:, 0].numpy() for _ in range(COPIES)]
+    settings = dataclasses.replace(
+        settings, p_background_swap=0.0, p_linear_structures=0.0, p_power_law_noise=0.0, p_dust=0.0
+    )
+    variants = [augment(originals, labels, settings, generator)[:, 0].numpy() for _ in range(COPIES)]
     times = COPIES + 1
     return dataclasses.replace(
         data,

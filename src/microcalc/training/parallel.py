@@ -21,7 +21,7 @@ from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
 
 from microcalc.errors import FailedError
-from microcalc.training.experts import FoldTask, ask_expert, run_expert, run_search
+from microcalc.training.experts import FoldTask, predict_by_expert, run_expert, run_search
 from microcalc.training.loop import keep_freed_memory
 from microcalc.training.progress import POLL_SECONDS, Progress, read_progress, serve
 
@@ -50,11 +50,11 @@ def run_folds(tasks: list[FoldTask], *, jobs: int, on_progress: OnProgress | Non
         _side_by_side(processes, [joblib.delayed(piece)(task) for _, piece, task in pieces])
 
 
-def ask_experts(
+def predict_by_experts(
     tasks: list[FoldTask], images: dict[str, NDArray[np.float32]], *, jobs: int
 ) -> dict[str, NDArray[np.float64]]:
     """The probabilities by every trained expert, (n, experts) for each of the named (n, 60, 60) images."""
-    votes = _side_by_side(min(jobs, len(tasks)), [joblib.delayed(ask_expert)(task, images) for task in tasks])
+    votes = _side_by_side(min(jobs, len(tasks)), [joblib.delayed(predict_by_expert)(task, images) for task in tasks])
     return {name: np.stack([vote[name] for vote in votes], axis=1) for name in images}
 
 

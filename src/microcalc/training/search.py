@@ -195,15 +195,15 @@ def _run_trial(
         curve.append(epoch.holdout_loss)
         done = number * epochs + epoch.number + 1
         tick(done, f"trial {number + 1} of {config.search.trials}, epoch {epoch.number + 1} of {epochs}")
-        return not config.search.patient and cannot_win(curve, rivals, epochs)
+        return config.search.pruning and cannot_win(curve, rivals, epochs)
 
     start = time.monotonic()
-    network = build_network(**hyperparameters, input_scaling=config.training.input_scaling, seed=seed)
+    network = build_network(**hyperparameters, preprocessing=config.training.preprocessing, seed=seed)
     curves = train(
         network,
         *training,
         settings=config.training,
-        augmentation=config.augmentation,
+        augmentation=config.training_augmentation,
         epochs=epochs,
         seed=seed,
         holdout=holdout,

@@ -1,7 +1,9 @@
 """Grouped, stratified splits, and the guard that no reported figure comes from a patient already seen."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ class LeakError(MicrocalcError):
     """A patient stands on both sides of a split, or a figure would come from a patch already seen."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fold:
     """One fold of the outer split; every part holds indices of patches, and no group is in two of them.
 
@@ -34,7 +36,7 @@ class Fold:
         return np.sort(np.concatenate([self.training, self.holdout]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StudySplit:
     """The patches that weigh the committee, and the folds of all others.
 
@@ -46,22 +48,33 @@ class StudySplit:
     grouped: bool = True
 
 
+class TooFewPatientsError(RequestError):
+    """A class has too few patients for what a setting asks for."""
+
+
 def split_groups(
-    labels: NDArray[np.int64], groups: NDArray[np.int64], fraction: float, seed: int
+    labels: NDArray[np.int64], groups: NDArray[np.int64], fraction: float, seed: int, name: str = "fraction"
 ) -> tuple[Indices, Indices]:
     """Part about ``fraction`` of the patches from the rest, by whole groups and with the classes in proportion.
+
+    Args:
+        labels: (n,) 0 or 1.
+        groups: (n,) patients.
+        fraction: of the part, up to 0.5.
+        seed: of the choice.
+        name: of the setting that the fraction comes from, for the error.
 
     Returns:
         Indices of the rest and of the part, each sorted.
 
     Raises:
-        RequestError: too few groups for both sides to hold both classes.
+        TooFewPatientsError: for both sides to hold both classes.
 
     >>> rest, part = split_groups(np.arange(40) % 2, np.arange(40) // 2, 0.25, seed=0)
     >>> len(rest), len(part), set(rest // 2) & set(part // 2)
     (30, 10, set())
     """
-    rest, part = next(iter(grouped_folds(labels, groups, round(1 / fraction), seed)))
+    rest, part = next(iter(grouped_folds(labels, groups, round(1 / fraction), seed, setting=(name, fraction))))
     return rest, part
 
 
@@ -76,49 +89,106 @@ def split_study(
 ) -> StudySplit:
     """The whole plan of a study: patients of the committee first, then the outer folds, each with its hold-out.
 
+    Raises:
+        TooFewPatientsError: naming the setting that asks for more of them, and how many would do.
+
     >>> labels, groups = np.arange(200) % 2, np.arange(200) // 4
     >>> split = split_study(labels, groups, folds=5, validation_fraction=0.25, committee_fraction=0.15, seed=0)
     >>> len(split.committee), [len(fold.test) for fold in split.folds]
     (32, [36, 32, 32, 32, 36])
     """
-    others, committee = split_groups(labels, groups, committee_fraction, seed)
-    for label in (0, 1):
-        if len(np.unique(groups[committee][labels[committee] == label])) < 2:
-            raise RequestError(
-                f"the committee needs two patients of each class, but label {label} leaves fewer to it; give more data"
+    try:
+        others, committee = split_groups(labels, groups, committee_fraction, seed, "committee_fraction")
+        _check_committee(labels[committee], groups[committee], committee_fraction)
+        parts = []
+        for number, (development, test) in enumerate(grouped_folds(labels[others], groups[others], folds, seed)):
+            development = others[development]
+            training, holdout = split_groups(
+                labels[development], groups[development], validation_fraction, seed + number, "validation_fraction"
             )
-    parts = []
-    for number, (development, test) in enumerate(grouped_folds(labels[others], groups[others], folds, seed)):
-        development = others[development]
-        training, holdout = split_groups(labels[development], groups[development], validation_fraction, seed + number)
-        parts.append(Fold(training=development[training], holdout=development[holdout], test=others[test]))
+            parts.append(Fold(training=development[training], holdout=development[holdout], test=others[test]))
+    except TooFewPatientsError as error:
+        enough = fewest_patients(folds, validation_fraction, committee_fraction)
+        have = " and ".join(str(len(np.unique(groups[labels == label]))) for label in (0, 1))
+        raise TooFewPatientsError(
+            f"{error}. A study with these settings takes about {enough} patients of each class; the data have {have}"
+        ) from error
     split = StudySplit(committee=committee, folds=tuple(parts))
     check_split(split, groups)
     return split
 
 
+def fewest_patients(folds: int, validation_fraction: float, committee_fraction: float) -> int:
+    """The patients of each class that a study takes, where each patient has one class and all have as many patches.
+
+    >>> fewest_patients(5, validation_fraction=0.25, committee_fraction=0.15)
+    14
+    """
+    committee_parts, holdout_parts = round(1 / committee_fraction), round(1 / validation_fraction)
+    for patients in count(2 * committee_parts):
+        others = patients - math.ceil(patients / committee_parts)
+        if others >= folds and others - math.ceil(others / folds) >= holdout_parts:
+            return patients
+    raise AssertionError
+
+
+def _check_committee(labels: NDArray[np.int64], groups: NDArray[np.int64], fraction: float) -> None:
+    """The committee's weights are fitted on one half of its patients and stopped on the other."""
+    for label in (0, 1):
+        holders = len(np.unique(groups[labels == label]))
+        if holders < 2:
+            raise TooFewPatientsError(
+                f"committee_fraction={fraction:g} leaves the committee {holders} patient of label {label}, "
+                "but it needs at least 2 of each class"
+            )
+
+
 def grouped_folds(
-    labels: NDArray[np.int64], groups: NDArray[np.int64], folds: int, seed: int
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    folds: int,
+    seed: int,
+    *,
+    setting: tuple[str, float] | None = None,
 ) -> Iterable[tuple[Indices, Indices]]:
     """Indices of the rest and of the part, for each of ``folds`` parts by whole groups, the classes in proportion.
 
+    Args:
+        labels: (n,) 0 or 1.
+        groups: (n,) patients.
+        folds: number of parts.
+        seed: of the choice.
+        setting: name and value of the setting that ``folds`` comes from, for the error; None for ``folds`` itself.
+
     Raises:
-        RequestError: too few groups for every side to hold both classes.
+        TooFewPatientsError: for every side to hold both classes.
     """
+    name, value = setting or ("folds", folds)
     for label in (0, 1):
         holders = len(np.unique(groups[labels == label]))
         if holders < folds:
-            raise RequestError(
-                f"{folds} parts by patient need at least {folds} patients of each class, but label {label} "
-                f"has {holders}; give more data or fewer --folds"
+            raise TooFewPatientsError(
+                f"{name}={value:g} takes at least {folds} patients of each class, "
+                f"but label {label} has {holders} here; {_way_out(name, holders)}"
             )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     for rest, part in splitter.split(np.zeros(len(labels)), labels, groups):
         if len(np.unique(labels[part])) < 2 or len(np.unique(labels[rest])) < 2:
-            raise RequestError(
-                f"{folds} parts by patient leave a part without both classes; give more data or fewer --folds"
+            fewest = min(len(np.unique(groups[labels == label])) for label in (0, 1))
+            raise TooFewPatientsError(
+                f"{name}={value:g} leaves a part by patient without both classes, for its patients differ much in "
+                f"their numbers of patches; {_way_out(name, fewest - 1)}, or another seed"
             )
         yield rest, part
+
+
+def _way_out(name: str, parts: int) -> str:
+    """What to give instead, so that there are no more than this many parts."""
+    if parts < 2:
+        return "give more patients"
+    if name == "folds":
+        return f"give more patients or at most folds={parts}"
+    return f"give more patients or at least {name}={math.ceil(1000 / parts) / 1000:g}"
 
 
 def check_split(split: StudySplit, groups: NDArray[np.int64]) -> None:

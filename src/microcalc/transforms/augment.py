@@ -8,46 +8,51 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from microcalc.config import AugmentationSettings
+from microcalc.transforms.dust import draw_dust
 from microcalc.transforms.tissue import draw_tissue
 
 BLUR_STEP = 0.05
 BACKGROUND_PIXELS = 3.0
 
 
-def augment(images: Tensor, settings: AugmentationSettings, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, labels: Tensor, settings: AugmentationSettings, generator: torch.Generator) -> Tensor:
     """Vary each patch of a batch at random, on the device where the batch lies.
 
-    First some patches, whatever their class, get strands or texture: one archive's tissue is not all there is.
-    Then some patches change their background, a Gaussian blur of 3 pixels, for that of another patch of the batch, and
-    keep their label. Where each class has its own patients, and so its own film and tissue, a network learns those too;
-    this makes brightness and density worth less to it. (Yang and Soatto, 2020, https://arxiv.org/abs/2004.05498,
-    exchange low frequencies between two sources of images.)
+    First some patches, whatever their class, get bright lines or power-law noise, since one archive holds but a part
+    of all tissue. Then some patches change their background, a Gaussian blur of 3 pixels, for that of another patch of
+    the batch, and keep their label. Where each class has its own patients, and so its own film and tissue, a network
+    learns those too; this makes brightness and density worth less to it. (Yang and Soatto, 2020,
+    https://arxiv.org/abs/2004.05498, exchange low frequencies between two sources of images.)
 
     Then comes a blur, which stands in for other film and keeps what shrinks free of aliasing. Rotation, shift, flips
-    and scale go through one bilinear resampling, with reflection at the borders; last come gamma, contrast (about the
-    patch's mean), brightness and Gaussian noise. Half of the patches are enlarged, half reduced; each other range is
-    symmetric about no change. All are uniform, of scale, gamma and contrast in the logarithm. The batch given is left
-    as it is.
+    and scale go through one bilinear resampling, with reflection at the borders. Then some normal patches get dust,
+    which nothing blurs any more; last come gamma, contrast (about the patch's mean), brightness and Gaussian noise.
+    Half of the patches are enlarged, half reduced; each other range is symmetric about no change. All are uniform, of
+    scale, gamma and contrast in the logarithm. The batch given is left as it is.
 
     Args:
         images: (n, 1, height, width) float32 in [0, 1].
-        settings: the ranges.
+        labels: (n,), 0 for normal; dust is drawn into these alone.
+        settings: the ranges and shares.
         generator: random numbers, on the device of ``images``; an equal state gives an equal result.
 
     Returns:
         (n, 1, height, width) in [0, 1].
 
     >>> images = torch.rand(4, 1, 60, 60, generator=torch.Generator().manual_seed(1))
-    >>> augment(images, AugmentationSettings(), torch.Generator().manual_seed(0)).shape
+    >>> augment(images, torch.zeros(4), AugmentationSettings(), torch.Generator().manual_seed(0)).shape
     torch.Size([4, 1, 60, 60])
     """
-    images = draw_tissue(images, settings.strands, settings.texture, generator)
-    images = _exchange_backgrounds(images, settings.other_backgrounds, generator)
+    drawn = settings.drawn()
+    images = draw_tissue(images, drawn["p_linear_structures"], drawn["p_power_law_noise"], generator)
+    images = _exchange_backgrounds(images, settings.p_background_swap, generator)
     draws = torch.rand(11, len(images), generator=generator, device=images.device, dtype=images.dtype) * 2 - 1
-    scale = torch.where(draws[0] > 0, settings.largest_scale, settings.largest_reduction) ** draws[0]
+    smallest, largest = settings.scale_range
+    scale = torch.where(draws[0] > 0, largest, 1 / smallest) ** draws[0]
     blurred = _blur(images, _blur_widths(draws[1], scale, settings))
     grid = F.affine_grid(_affine(draws[2:7], scale, settings, images.shape), list(images.shape), align_corners=False)
     moved = F.grid_sample(blurred, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    moved = draw_dust(moved, labels, drawn["p_dust"], generator)
     gamma, gain, offset, noise = draws[7:].view(4, -1, 1, 1, 1)
     if settings.gamma:
         moved = moved.clamp_min_(1e-4).log_().mul_(torch.exp(gamma * math.log1p(settings.gamma))).exp_()

@@ -1,0 +1,97 @@
+"""The command line: one module a command, errors in one line, and the only room that prints."""
+
+import gc
+import io
+import sys
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from tyro.conf import subcommand
+
+from microcalc import __version__
+from microcalc.cli.audit import Audit
+from microcalc.cli.common import Common
+from microcalc.cli.compare import Compare
+from microcalc.cli.explain import Explain
+from microcalc.cli.export import Export
+from microcalc.cli.fetch import Fetch
+from microcalc.cli.interrupt import surely_interrupted
+from microcalc.cli.node import Node
+from microcalc.cli.phantom import Phantom
+from microcalc.cli.predict import Predict
+from microcalc.cli.run import Run
+from microcalc.cli.scan import Scan
+from microcalc.errors import MicrocalcError
+from microcalc.files import is_standard_output
+
+COMMANDS: tuple[type[Common], ...] = (
+    Run,
+    Predict,
+    Explain,
+    Scan,
+    Node,
+    Audit,
+    Compare,
+    Fetch,
+    Phantom,
+    Export,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code: 0 success, 2 invalid request, 1 failure."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments == ["--version"]:
+        print(f"microcalc {__version__}")
+        return
+    command: Any = None
+    try:
+        command = parsed(arguments)
+        with surely_interrupted():
+            command.run(Console(quiet=command.quiet, highlight=False, stderr=writes_standard_output(command)))
+    except (Exception, KeyboardInterrupt) as error:
+        if "--debug" in arguments:
+            raise
+        if isinstance(error, KeyboardInterrupt):
+            gc.freeze()  # searching all of PyTorch for cycles takes Python a second when it leaves
+        line = escape(one_line(error, command))
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"microcalc: {line}")
+        sys.exit(getattr(error, "exit_code", 1))
+
+
+def parsed(arguments: Sequence[str]) -> Any:
+    """The command that was asked for, as its dataclass.
+
+    Raises:
+        RequestError: a setting is out of its range.
+    """
+    named: list[Any] = [Annotated[command, subcommand(command.__name__.lower())] for command in COMMANDS]
+    description = "Find clusters of microcalcifications in mammograms."
+    return tyro.cli(reduce(or_, named), args=arguments, prog="microcalc", description=description)
+
+
+def writes_standard_output(command: Any) -> bool:
+    """Whether a file of the request is standard output, which nothing else may then be printed to."""
+    return any(isinstance(value, Path) and is_standard_output(value) for value in vars(command).values())
+
+
+def one_line(error: BaseException, command: Any) -> str:
+    """An error in one printable line."""
+    if isinstance(error, KeyboardInterrupt):
+        text = "interrupted"
+        if isinstance(command, Run):
+            text += f"; what is finished is kept: go on with --resume --out {command.out}"
+    elif isinstance(error, MicrocalcError):
+        text = str(error)
+    else:
+        text = f"{type(error).__name__}: {error}; give --debug to see where"
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(text.split()))

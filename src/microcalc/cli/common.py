@@ -1,0 +1,149 @@
+"""What several commands share: options, tables, progress, and how files and committees are named."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from tyro.conf import arg
+
+from microcalc.errors import FailedError
+
+if TYPE_CHECKING:
+    from microcalc.committee.committee import Committee
+    from microcalc.committee.predictions import Prediction
+    from microcalc.data import Data
+    from microcalc.data.patch_files import Unreadable
+    from microcalc.explain.pictures import Explanation
+
+PixelSize = float | Literal["unknown"] | None
+
+ASSUMED = "the pixel size was assumed to be 0.085 mm where neither the file nor --pixel-size gives it"
+NARROWEST_NAME = 15
+"""Letters a line, at least, that a table leaves to names of files."""
+
+
+@dataclass(frozen=True)
+class Common:
+    """What every command takes."""
+
+    quiet: Annotated[bool, arg(aliases=["-q"])] = False
+    """No progress and no tables."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+def print_table(
+    console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]], breaks_cells: bool = True
+) -> None:
+    """Print a table whose first column folds; where the terminal is too narrow for it, each row as a list instead.
+
+    Args:
+        console: where to.
+        headers: of the columns.
+        rows: the cells of each, as Rich markup.
+        breaks_cells: whether the other columns may break between words.
+    """
+    if not rows:
+        return
+    _, *columns = zip(headers, *rows, strict=True)
+    unbroken = [[word for cell in column for word in (cell.split() if breaks_cells else [cell])] for column in columns]
+    needed = NARROWEST_NAME + sum(max(map(len, words)) for words in unbroken) + 2 * len(headers) + 1
+    if needed <= console.width:
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column(headers[0], overflow="fold")
+        for header in headers[1:]:
+            table.add_column(header, no_wrap=not breaks_cells)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        return
+    for name, *cells in rows:
+        console.print(name, soft_wrap=True)
+        for header, cell in zip(headers[1:], cells, strict=True):
+            if cell:
+                console.print(f"  {header}: {cell}", soft_wrap=True)
+
+
+def describe(data: "Data") -> str:
+    """One line on a dataset."""
+    positives = int(data.labels.sum())
+    patients = len(set(data.groups.tolist()))
+    line = f"{data.name}, {len(data.labels)} patches ({positives} with a cluster) of {patients} patients"
+    return line + ("; the pixel size was assumed to be 0.085 mm" if data.pixel_size == "assumed" else "")
+
+
+def warn(*datasets: "Data | None") -> None:
+    """Print what is doubtful about datasets, quiet or not, before any work is done on them."""
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    for data in filter(None, datasets):
+        for warning in data.warnings:
+            errors.print(f"microcalc: warning: {data.name}: {printable(warning)}", markup=False)
+
+
+def dataset_files(*requests: str | Path | None) -> Iterator[Path]:
+    """The files behind the datasets of a request, which no output may overwrite."""
+    for request in requests:
+        if request is not None and (path := Path(request)).exists():
+            yield from path.rglob("*") if path.is_dir() else [path]
+
+
+def print_reading(read: "Sequence[Prediction | Explanation]", left_out: str, console: Console) -> None:
+    """What a user should know of how files were read: a size that was assumed, warnings, files left out."""
+    assumed = sum(each.assumed for each in read)
+    if assumed:
+        console.print(f"{ASSUMED}: {assumed} of {len(read)} files")
+    for each in read:
+        for warning in each.warnings:
+            console.print(f"{printable(each.file)}: {warning}", markup=False)
+    if left_out:
+        console.print(left_out, markup=False)
+
+
+def load_committee(directory: Path | None) -> "Committee":
+    """The committee of a directory, or the one that comes with the package."""
+    from microcalc.committee.committee import Committee
+
+    return Committee.pretrained() if directory is None else Committee.load(directory)
+
+
+def committee_files(directory: Path | None) -> list[Path]:
+    """The files of a committee that was given, which no output may overwrite."""
+    return [] if directory is None else [path for path in directory.rglob("*") if path.is_file()]
+
+
+@contextmanager
+def shown_files(total: int, console: Console) -> Iterator[Callable[[int], None]]:
+    """What moves a bar over files on a terminal."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("files", total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def printable(path: Path | str) -> str:
+    """A path or a text without what could steer a terminal, or what its code page lacks."""
+    name = str(path)
+    try:
+        name.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return ascii(name)
+    return name if name.isprintable() else ascii(name)
+
+
+def print_unreadable(unreadable: "Sequence[Unreadable]", total: int) -> None:
+    """Name every file that could not be read, quiet or not.
+
+    Raises:
+        FailedError: there is one.
+    """
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    for each in unreadable:
+        errors.print(f"microcalc: {each.problem}", markup=False)
+    if unreadable:
+        raise FailedError(f"{len(unreadable)} of {total} files could not be used, as said above; the rest is done")

@@ -1,0 +1,32 @@
+"""``microcalc export``: a committee as one ONNX file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from microcalc.cli.common import (
+    Common,
+    committee_files,
+    load_committee,
+)
+from microcalc.files import check_outputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(Common):
+    """Write a committee as one file for other programs."""
+
+    onnx: Path
+    """The file, an ONNX graph from raw patches to probabilities; needs the extra: pip install "microcalc[onnx]"."""
+    committee: Path | None = None
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
+
+    def run(self, console: Console) -> None:
+        """Write the ONNX model."""
+        from microcalc.committee.onnx_export import committee_onnx
+        from microcalc.files import write_atomically
+
+        check_outputs({"--onnx": self.onnx}, committee_files(self.committee))
+        write_atomically(self.onnx, committee_onnx(load_committee(self.committee)))
+        console.print(f"committee: {self.onnx}", markup=False, soft_wrap=True)

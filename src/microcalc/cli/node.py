@@ -1,0 +1,79 @@
+"""``microcalc node``: mammograms come in from a PACS, and their findings go back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from tyro.conf import OmitArgPrefixes
+
+from microcalc.cli.common import Common
+from microcalc.config import NodeSettings
+from microcalc.errors import RequestError
+
+if TYPE_CHECKING:
+    from microcalc.dicom.results import Algorithm
+    from microcalc.scan.findings import ScannedImage
+
+
+@dataclass(frozen=True)
+class Node(Common):
+    """Answer mammograms in a PACS: take them by C-STORE, scan them, and send the results by C-STORE or STOW-RS."""
+
+    settings: OmitArgPrefixes[NodeSettings] = field(default_factory=NodeSettings)
+    committee: Path | None = None
+    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    pixel_size: float | None = None
+    """Of the mammograms that do not state it, in mm."""
+    status: bool = False
+    """Say what waits in --queue and which studies are parked, and leave."""
+
+    def run(self, console: Console) -> None:
+        """Work until interrupted; what is not finished then is taken up by the next node with the same queue."""
+        if self.status:
+            show_status(self.settings.queue, console)
+            return
+        from microcalc.dicom.node import Node as Working
+
+        scan, algorithm = prepare_scan(self.committee, self.pixel_size)
+        node = Working(self.settings, scan, algorithm, report=lambda line: console.print(line, markup=False))
+        console.print(f"{self.settings.ae_title} listens on {self.settings.bind} port {node.port}", markup=False)
+        try:
+            node.wait()
+        except KeyboardInterrupt:
+            node.stop()
+            console.print(f"stopped; what is not finished waits in {self.settings.queue}", markup=False)
+
+
+def show_status(folder: Path, console: Console) -> None:
+    """Print how many images wait in a queue, and its parked studies."""
+    from microcalc.dicom.queue import Queue
+
+    if not (folder / "queue.sqlite").is_file():
+        raise RequestError(f"{folder}: holds no queue; give the --queue of a node")
+    queue = Queue(folder)
+    counts, parked = queue.counts(), queue.parked()
+    queue.close()
+    console.print(
+        f"{counts.received} images wait to be scanned, {counts.scanned} to be sent; {counts.answered} answered"
+    )
+    for study in parked:
+        console.print(f"parked: study {study.study}, {study.images} images: {study.problem}", markup=False)
+    if parked:
+        console.print("start the node again to try the parked studies once more")
+
+
+def prepare_scan(
+    committee: Path | None, pixel_size: float | None
+) -> "tuple[Callable[[Path], ScannedImage], Algorithm]":
+    """The scan by a committee, and what results state of it."""
+    from microcalc import Committee, __version__
+    from microcalc.dicom.results import Algorithm
+    from microcalc.scan.scanner import scan_image
+
+    name = f"pretrained {__version__}" if committee is None else str(committee)
+    loaded = Committee.pretrained() if committee is None else Committee.load(committee)
+    pixel_size_mm = None if pixel_size is None else (pixel_size, pixel_size)
+    algorithm = Algorithm(__version__, name, loaded.threshold)
+    return lambda path: scan_image(path, pixel_size_mm, loaded), algorithm

@@ -1,0 +1,39 @@
+"""``microcalc phantom``: data made by the package, with known truth."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from microcalc.cli.common import (
+    Common,
+)
+
+
+@dataclass(frozen=True)
+class Phantom(Common):
+    """Write a phantom dataset: patches made by the package, with a mask of each cluster; or whole mammograms."""
+
+    out: Path = Path("phantom")
+    """Folder to write 0/, 1/, masks.zip and groups.csv to, or mammograms and findings.json; empty or missing."""
+    mammograms: int | None = None
+    """Write as many whole mammograms of 0.07 mm a pixel instead, and the truth in findings.json."""
+    patients: int = 80
+    """Number of patients, six patches each."""
+    difficulty: float = 0.5
+    """From 0, plain to see, to 1, buried in grain."""
+    seed: int = 0
+    """The same seed gives the same patches."""
+
+    def run(self, console: Console) -> None:
+        """Write a phantom dataset."""
+        from microcalc.data.phantom import make_phantom, write_phantom
+        from microcalc.data.phantom_mammograms import iter_phantom_mammograms
+        from microcalc.scan.truth import write_phantom_mammograms
+
+        if self.mammograms is not None:
+            made = iter_phantom_mammograms(self.mammograms, difficulty=self.difficulty, seed=self.seed)
+            write_phantom_mammograms(self.out, made)
+        else:
+            write_phantom(self.out, *make_phantom(self.patients, difficulty=self.difficulty, seed=self.seed))
+        console.print(f"phantom: {self.out}")

@@ -1,0 +1,118 @@
+"""``microcalc predict``: a committee's answers for patches."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from tyro.conf import Positional
+
+from microcalc.cli.common import (
+    Common,
+    PixelSize,
+    committee_files,
+    load_committee,
+    print_reading,
+    print_table,
+    print_unreadable,
+    printable,
+    shown_files,
+)
+from microcalc.config import Engine
+from microcalc.files import check_outputs, check_writable
+
+if TYPE_CHECKING:
+    from microcalc.committee.committee import Committee
+    from microcalc.committee.predictions import Prediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Common):
+    """Ask a committee about patches: the probability of a cluster, its decision, and whether a patch is an outlier."""
+
+    paths: Positional[tuple[str, ...]]
+    """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
+    or patterns such as 'scans/*.png'."""
+    committee: Path | None = None
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
+    csv: Path | None = None
+    """A file for all predictions as a table; - for standard output."""
+    json: Path | None = None
+    """A file for all predictions, each with its distance from the training data."""
+    pixel_size: PixelSize = None
+    """Of images that do not give it, in mm; or unknown: the highest answer of several magnifications counts."""
+    adapt: bool = False
+    """First fit the committee to these files, at least 50 and all of one site, without labels. It may then rank film
+    unlike its own better; its probabilities are no longer calibrated."""
+    engine: Engine = "torch"
+    """What computes: torch; torch-bfloat16, about twice as fast where the processor has AMX or AVX512-BF16, with
+    probabilities that differ by about 0.01 at most; or onnx, which needs the extra: pip install "microcalc[onnx]"."""
+    rows: int = 20
+    """Most predictions shown on the terminal."""
+
+    def run(self, console: Console) -> None:
+        """Read and predict files, then write the tables, and name the unreadable files at the end."""
+        from microcalc.committee.predictions import BATCH, Prediction, predict_files, write_csv, write_json
+        from microcalc.data.patch_files import Unreadable, find_files, read_batches
+
+        found = find_files(self.paths)
+        files, size = found.files, self.pixel_size
+        outputs = {"--csv": self.csv, "--json": self.json}
+        check_outputs(outputs, [*files, *committee_files(self.committee)])
+        for output in outputs.values():
+            if output is not None:
+                check_writable(output)
+        committee = load_committee(self.committee)
+        if self.adapt:
+            mixed = random.Random(0).sample(files, len(files))
+            committee = committee.adapted(batch.views for batch in read_batches(mixed, BATCH, size) if batch.read)
+            console.print("adapted to these files: the probabilities rank them, and are no longer calibrated")
+        with shown_files(len(files), console) as progress:
+            outcomes = predict_files(committee, files, size, self.engine, progress)
+        predictions = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
+        unreadable = [outcome for outcome in outcomes if isinstance(outcome, Unreadable)]
+        if self.csv is not None:
+            write_csv(predictions, self.csv, len(committee.networks))
+        if self.json is not None:
+            write_json(predictions, unreadable, self.json, committee)
+        print_predictions(predictions, committee, self.rows, console)
+        print_reading(predictions, found.note(), console)
+        print_unreadable(unreadable, len(files))
+
+
+def print_predictions(predictions: "Sequence[Prediction]", committee: "Committee", rows: int, console: Console) -> None:
+    """The first predictions as a table, and how many there are of each kind."""
+    shown = [prediction_row(prediction) for prediction in predictions[:rows]]
+    print_table(console, ["file", "probability", "decision", "experts", "outlier"], shown, breaks_cells=False)
+    if len(predictions) > len(shown):
+        console.print(f"and {len(predictions) - len(shown)} more; --csv and --json keep all of them")
+    clusters = sum(prediction.decision for prediction in predictions)
+    console.print(
+        f"{len(predictions)} patches, {clusters} with a cluster (probability at least {committee.threshold:.3g})"
+    )
+    console.print(outlier_line(committee, sum(prediction.outlier or 0 for prediction in predictions)))
+
+
+def prediction_row(prediction: "Prediction") -> list[str]:
+    """One prediction in words; an outlier with its distance from tissue."""
+    return [
+        escape(printable(prediction.file)),
+        f"{prediction.probability:.4f}",
+        "cluster" if prediction.decision else "normal",
+        " ".join(f"{vote:.2f}" for vote in prediction.experts),
+        f"yes ({prediction.distance:.1f})" if prediction.outlier else "",
+    ]
+
+
+def outlier_line(committee: "Committee", outliers: int) -> str:
+    """How many patches are not breast tissue at 85 um a pixel, and what that means."""
+    detector = committee.outlier_detector
+    if detector is None:
+        return "this committee was saved without an outlier detector, so that outliers are not found"
+    return (
+        f"{outliers} outliers, not breast tissue at 85 um a pixel (distance above {detector.threshold:.3g}): ignore "
+        f"their probabilities ({detector.false_alarm_rate:.1%} of its own kind are flagged by mistake)"
+    )

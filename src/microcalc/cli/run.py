@@ -1,0 +1,125 @@
+"""``microcalc run``: a study from data to report."""
+
+import dataclasses
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from tyro.conf import AvoidSubcommands, OmitArgPrefixes
+
+from microcalc.cli.common import Common, PixelSize, describe, print_table, printable, warn
+from microcalc.cli.study_progress import shown_progress
+from microcalc.config import StudyConfig
+
+if TYPE_CHECKING:
+    from microcalc.data import Data
+
+PHANTOM_NOTICE = "PHANTOM DATA: the INFN archive was not found, so this study runs on the built-in phantom"
+RATES = ("accuracy", "sensitivity", "specificity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Common):
+    """Run a study: search, five experts, the committee, its tests, and a report."""
+
+    out: Path = Path("runs/first")
+    """Run directory, empty or missing unless --resume."""
+    data: str = "auto"
+    """auto, infn, phantom, or a folder with 0/ and 1/."""
+    archive: Path | None = None
+    """INFN archive to use instead of looking for it."""
+    external: str = "auto"
+    """Patches from elsewhere: a folder or ZIP with 0/ and 1/, none, or auto for those that come with INFN."""
+    pixel_size: PixelSize = None
+    """Of images in --data and --external that do not give it, in mm; unknown is for --external alone."""
+    test: str = "none"
+    """Patches set aside before the study: official (INFN's own Test folder), a fraction of the patients, or none."""
+    nested: bool = False
+    """Repeat the study inside an outer cross-validation too, so that the committee has cross-validated figures."""
+    augment: bool = True
+    """Vary the training patches on the fly."""
+    jobs: int | None = None
+    """Processes side by side; as many as cores when not given."""
+    resume: bool = False
+    """Continue the study that is in --out."""
+    settings: OmitArgPrefixes[AvoidSubcommands[StudyConfig]]
+
+    @property
+    def config(self) -> StudyConfig:
+        """The settings of the study."""
+        return self.settings if self.augment else dataclasses.replace(self.settings, augmentation=None)
+
+    def run(self, console: Console) -> None:
+        """Load the data, run the study, and say what it found and where it is."""
+        from microcalc.data import Data
+        from microcalc.model import Model, check_nested, run_naively, run_nested, set_test_aside
+
+        config = self.config
+        size = None if self.pixel_size == "unknown" else self.pixel_size
+        data = Data.load(self.data, archive=self.archive, pixel_size_mm=size, seed=config.seed)
+        if self.data == "auto" and data.name == "phantom":
+            console.print(f"[bold red]{PHANTOM_NOTICE}[/]; `microcalc fetch infn` gets the archive")
+        external = load_external(self, data)
+        warn(data, external)
+        data, test = set_test_aside(data, self.test, config.seed)
+        for title, part in {"data": data, "test set": test, "external set": external}.items():
+            if part is not None:
+                console.print(f"{title}: {describe(part)}")
+        model = Model(data, external, test=test, config=config, out=self.out, jobs=self.jobs, resume=self.resume)
+        if self.nested:
+            check_nested(model)
+        with shown_progress(console, config) as model.on_progress:
+            metrics = model.train()
+        if self.nested:
+            with shown_progress(console, config) as model.on_progress:
+                metrics = run_nested(model)
+        print_metrics(metrics, console)
+        if config.protocol == "naive":
+            with shown_progress(console, config) as model.on_progress:
+                naive = run_naively(model)
+            print_metrics(naive, console)
+        console.print(f"report: {self.out / 'report.html'}")
+        console.print(f"to try next:\n{next_commands(self.out)}", markup=False, soft_wrap=True)
+
+
+def next_commands(run: Path) -> str:
+    """Commands that use what a run made, a line each."""
+    directory, committee = shlex.quote(str(run)), shlex.quote(str(run / "committee"))
+    return (
+        f"  microcalc predict IMAGES --committee {committee} --csv predictions.csv\n"
+        f"  microcalc explain IMAGES --committee {committee} --out explained\n"
+        f"  microcalc compare {directory} ANOTHER_RUN"
+    )
+
+
+def load_external(command: Run, data: "Data") -> "Data | None":
+    """The external set that was asked for; ``auto`` takes the one that lies beside the INFN data, where it does."""
+    from microcalc.data import Data
+    from microcalc.data.sources import find_external
+
+    if command.external == "none":
+        return None
+    if command.external == "auto":
+        return Data.load("external") if data.name == "infn" and find_external() is not None else None
+    return Data.load(command.external, pixel_size_mm=command.pixel_size)
+
+
+def print_metrics(metrics: dict[str, Any], console: Console) -> None:
+    """The headline figures, with their 95 % intervals over patients."""
+    rows = []
+    parts = {"experts (folds)": "cross_validation", "committee (nested)": "nested", "committee (test)": "test"}
+    for title, name in {**parts, "committee (external)": "external"}.items():
+        figures = metrics.get(name)
+        if figures is not None:
+            low, high = figures["auc_ci95"] or (float("nan"),) * 2
+            rates = [f"{figures[rate]:.3f}" if figures[rate] is not None else "-" for rate in RATES]
+            auc = [f"{figures['auc']:.4f}", f"{low:.3f} to {high:.3f}"] if figures["auc"] is not None else ["-", "-"]
+            rows.append([title, str(figures["n"]), *auc, *rates])
+    print_table(console, ["", "patches", "AUC", "95 % interval", *RATES], rows)
+    timing = metrics["timing"]
+    console.print(f"{timing['total_s']:.0f} s, at most {timing['peak_memory_bytes'] / 2**20:.0f} MiB of memory")
+    for warning in metrics["warnings"]:
+        console.print(f"[bold red]{escape(printable(warning))}[/]")

@@ -1,0 +1,141 @@
+"""The committee as one ONNX model (https://onnx.ai), for programs without Python, and for onnxruntime."""
+
+import importlib
+import json
+import logging
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from microcalc import __version__
+from microcalc.committee.calibration import SMALLEST_PROBABILITY
+from microcalc.committee.committee import Committee
+from microcalc.committee.inference import symmetries
+from microcalc.errors import RequestError
+from microcalc.networks.hypermodel import PATCH_SIDE, logit_model
+
+OPSET = 18
+BATCH = 64
+INPUT = (
+    "patches: (n, 60, 60) float32, raw grey values in [0, 1], 0 black and 1 white, at 85 um a pixel; an image of "
+    "another pixel size must be resampled to 85 um first, and a larger one cut into patches"
+)
+
+
+def committee_onnx(committee: Committee) -> bytes:
+    """Write a committee as an ONNX model: preprocessing, experts, weights and calibration in one graph.
+
+    The model takes ``patches`` (n, 60, 60) float32, raw grey values in [0, 1] at 85 um a pixel, and gives
+    ``probability`` (n,), the calibrated probability of a cluster, and ``expert_probabilities`` (n, experts), both
+    float32. Its metadata hold ``input``, ``threshold``, ``weights``, ``calibration`` and the version of microcalc.
+
+    Returns:
+        A file's content, for onnxruntime or any other program that reads ONNX.
+
+    Raises:
+        RequestError: the committee filters patches in the wavelet domain, or a package of the extra is not installed.
+    """
+    if committee.wavelet.name != "none":
+        raise RequestError(
+            f"this committee filters patches by the wavelet {committee.wavelet.name}, which an ONNX graph cannot hold; "
+            "use --engine torch, or a committee of a run with --wavelet none"
+        )
+    onnx = require("onnx")
+    require("onnxscript")
+    example = torch.zeros(2, PATCH_SIDE, PATCH_SIDE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter's own internals
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            _Probabilities(committee).eval(),
+            (example,),
+            input_names=["patches"],
+            output_names=["probability", "expert_probabilities"],
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    model.producer_name, model.producer_version, model.doc_string = "microcalc", __version__, INPUT
+    onnx.helper.set_model_props(model, _metadata(committee))
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+class _Probabilities(torch.nn.Module):
+    """A committee as one PyTorch module, from raw patches to probabilities."""
+
+    def __init__(self, committee: Committee) -> None:
+        super().__init__()
+        self.experts = torch.nn.ModuleList([logit_model(network) for network in committee.networks])
+        self.committee, self.weights = committee, torch.tensor(committee.weights)
+
+    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        images = patches.unsqueeze(1)
+        views = symmetries(images) if self.committee.tta == "d4" else [images]
+        outputs = [
+            torch.stack([expert(view, training=False)[:, 0].double() for view in views]) for expert in self.experts
+        ]
+        experts = torch.stack([output.sigmoid().mean(0) for output in outputs], dim=1)
+        average = (experts * self.weights).sum(1).clamp(SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+        logits = (average / (1 - average)).log()
+        calibration = self.committee.calibration
+        probability = (calibration.slope * logits + calibration.intercept).sigmoid()
+        return probability.float(), experts.float()
+
+
+def require(package: str) -> Any:
+    """Import a package of the extra ``onnx``.
+
+    Raises:
+        RequestError: it is not installed.
+
+    >>> require("no_such_package")
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.RequestError: ONNX needs the package no_such_package; pip install "microcalc[onnx]"
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise RequestError(f'ONNX needs the package {package}; pip install "microcalc[onnx]"') from error
+
+
+class OnnxSession:
+    """A committee run by onnxruntime from its ONNX model, on the processor."""
+
+    def __init__(self, content: bytes) -> None:
+        """Load what :func:`committee_onnx` wrote.
+
+        Raises:
+            RequestError: the package onnxruntime is not installed.
+        """
+        runtime = require("onnxruntime")
+        options = runtime.SessionOptions()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or idle threads burn the processor
+        self._session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def expert_probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, 60, 60) raw patches in [0, 1] to (n, experts) probabilities."""
+        experts = [
+            self._session.run(["expert_probabilities"], {"patches": np.ascontiguousarray(part, np.float32)})[0]
+            for part in np.split(images, range(BATCH, len(images), BATCH))
+        ]
+        return np.concatenate(experts).astype(np.float64)
+
+
+def _metadata(committee: Committee) -> dict[str, str]:
+    return {
+        "input": INPUT,
+        "threshold": repr(committee.threshold),
+        "weights": json.dumps(committee.weights.tolist()),
+        "calibration": json.dumps(vars(committee.calibration)),
+        "microcalc": __version__,
+    }

@@ -1,0 +1,221 @@
+"""What a committee predicts for files, and the tables that hold it."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microcalc.committee.committee import Committee
+from microcalc.committee.onnx_export import OnnxSession, committee_onnx
+from microcalc.config import Engine
+from microcalc.data.patch_files import Batch, GivenPixelSize, PatchFile, Unreadable, read_batches
+from microcalc.errors import RequestError
+from microcalc.files import write_atomically
+from microcalc.images.image import PixelSize
+from microcalc.networks.hypermodel import computing_in
+
+BATCH = 32
+
+Predictor = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a committee predicts for one file: that of its patch, or of the highest of several.
+
+    Attributes:
+        file: where the image is.
+        probability: of a cluster, calibrated.
+        decision: 1 where the probability reaches the committee's threshold.
+        experts: the probability by each expert.
+        distance: from breast tissue at 85 um a pixel; None where the committee has no outlier detector.
+        outlier: 1 where the distance is above the detector's threshold, so that the probabilities mean nothing.
+        pixel_size_mm: of the image, (row, column); or "unknown".
+        assumed: whether that size was neither in the file nor given.
+        warnings: what a user should know about the image.
+    """
+
+    file: Path
+    probability: float
+    decision: int
+    experts: tuple[float, ...]
+    distance: float | None
+    outlier: int | None
+    pixel_size_mm: PixelSize | Literal["unknown"]
+    assumed: bool
+    warnings: tuple[str, ...]
+
+    @property
+    def size(self) -> str:
+        """The pixel size in words.
+
+        >>> Prediction(Path("a"), 0.9, 1, (0.9,), None, None, (0.085, 0.085), True, ()).size
+        '0.085 (assumed)'
+        """
+        if self.pixel_size_mm == "unknown":
+            return "unknown"
+        row, column = self.pixel_size_mm
+        return f"{row:g}{f' x {column:g}' if row != column else ''}{' (assumed)' if self.assumed else ''}"
+
+
+def predict_files(
+    committee: Committee,
+    files: Sequence[Path],
+    pixel_size_mm: GivenPixelSize = None,
+    engine: Engine = "torch",
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Prediction | Unreadable]:
+    """Predict files; one that cannot be read is listed with the reason, and the others are predicted.
+
+    Args:
+        committee: which predicts.
+        files: images, as :func:`microcalc.data.patch_files.read_patch_file` reads them.
+        pixel_size_mm: of images whose files do not give it.
+        engine: "torch"; "torch-bfloat16", which rounds inside the networks, for twice the speed on a processor with
+            AMX or AVX512-BF16; or "onnx" for onnxruntime.
+        progress: called with the number of files done, after each batch.
+
+    Returns:
+        One entry a file, in their order but for unreadable ones, which come first in their batch.
+
+    Raises:
+        RequestError: the engine onnx is not installed, or cannot run this committee.
+    """
+    if pixel_size_mm == "unknown" and committee.unknown_scale is None:
+        raise RequestError(
+            "this committee has no threshold for images of unknown pixel size; give the pixel size in mm, or a "
+            "committee whose study had an external set of unknown pixel size"
+        )
+    predictor = _predictor(committee, engine)
+    outcomes: list[Prediction | Unreadable] = []
+    for batch in read_batches(files, BATCH, pixel_size_mm):
+        outcomes += batch.unreadable
+        if batch.read:
+            outcomes += _predictions(committee, predictor, batch)
+        progress(len(outcomes))
+    return outcomes
+
+
+def _predictor(committee: Committee, engine: Engine) -> Predictor:
+    if engine == "onnx":
+        return OnnxSession(committee_onnx(committee)).expert_probabilities
+    if engine == "torch":
+        return committee.expert_probabilities
+
+    def in_bfloat16(images: NDArray[np.float32]) -> NDArray[np.float64]:
+        with ExitStack() as stack:
+            for network in committee.networks:
+                stack.enter_context(computing_in(network, "bfloat16"))
+            return committee.expert_probabilities(images)
+
+    return in_bfloat16
+
+
+def _predictions(committee: Committee, predictor: Predictor, batch: Batch) -> list[Prediction]:
+    images = batch.views
+    experts = predictor(images)
+    probabilities = committee.combine(experts)
+    highest = _highest(batch, probabilities)
+    distances = None if committee.outlier_detector is None else committee.outliers(images[highest])
+    return [
+        _prediction(
+            committee, read, float(probabilities[view]), experts[view], None if distances is None else distances[row]
+        )
+        for row, (read, view) in enumerate(zip(batch.read, highest, strict=True))
+    ]
+
+
+def _highest(batch: Batch, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which of a batch's views has the highest probability of each file."""
+    parts = batch.by_file(probabilities)
+    starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+    return np.asarray([start + int(part.argmax()) for start, part in zip(starts, parts, strict=True)], np.int64)
+
+
+def _prediction(
+    committee: Committee, read: PatchFile, probability: float, experts: NDArray[np.float64], distance: float | None
+) -> Prediction:
+    detector, threshold = committee.outlier_detector, committee.threshold
+    if read.pixel_size_mm == "unknown" and (unknown_scale := committee.unknown_scale) is not None:
+        probability = float(unknown_scale.calibration.apply(experts @ committee.weights))
+        threshold = unknown_scale.threshold
+    return Prediction(
+        file=read.file,
+        probability=probability,
+        decision=int(probability >= threshold),
+        experts=tuple(experts.tolist()),
+        distance=distance,
+        outlier=None if distance is None or detector is None else int(distance > detector.threshold),
+        pixel_size_mm=read.pixel_size_mm,
+        assumed=read.assumed,
+        warnings=read.warnings,
+    )
+
+
+def write_csv(predictions: Sequence[Prediction], path: Path, experts: int) -> None:
+    """Write predictions as CSV.
+
+    Its columns are ``file``, ``probability``, ``decision`` (0 or 1), ``expert_0`` and so on, ``outlier`` (0 or 1, empty
+    where the committee has no outlier detector), and ``pixel_size_mm`` (such as ``0.07``, ``0.07 x 0.08`` of rows and
+    columns, ``0.085 (assumed)`` or ``unknown``).
+
+    Raises:
+        RequestError: the path is a folder.
+        FailedError: it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    votes = [f"expert_{number}" for number in range(experts)]
+    writer.writerow(["file", "probability", "decision", *votes, "outlier", "pixel_size_mm"])
+    for each in predictions:
+        numbers = [f"{value:.7g}" for value in (each.probability, *each.experts)]
+        writer.writerow([each.file, numbers[0], each.decision, *numbers[1:], each.outlier, each.size])
+    write_atomically(path, text.getvalue().encode(errors="backslashreplace"))
+
+
+def write_json(
+    predictions: Sequence[Prediction], unreadable: Sequence[Unreadable], path: Path, committee: Committee
+) -> None:
+    """Write predictions as JSON.
+
+    It holds the ``threshold`` of the decision, the ``outlier_detector`` (``threshold`` and ``false_alarm_rate``, or
+    null), the ``predictions`` (as in the CSV, and ``distance`` and ``warnings``), and the ``unreadable`` files, each
+    with its ``problem``.
+
+    Raises:
+        RequestError: the path is a folder.
+        FailedError: it cannot be written.
+    """
+    detector = committee.outlier_detector
+    content = {
+        "schema": 1,
+        "threshold": committee.threshold,
+        "outlier_detector": detector
+        and {
+            "threshold": detector.threshold,
+            "false_alarm_rate": detector.false_alarm_rate,
+        },
+        "predictions": [_row(each) for each in predictions],
+        "unreadable": [{"file": str(each.file), "problem": each.problem} for each in unreadable],
+    }
+    write_atomically(path, json.dumps(content, indent=1) + "\n")
+
+
+def _row(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "file": str(prediction.file),
+        "probability": prediction.probability,
+        "decision": prediction.decision,
+        **{f"expert_{number}": vote for number, vote in enumerate(prediction.experts)},
+        "outlier": prediction.outlier,
+        "pixel_size_mm": prediction.size,
+        "distance": prediction.distance,
+        "warnings": list(prediction.warnings),
+    }

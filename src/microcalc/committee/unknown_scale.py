@@ -1,0 +1,48 @@
+"""How a committee answers for patches of unknown pixel size: by the highest answer over magnifications and tiles."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microcalc.committee.calibration import Calibration
+from microcalc.images.tiles import views
+
+
+@dataclass(frozen=True)
+class UnknownScale:
+    """Calibration and threshold for the highest of many answers, which lies above the answer for one patch.
+
+    Both are fitted on the committee's own patients, whose patches are seen at the same magnifications.
+    """
+
+    calibration: Calibration
+    threshold: float
+
+
+def all_views(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, 60, 60) patches of unknown pixel size to (k n, 60, 60), the k views of each in turn.
+
+    >>> all_views(np.zeros((2, 60, 60), np.float32)).shape
+    (176, 60, 60)
+    """
+    return np.concatenate([views(image, "unknown") for image in images])
+
+
+def highest_view(
+    expert_probabilities: NDArray[np.float64], patches: int, weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(k n, experts) probabilities of the views of n patches to (n, experts), those of each patch's highest view.
+
+    Args:
+        expert_probabilities: of :func:`all_views`, in their order.
+        patches: n.
+        weights: (experts,) of the committee, whose average is compared.
+
+    >>> highest_view(np.array([[0.1, 0.2], [0.3, 0.9], [0.5, 0.4], [0.0, 0.1]]), 2, np.array([0.5, 0.5]))
+    array([[0.3, 0.9],
+           [0.5, 0.4]])
+    """
+    by_patch = expert_probabilities.reshape(patches, -1, expert_probabilities.shape[1])
+    highest: NDArray[np.float64] = by_patch[np.arange(patches), (by_patch @ weights).argmax(axis=1)]
+    return highest

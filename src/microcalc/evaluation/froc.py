@@ -1,0 +1,233 @@
+"""FROC: the share of clusters that a scan finds, at so many false marks an image.
+
+Free-response operating characteristic, after Bunch, Hamilton, Sanderson and Simmons, "A free response approach to the
+measurement and characterization of radiographic observer performance", Proc. SPIE 0127 (1977),
+doi:10.1117/12.955926.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from microcalc.errors import RequestError
+
+RATES = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""False marks an image at which a table gives the sensitivity."""
+
+MARGIN_MM = 2.5
+"""A finding hits a cluster where its centre lies in the cluster's box grown by this."""
+
+Floats = npt.NDArray[np.float64]
+
+_LARGEST_BLOCK = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredImage:
+    """What the FROC curve needs to know of one image.
+
+    Attributes:
+        clusters: (true clusters,) the highest score of a finding that hits each; -inf where none does.
+        false_marks: (k,) the scores of the findings that hit no cluster.
+    """
+
+    clusters: Floats
+    false_marks: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class FrocCurve:
+    """The curve, from the strictest threshold to the lowest; the first point is (0, 0) at a threshold of inf.
+
+    Attributes:
+        thresholds: (points,) falling: a finding of at least this score is a mark.
+        false_marks: (points,) false marks an image, never falling.
+        sensitivity: (points,) share of the clusters that a mark hits, never falling.
+    """
+
+    thresholds: Floats
+    false_marks: Floats
+    sensitivity: Floats
+
+    def threshold_at(self, rate: float) -> float:
+        """The lowest threshold that gives at most ``rate`` false marks an image; inf where none does.
+
+        >>> froc_curve([score_findings([(0, 0)], [0.9], [], (0.1, 0.1))]).threshold_at(0.5)
+        inf
+        """
+        return float(self.thresholds[np.searchsorted(self.false_marks, rate + 1e-9, side="right") - 1])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval.
+
+    >>> f"{Estimate(0.9, 0.85, 0.95):.2f}"
+    '0.90 (0.85 to 0.95)'
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def __format__(self, form: str) -> str:
+        return f"{self.value:{form}} ({self.low:{form}} to {self.high:{form}})"
+
+
+def score_findings(
+    centers_px: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    boxes_px: npt.ArrayLike,
+    pixel_size_mm: tuple[float, float],
+    margin_mm: float = MARGIN_MM,
+) -> ScoredImage:
+    """Compare the findings of one image with its true clusters.
+
+    A finding hits a cluster where its centre lies in the cluster's box grown by ``margin_mm`` on each side; it may hit
+    several. Further findings in a cluster that is already hit are no false marks.
+
+    Args:
+        centers_px: (n, 2) column and row of each finding.
+        scores: (n,) of each finding, finite; higher is more suspect.
+        boxes_px: (m, 4) left, top, right and bottom of each true cluster; m may be 0.
+        pixel_size_mm: distance of neighbouring rows and of neighbouring columns.
+        margin_mm: at least 0.
+
+    Raises:
+        RequestError: a shape does not fit, a score is not finite, a box is turned inside out, or a pixel has no size.
+
+    >>> scored = score_findings([(100, 100), (400, 90)], [3.0, 1.5], [(110, 80, 160, 140)], (0.1, 0.1))
+    >>> scored.clusters, scored.false_marks
+    (array([3.]), array([1.5]))
+    """
+    centers = np.asarray(centers_px, np.float64).reshape(-1, 2)
+    boxes = np.asarray(boxes_px, np.float64).reshape(-1, 4)
+    values = np.asarray(scores, np.float64)
+    if values.shape != (len(centers),) or not np.isfinite(values).all() or not np.isfinite(centers).all():
+        raise RequestError(f"one finite score and centre a finding are needed: got {values.shape} for {len(centers)}")
+    if not (boxes[:, 2:] >= boxes[:, :2]).all():
+        raise RequestError("boxes_px must be left, top, right, bottom with right >= left and bottom >= top")
+    if not (min(pixel_size_mm) > 0 and margin_mm >= 0):
+        raise RequestError(f"pixel_size_mm must be positive and margin_mm at least 0: got {pixel_size_mm}, {margin_mm}")
+    margin = margin_mm / np.array([pixel_size_mm[1], pixel_size_mm[0]])
+    above = centers[:, None] >= boxes[:, :2] - margin
+    below = centers[:, None] <= boxes[:, 2:] + margin
+    hits = np.asarray((above & below).all(axis=2), np.bool_)
+    best = np.where(hits, values[:, None], -np.inf).max(axis=0, initial=-np.inf)
+    return ScoredImage(clusters=best, false_marks=values[~hits.any(axis=1)])
+
+
+def froc_curve(images: Sequence[ScoredImage]) -> FrocCurve:
+    """The FROC curve of some images, with a point at every distinct score.
+
+    Without any true cluster the sensitivity is NaN, and the curve still gives the false marks.
+
+    Raises:
+        RequestError: there is no image.
+
+    >>> curve = froc_curve([score_findings([(5, 5), (90, 90)], [2.0, 1.0], [(0, 0, 9, 9)], (0.1, 0.1))])
+    >>> curve.thresholds, curve.false_marks, curve.sensitivity
+    (array([inf,  2.,  1.]), array([0., 0., 1.]), array([0., 1., 1.]))
+    """
+    if not images:
+        raise RequestError("an FROC curve needs at least one image: got none")
+    thresholds, hits, false = _counts(images, np.ones((1, len(images))))
+    clusters = sum(image.clusters.size for image in images)
+    sensitivity = hits[0] / clusters if clusters else np.full(hits.shape[1], np.nan)
+    return FrocCurve(thresholds, false[0] / len(images), sensitivity)
+
+
+def sensitivity_at(
+    images: Sequence[ScoredImage], rates: Sequence[float] = RATES, seed: int = 0, rounds: int = 2000
+) -> list[Estimate]:
+    """Sensitivity at the lowest threshold that gives at most ``rates`` false marks an image.
+
+    Intervals are 95 % percentile intervals by bootstrap over images; the threshold is chosen anew in each resample.
+    A resample without any cluster is drawn again.
+
+    Args:
+        images: of :func:`score_findings`; at least one true cluster among them.
+        rates: false marks an image, at least 0 each.
+        seed: of the resampling.
+        rounds: number of resamples.
+
+    Returns:
+        One estimate for each rate.
+
+    Raises:
+        RequestError: no image has a cluster, or a rate is negative.
+
+    >>> one = score_findings([(5, 5), (90, 90)], [1.0, 2.0], [(0, 0, 9, 9)], (0.1, 0.1))
+    >>> [f"{estimate:.1f}" for estimate in sensitivity_at([one, one], rates=[0.5, 1])]
+    ['0.0 (0.0 to 0.0)', '1.0 (1.0 to 1.0)']
+    """
+    clusters: Floats = np.array([image.clusters.size for image in images], np.float64)
+    if not clusters.sum():
+        raise RequestError("a sensitivity needs images with true clusters: got none")
+    if min(rates) < 0:
+        raise RequestError(f"false marks an image cannot be negative: got {list(rates)}")
+    values = _sensitivities(images, np.ones((1, len(images))), clusters, rates)[0]
+    resampled = np.concatenate(
+        [_sensitivities(images, weights, clusters, rates) for weights in _resamples(clusters, images, seed, rounds)]
+    )
+    low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
+    return [Estimate(*map(float, figures)) for figures in zip(values, low, high, strict=True)]
+
+
+def false_mark_rate(images: Sequence[ScoredImage], seed: int = 0, rounds: int = 2000) -> Estimate:
+    """False marks an image, all findings counted, with a 95 % percentile interval by bootstrap over images.
+
+    Raises:
+        RequestError: there is no image.
+
+    >>> false_mark_rate([score_findings([(5, 5)], [2.0], [], (0.1, 0.1))])
+    Estimate(value=1.0, low=1.0, high=1.0)
+    """
+    if not images:
+        raise RequestError("a rate of false marks needs at least one image: got none")
+    marks = np.array([image.false_marks.size for image in images])
+    drawn = np.random.default_rng(seed).integers(0, len(marks), (rounds, len(marks)))
+    low, high = np.quantile(marks[drawn].mean(axis=1), (0.025, 0.975))
+    return Estimate(float(marks.mean()), float(low), float(high))
+
+
+def _resamples(clusters: Floats, images: Sequence[ScoredImage], seed: int, rounds: int) -> Iterator[Floats]:
+    """How often each image is drawn, (at most block, images) at a time."""
+    generator, count = np.random.default_rng(seed), len(images)
+    events = clusters.sum() + sum(image.false_marks.size for image in images)
+    block = max(1, int(_LARGEST_BLOCK // events))
+    while rounds:
+        weights = generator.multinomial(count, np.full(count, 1 / count), size=min(block, rounds))
+        weights = weights[weights @ clusters > 0]
+        rounds -= len(weights)
+        yield weights.astype(np.float64)
+
+
+def _sensitivities(images: Sequence[ScoredImage], weights: Floats, clusters: Floats, rates: Sequence[float]) -> Floats:
+    """(rounds, rates): share of the clusters found when image i counts ``weights[:, i]`` times."""
+    _, hits, false = _counts(images, weights)
+    last = [(false <= rate * len(images) + 1e-9).sum(axis=1) - 1 for rate in rates]
+    found = np.take_along_axis(hits, np.stack(last, axis=1), axis=1)
+    shares: Floats = found / (weights @ clusters)[:, None]
+    return shares
+
+
+def _counts(images: Sequence[ScoredImage], weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """Thresholds (points,), and the weighted hits and false marks at each, (rounds, points)."""
+    scores = np.concatenate([part for image in images for part in (image.clusters, image.false_marks)])
+    sizes = [(image.clusters.size, image.false_marks.size) for image in images]
+    is_hit = np.concatenate([np.repeat([True, False], pair) for pair in sizes])
+    owner = np.repeat(np.arange(len(images)), [sum(pair) for pair in sizes])
+    order = np.argsort(-scores, kind="stable")
+    order = order[np.isfinite(scores[order])]
+    ranked = scores[order]
+    ends = np.flatnonzero(np.append(np.diff(ranked), -1.0)) if ranked.size else np.empty(0, np.int64)
+    drawn = weights[:, owner[order]]
+    start = np.zeros((len(weights), 1))
+    hits, false = (
+        np.concatenate([start, np.cumsum(drawn * counted[order], axis=1)[:, ends]], axis=1)
+        for counted in (is_hit, ~is_hit)
+    )
+    return np.concatenate([[np.inf], ranked[ends]]), hits, false

@@ -1,0 +1,69 @@
+"""What a file becomes once it is read, and how large it may be."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microcalc.errors import ImageError
+
+SMALLEST_SIDE = 8
+"""Fewest rows, and columns, of an image: 0.7 mm at 85 um a pixel, too little to hold a cluster."""
+
+LARGEST_PIXELS = 100_000_000
+"""Most pixels of an image, checked before any is decoded; a mammogram at 50 um a pixel has about 30 million."""
+
+PixelSize = tuple[float, float]
+"""Distance in mm between the centres of neighbouring rows, and of neighbouring columns."""
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One image as the rest of microcalc sees it.
+
+    Attributes:
+        pixels: (height, width) float32 in [0, 1], 0 black and 1 white.
+        pixel_size_mm: distance between the centres of neighbouring rows, and of neighbouring columns, in the plane of
+            the breast; None where the file does not give it.
+        warnings: what a user should know about the image, a sentence each without the file's name.
+
+    >>> Image(np.zeros((60, 60), np.float32), pixel_size_mm=(0.085, 0.085)).pixels.shape
+    (60, 60)
+    """
+
+    pixels: NDArray[np.float32]
+    pixel_size_mm: PixelSize | None
+    warnings: tuple[str, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Mammogram(Image):
+    """A whole mammogram, with what its DICOM file says of how it was taken; all of it None for other files.
+
+    Attributes:
+        padding: (height, width) bool, True where the file has no image (Pixel Padding Value); None where it does not
+            say. ``pixels`` is 0 there.
+        laterality: "L", "R" or "B" for both (Image Laterality, or Laterality).
+        view: "CC", "MLO" or another View Position of PS3.3 C.8.11.7.1.
+        orientation: directions in the patient in which the rows and the columns run, such as ("P", "F"), of PS3.3
+            C.7.6.1.1.1 (Patient Orientation).
+        sop_class: SOP Class UID.
+    """
+
+    padding: NDArray[np.bool_] | None = None
+    laterality: str | None = None
+    view: str | None = None
+    orientation: tuple[str, str] | None = None
+    sop_class: str | None = None
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuse an image before it is decoded.
+
+    Raises:
+        ImageError: it has a side below ``SMALLEST_SIDE`` or more than ``LARGEST_PIXELS`` pixels.
+    """
+    if min(height, width) < SMALLEST_SIDE:
+        raise ImageError(f"has {height} x {width} pixels; give at least {SMALLEST_SIDE} x {SMALLEST_SIDE}")
+    if height * width > LARGEST_PIXELS:
+        raise ImageError(f"has {height:,} x {width:,} pixels; cut out at most {LARGEST_PIXELS:,} pixels of it")

@@ -1,0 +1,136 @@
+"""One image file of any kind, told by content, -> an :class:`~microcalc.images.image.Image`."""
+
+import os
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from microcalc.errors import ImageError
+from microcalc.images.dicom import looks_like_dicom, read_dicom_image, read_dicom_mammogram
+from microcalc.images.image import Image, Mammogram
+from microcalc.images.pictures import read_picture
+from microcalc.images.silence import quiet
+
+LARGEST_FILE = 2**30
+"""Most bytes of a file."""
+
+HEAD = 132
+"""Bytes that tell what a file is."""
+
+Read = TypeVar("Read")
+
+
+def read_image(path: str | os.PathLike[str]) -> Image:
+    """Read one grey image as a patch or a part of a mammogram: PGM, PNG, TIFF, JPEG or DICOM, told apart by content.
+
+    Samples are scaled by what the file could hold, never by what it does hold, so that two files stay comparable:
+
+    - 8 bits: divided by 255; 16 bits: by 65,535; 12-bit TIFF: by 4,095; PGM: by its maxval; float TIFF: as it is,
+      and refused unless all of it lies in [0, 1]. A TIFF whose 0 is white is inverted.
+    - Colour whose channels are equal is read as grey, and refused otherwise, as is any transparent pixel.
+    - DICOM: the Modality LUT (PS3.3 C.11.1) is applied, then the range that it could give, from Bits Stored and Pixel
+      Representation, is mapped onto [0, 1]; a Rescale Slope and Intercept only shift and stretch that range, so no more
+      than the slope's sign matters. MONOCHROME1 is inverted. VOI windows (C.11.2) are not applied: they suit a
+      viewer, and clip.
+
+    The pixel size comes from DICOM alone, see :func:`microcalc.images.pixel_size.pixel_size_mm`. Resolution tags of
+    other formats describe a printer as often as a mammogram, and are not trusted.
+
+    Raises:
+        ImageError: one line that names the file, for whatever is not one readable grey image of at least
+            ``SMALLEST_SIDE`` pixels a side and at most ``LARGEST_PIXELS`` in all. No element that identifies a
+            patient is ever read from a DICOM file, so none can appear in the line.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "patch.pgm"
+    ...     _ = path.write_text("P2 60 60 255 " + 3600 * "51 ")
+    ...     image = read_image(path)
+    >>> image.pixels.shape, float(image.pixels[0, 0]), image.pixel_size_mm
+    ((60, 60), 0.20000000298023224, None)
+    """
+    return _read(path, read_dicom_image, lambda file, kind: Image(read_picture(file, kind), None))
+
+
+def read_mammogram(path: str | os.PathLike[str]) -> Mammogram:
+    """Read one whole mammogram, as a radiologist would see it.
+
+    As :func:`read_image`, except for DICOM files:
+
+    - For Presentation, and Secondary Capture: the VOI LUT or window that the file asks for is applied (PS3.3 C.11.2;
+      LINEAR, LINEAR_EXACT or SIGMOID); the first, where there are several.
+    - For Processing: brought to a presentation-like scale, by logarithm and inversion where Pixel Intensity
+      Relationship asks for them, between the 0.1 and 99.9 % quantiles; a warning says so.
+    - Pixel padding is set to 0 and kept as a mask; side, view, orientation and SOP class are kept as the file has them.
+    - An image that its header does not call a mammogram has a warning; one of another kind (CT, a chest radiograph,
+      tomosynthesis and other multi-frame objects) is refused.
+
+    Raises:
+        ImageError: as for :func:`read_image`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "mammogram.pgm"
+    ...     _ = path.write_text("P2 60 60 255 " + 3600 * "51 ")
+    ...     read_mammogram(path).view is None
+    True
+    """
+    return _read(path, read_dicom_mammogram, lambda file, kind: Mammogram(read_picture(file, kind), None))
+
+
+def file_kind(head: bytes) -> str | None:
+    """What the first ``HEAD`` bytes say a file is: "DICOM", "PNG", "TIFF", "PGM" or "JPEG"; None for any other.
+
+    >>> file_kind(bytes(128) + b"DICM"), file_kind(b"GIF89a")
+    ('DICOM', None)
+    """
+    if head[128:132] == b"DICM":  # first, as its preamble may be the header of a TIFF (PS3.10 7.1)
+        return "DICOM"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if re.match(rb"P[25][\s#]", head):
+        return "PGM"
+    return "DICOM" if looks_like_dicom(head) else None
+
+
+def _read(
+    path: str | os.PathLike[str], dicom: Callable[[BinaryIO], Read], picture: Callable[[BinaryIO, str], Read]
+) -> Read:
+    name = os.fspath(path)
+    try:
+        _check_file(Path(path).stat())
+        with Path(path).open("rb") as file:
+            kind = file_kind(file.read(HEAD))
+            file.seek(0)
+            if kind is None:
+                raise ImageError(
+                    "is not a PGM, PNG, TIFF, JPEG or DICOM image, going by its first bytes; convert it to PNG"
+                )
+            with quiet("pydicom" if kind == "DICOM" else "PIL"):
+                return dicom(file) if kind == "DICOM" else picture(file, kind)
+    except ImageError as error:
+        problem, cause = str(error), error.__cause__
+    except FileNotFoundError as error:
+        problem, cause = "does not exist; check its name and folder", error
+    except PermissionError as error:
+        problem, cause = "may not be read by this user; change its permissions", error
+    except OSError as error:
+        problem, cause = f"cannot be read ({error.strerror}); check its name and the disk", error
+    raise ImageError(f"{name if name.isprintable() else ascii(name)}: {problem}") from cause
+
+
+def _check_file(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError("is a folder; name an image in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("is not a regular file; name an image file")
+    if status.st_size == 0:
+        raise ImageError("is empty; copy it again from where it came")
+    if status.st_size > LARGEST_FILE:
+        raise ImageError(f"has more than {LARGEST_FILE:,} bytes, too many for one image; cut out the part wanted")

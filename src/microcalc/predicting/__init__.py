@@ -1,1 +1,0 @@
-"""A committee asked about files: predictions and explanations, a batch at a time."""

@@ -1,0 +1,169 @@
+"""From windows to clusters: what a committee gives for each window, and neighbouring windows made one finding."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import pdist
+
+from microcalc.committee.committee import Committee, filtered
+from microcalc.committee.inference import predict
+from microcalc.scan.candidates import Spots
+
+SIDE = 60
+MERGE = 5.0 / 0.085
+"""Windows nearer than this to a better one, in pixels of 85 um, belong to its cluster: 5 mm."""
+
+FIRST_LOOK = 50
+"""Windows that all experts are shown; the expert of largest weight chooses them."""
+
+MOST_CLUSTERS = 12
+"""Clusters of an image that are shown once more, centred, and then listed."""
+
+SAME_CLUSTER = 2.0
+"""A neighbouring window whose logit is lower than the best by more than this adds no calcifications."""
+
+LEAST_CONTRAST = 4.0
+"""Of a single calcification, in standard deviations of the local noise."""
+
+FEWEST = 3
+FAR = 30.0
+_LEAST = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Cluster:
+    """A suspected cluster, before a second opinion.
+
+    Attributes:
+        center: (2,) mean column and row of its single calcifications.
+        logits: (experts,) of its best window; after :func:`look_again`, of the window around its centre.
+        logit: the committee's, of the best window.
+        support: the committee's second highest logit among the windows of the cluster; ``logit`` - 10 for a single one.
+        members: (n,) which spots are its single calcifications.
+    """
+
+    center: NDArray[np.float64]
+    logits: NDArray[np.float64]
+    logit: float
+    support: float
+    members: NDArray[np.intp]
+
+
+def logit(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm of the odds, within -27.6 and 27.6.
+
+    >>> logit(np.array([0.5, 1.0])).round(1)
+    array([ 0. , 27.6])
+    """
+    kept = np.clip(probability, _LEAST, 1 - _LEAST)
+    odds: NDArray[np.float64] = np.log(kept) - np.log1p(-kept)
+    return odds
+
+
+def cut_windows(image: NDArray[np.float32], centers: NDArray[np.float64]) -> NDArray[np.float32]:
+    """(n, 60, 60) windows around (n, 2) columns and rows, moved inside where they would leave the image.
+
+    >>> cut_windows(np.zeros((100, 80), np.float32), np.array([[2.0, 50.0]])).shape
+    (1, 60, 60)
+    """
+    rows, columns = image.shape
+    corner = np.rint(centers - (SIDE - 1) / 2).astype(int)
+    corner = np.clip(corner, 0, [max(columns - SIDE, 0), max(rows - SIDE, 0)])
+    if min(image.shape) < SIDE:
+        image = np.pad(image, [(0, max(SIDE - side, 0)) for side in image.shape], mode="edge")
+    views = np.lib.stride_tricks.sliding_window_view(image, (SIDE, SIDE))
+    windows: NDArray[np.float32] = views[corner[:, 1], corner[:, 0]]
+    return windows
+
+
+def window_logits(
+    committee: Committee, windows: NDArray[np.float32], first_look: int = FIRST_LOOK
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The windows that the expert of largest weight ranks highest, and what every expert gives for them.
+
+    Args:
+        committee: of any number of experts.
+        windows: (n, 60, 60) raw patches in [0, 1].
+        first_look: how many windows the other experts see.
+
+    Returns:
+        (k,) numbers of the windows, and (k, experts) logits.
+    """
+    first = best_expert(committee, windows)
+    chosen = np.sort(np.argsort(-first, kind="stable")[:first_look])
+    return chosen, logit(committee.expert_probabilities(windows[chosen]))
+
+
+def best_expert(committee: Committee, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(n, 60, 60) raw patches in [0, 1] to (n,) probabilities by the expert of largest weight alone."""
+    return predict(committee.networks[committee.most_reliable], filtered(windows, committee.wavelet))
+
+
+def merge_windows(
+    committee: Committee, centers: NDArray[np.float64], logits: NDArray[np.float64], spots: Spots
+) -> list[Cluster]:
+    """One cluster for each window that is better than all others within 5 mm, and the spots in its windows.
+
+    A cluster is three spots or more within a square centimetre (the usual definition: Kopans, Breast Imaging), so a
+    window with fewer is dropped.
+
+    Args:
+        committee: that gave the logits.
+        centers: (n, 2) columns and rows of the windows.
+        logits: (n, experts) of the windows.
+        spots: of the image.
+
+    Returns:
+        The clusters, of the highest logit first.
+    """
+    joint = logit(committee.combine(1 / (1 + np.exp(-logits))))
+    order = np.argsort(-joint, kind="stable")
+    free = np.ones(len(order), bool)
+    clusters = []
+    for best in order:
+        if not free[best]:
+            continue
+        near = free & (np.hypot(*(centers - centers[best]).T) < MERGE)
+        free &= ~near
+        members = _members(spots, centers[near & (joint > joint[best] - SAME_CLUSTER)], centers[best])
+        if len(members) >= FEWEST:
+            ranked = np.sort(joint[near])[::-1]
+            support = ranked[1] if len(ranked) > 1 else joint[best] - 10
+            center = spots.positions[members].mean(axis=0)
+            clusters.append(Cluster(center, logits[best], float(joint[best]), float(support), members))
+    return clusters
+
+
+def look_again(committee: Committee, image: NDArray[np.float32], clusters: list[Cluster]) -> list[Cluster]:
+    """The 12 clusters of highest logit, each with the experts' mean logits over 8 views of the window at its centre.
+
+    The views are the 8 symmetries of the square, so what is given for a cluster hardly depends on how the image lies.
+    """
+    kept = clusters[:MOST_CLUSTERS]
+    if not kept:
+        return []
+    windows = cut_windows(image, np.array([cluster.center for cluster in kept]))
+    mirrored = windows[:, :, ::-1]
+    views = [np.rot90(side, turns, (1, 2)) for side in (windows, mirrored) for turns in range(4)]
+    logits = logit(committee.expert_probabilities(np.concatenate(views)))
+    means: NDArray[np.float64] = logits.reshape(len(views), len(kept), -1).mean(axis=0)
+    return [replace(cluster, logits=mean) for cluster, mean in zip(kept, means, strict=True)]
+
+
+def _members(spots: Spots, centers: NDArray[np.float64], best: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Spots of enough contrast in any window; where fewer than three, the three strongest in the best window."""
+    apart = np.abs(spots.positions[:, None] - centers[None]).max(axis=2)
+    inside = np.flatnonzero((apart < FAR).any(axis=1) & (spots.contrast >= LEAST_CONTRAST))
+    if len(inside) >= FEWEST:
+        return inside
+    return np.flatnonzero(np.abs(spots.positions - best).max(axis=1) < FAR)[:FEWEST]
+
+
+def extent(points: NDArray[np.float64]) -> float:
+    """The largest distance between two of (n, 2) points.
+
+    >>> extent(np.array([[0.0, 0.0], [3.0, 4.0]]))
+    5.0
+    """
+    return float(pdist(points).max(initial=0.0))

@@ -1,0 +1,220 @@
+"""A whole mammogram -> its findings: breast, spots, windows, committee, clusters, second opinion."""
+
+import functools
+import os
+import time
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microcalc.committee.committee import Committee
+from microcalc.errors import ImageError, RequestError
+from microcalc.images import Mammogram, read_mammogram
+from microcalc.images.resample import as_pixel_size, to_true_scale
+from microcalc.scan.breast import find_breast
+from microcalc.scan.candidates import Spots, choose_windows, find_spots
+from microcalc.scan.clusters import Cluster, cut_windows, extent, look_again, merge_windows, window_logits
+from microcalc.scan.findings import Finding, ScannedImage
+from microcalc.scan.second_opinion import SecondOpinion, features
+
+PIXEL_MM = 0.085
+LOW_FLOOR = 0.001
+"""Findings of a lower probability are left out."""
+
+SMALLEST_MM = 20.0
+LARGEST_MM = 500.0
+
+Pixels = NDArray[np.float32]
+PixelSize = float | tuple[float, float]
+Source = str | os.PathLike[str] | Pixels
+
+
+def scan(
+    image_or_path: Source,
+    pixel_size_mm: PixelSize | None = None,
+    committee: Committee | None = None,
+) -> list[Finding]:
+    """Find the clusters of microcalcifications in one whole mammogram.
+
+    Args:
+        image_or_path: a file (DICOM, PNG, TIFF, PGM or JPEG), or (rows, columns) grey levels in [0, 1], bright where a
+            calcification is.
+        pixel_size_mm: one number, or (between rows, between columns); needed where the file does not give it; where it
+            does, that counts.
+        committee: that answers for each window; the one that comes with microcalc where None.
+
+    Returns:
+        The findings, the most probable first.
+
+    Raises:
+        ImageError: the file cannot be read, has no pixel size, or shows no breast.
+        RequestError: the pixel size is impossible.
+
+    >>> image = np.zeros((900, 700), np.float32)
+    >>> image[100:800, :500] = np.random.default_rng(0).normal(0.4, 0.01, (700, 500))
+    >>> for row, column in [(400, 200), (412, 215), (395, 220), (420, 195), (405, 208)]:
+    ...     image[row : row + 3, column : column + 3] += 0.2
+    >>> [finding.center_px for finding in scan(image, pixel_size_mm=0.085)][0]
+    (208..., 407...)
+    """
+    return list(scan_image(image_or_path, pixel_size_mm, committee).findings)
+
+
+def scan_image(
+    image_or_path: Source,
+    pixel_size_mm: PixelSize | None = None,
+    committee: Committee | None = None,
+    second_opinion: SecondOpinion | None = None,
+) -> ScannedImage:
+    """As :func:`scan`, with what the findings were found in.
+
+    Args:
+        image_or_path: as for :func:`scan`.
+        pixel_size_mm: as for :func:`scan`.
+        committee: as for :func:`scan`.
+        second_opinion: on what the committee finds; the one that comes with microcalc where None.
+
+    Raises:
+        ImageError: as for :func:`scan`.
+        RequestError: as for :func:`scan`.
+    """
+    start = time.perf_counter()
+    if isinstance(image_or_path, np.ndarray):
+        mammogram, name = Mammogram(_checked(image_or_path), None), "the image"
+    else:
+        mammogram, name = read_mammogram(image_or_path), os.fspath(image_or_path)
+    scanned = scan_mammogram(mammogram, name, pixel_size_mm, committee, second_opinion)
+    return replace(scanned, seconds=time.perf_counter() - start)
+
+
+def scan_mammogram(
+    mammogram: Mammogram,
+    name: str,
+    pixel_size_mm: PixelSize | None = None,
+    committee: Committee | None = None,
+    second_opinion: SecondOpinion | None = None,
+) -> ScannedImage:
+    """As :func:`scan_image`, of a mammogram that was read before.
+
+    Args:
+        mammogram: of :func:`microcalc.images.read_mammogram`.
+        name: of its file, for the answer and for errors.
+        pixel_size_mm: as for :func:`scan`.
+        committee: as for :func:`scan`.
+        second_opinion: as for :func:`scan_image`.
+
+    Raises:
+        ImageError: it has no pixel size, or shows no breast.
+        RequestError: the pixel size is impossible.
+    """
+    start = time.perf_counter()
+    try:
+        size = known_pixel_size(mammogram, pixel_size_mm)
+        image = to_true_scale(mammogram.pixels, size)
+        breast = find_breast(image)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
+    spots = find_spots(image, breast.mask)
+    clusters = find_clusters(image, spots, replace(committee, tta="none") if committee else packaged())
+    rows, columns = mammogram.pixels.shape
+    scale = np.array([columns, rows]) / np.array(image.shape[::-1])
+    return ScannedImage(
+        file=name,
+        pixel_size_mm=size,
+        rows=rows,
+        columns=columns,
+        breast_mm2=breast.area_mm2,
+        seconds=time.perf_counter() - start,
+        warnings=(*mammogram.warnings, *_contradiction(mammogram, pixel_size_mm), *breast.warnings),
+        findings=_findings(clusters, spots, second_opinion or packaged_opinion(), scale, size),
+    )
+
+
+@functools.cache
+def packaged() -> Committee:
+    """The committee that comes with microcalc, one view of each window."""
+    return replace(Committee.pretrained(), tta="none")
+
+
+@functools.cache
+def packaged_opinion() -> SecondOpinion:
+    """The second opinion that comes with microcalc."""
+    return SecondOpinion.packaged()
+
+
+def find_clusters(image: Pixels, spots: Spots, committee: Committee) -> list[Cluster]:
+    """Windows around the spots, what the committee gives for them, and the best clusters of neighbouring windows."""
+    centers = choose_windows(spots)
+    if not len(centers):
+        return []
+    chosen, logits = window_logits(committee, cut_windows(image, centers))
+    return look_again(committee, image, merge_windows(committee, centers[chosen], logits, spots))
+
+
+def _checked(image: Pixels) -> Pixels:
+    pixels = np.asarray(image)
+    if pixels.ndim != 2 or not np.issubdtype(pixels.dtype, np.floating):
+        raise RequestError(f"image must be (rows, columns) of floats in [0, 1]: got {pixels.dtype} {pixels.shape}")
+    pixels = pixels.astype(np.float32, copy=False)
+    if not pixels.size or not (pixels.min() >= 0 and pixels.max() <= 1):
+        raise RequestError("image must hold grey levels in [0, 1]; divide it by its largest possible value")
+    return pixels
+
+
+def known_pixel_size(mammogram: Mammogram, given: PixelSize | None) -> tuple[float, float]:
+    """The pixel size of the file, else that which is given.
+
+    Raises:
+        ImageError: there is none, or the image would have an impossible size with it.
+        RequestError: the pixel size that is given is impossible.
+    """
+    size = mammogram.pixel_size_mm or (None if given is None else as_pixel_size(given))
+    if size is None:
+        raise ImageError("has no pixel size; give it in mm with pixel_size_mm, or --pixel-size on the command line")
+    sides = [pixels * mm for pixels, mm in zip(mammogram.pixels.shape, size, strict=True)]
+    if min(sides) < SMALLEST_MM or max(sides) > LARGEST_MM:
+        raise ImageError(
+            f"would be {sides[0]:.0f} x {sides[1]:.0f} mm with pixels of {size[0]:g} x {size[1]:g} mm; "
+            f"a mammogram has {SMALLEST_MM:.0f} to {LARGEST_MM:.0f} mm a side: check the pixel size"
+        )
+    return size
+
+
+def _contradiction(mammogram: Mammogram, given: PixelSize | None) -> tuple[str, ...]:
+    own = mammogram.pixel_size_mm
+    if given is None or own is None or np.allclose(as_pixel_size(given), own, rtol=0.01):
+        return ()
+    return (f"The file gives pixels of {own[0]:g} x {own[1]:g} mm; the size that was given instead is not used.",)
+
+
+def _findings(
+    clusters: list[Cluster],
+    spots: Spots,
+    second_opinion: SecondOpinion,
+    scale: NDArray[np.float64],
+    pixel_size_mm: tuple[float, float],
+) -> tuple[Finding, ...]:
+    scores = second_opinion.scores(features(clusters, spots))
+    probabilities = 1 / (1 + np.exp(-scores))
+    findings = []
+    for number, best in enumerate(np.argsort(-scores, kind="stable"), start=1):
+        if probabilities[best] < LOW_FLOOR:
+            break
+        points = (spots.positions[clusters[best].members] + 0.5) * scale - 0.5
+        left, top = np.floor(points.min(axis=0)).astype(int).tolist()
+        right, bottom = np.ceil(points.max(axis=0)).astype(int).tolist()
+        column, row = points.mean(axis=0).tolist()
+        findings.append(
+            Finding(
+                number=number,
+                score=float(scores[best]),
+                probability=float(probabilities[best]),
+                marked=bool(probabilities[best] >= second_opinion.threshold),
+                center_px=(column, row),
+                box_px=(left, top, right, bottom),
+                extent_mm=extent(points * np.array(pixel_size_mm[::-1])),
+                calcifications_px=tuple((float(x), float(y)) for x, y in points),
+            )
+        )
+    return tuple(findings)

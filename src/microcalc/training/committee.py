@@ -1,0 +1,153 @@
+"""The committee's fit, on patients that no expert saw: its weights, its calibration and its threshold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from microcalc.committee.calibration import Calibration
+from microcalc.committee.committee import WeightedAverage
+from microcalc.committee.unknown_scale import UnknownScale, highest_view
+from microcalc.training.calibration import choose_threshold, fit_calibration
+from microcalc.training.splits import split_groups
+
+EPOCHS = 400
+PATIENCE = 60
+LEARNING_RATE = 0.05
+STOPPING_SHARE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Learned weights, and what they were at each epoch up to the stop.
+
+    Attributes:
+        weights: (experts,) in (0, 1), summing to 1, of the epoch with the least loss on the stopping share.
+        history: ``loss``, ``accuracy``, ``holdout_loss``, ``weights``, and ``external_accuracy`` where monitored.
+    """
+
+    weights: NDArray[np.float64]
+    history: dict[str, list[float] | list[list[float]]]
+
+
+@dataclass(frozen=True, eq=False)
+class CommitteePatients:
+    """The patches that a committee is fitted on, none of whose patients an expert has seen.
+
+    Attributes:
+        votes: (n, experts) probabilities by the experts.
+        labels: (n,) 0 or 1.
+        groups: (n,) patients.
+        magnified: (k n, experts), the experts' probabilities of all views of these patches, where the committee shall
+            also answer for patches of unknown pixel size.
+    """
+
+    votes: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    magnified: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CommitteeFit:
+    """What was fitted; ``ensemble`` holds the weights and their history."""
+
+    ensemble: Ensemble
+    calibration: Calibration
+    threshold: float
+    unknown_scale: UnknownScale | None
+
+
+def fit_committee(
+    patients: CommitteePatients,
+    *,
+    seed: int,
+    sensitivity: float | None = None,
+    external: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
+) -> CommitteeFit:
+    """Weight and calibrate the experts, and choose the threshold, all on the same patients.
+
+    Args:
+        patients: whose patches no expert has seen.
+        seed: of the halves that train the weights and stop their training.
+        sensitivity: that the threshold shall reach; None for the best balanced accuracy.
+        external: votes and labels of an external set, followed for the learning curve alone.
+    """
+    labels = patients.labels
+    ensemble = learn_weights(patients.votes, labels, patients.groups, seed=seed, external=external)
+    raw = patients.votes @ ensemble.weights
+    calibration = fit_calibration(raw, labels)
+    threshold = choose_threshold(labels, calibration.apply(raw), sensitivity=sensitivity)
+    unknown_scale = None
+    if patients.magnified is not None:
+        highest = highest_view(patients.magnified, len(labels), ensemble.weights) @ ensemble.weights
+        magnified = fit_calibration(highest, labels)
+        unknown_scale = UnknownScale(magnified, choose_threshold(labels, magnified.apply(highest), sensitivity))
+    return CommitteeFit(ensemble, calibration, threshold, unknown_scale)
+
+
+def learn_weights(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    *,
+    seed: int,
+    external: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
+) -> Ensemble:
+    """Weigh the experts so that their average is right, by the cross-entropy that stands in for accuracy.
+
+    Half of the patients train the weights; the others say when to stop. The weights start equal, and their scores (of
+    which they are the softmax) have a standard normal prior: where few patches tell the experts apart, the average
+    stays an average, and no chance start decides.
+
+    Args:
+        probabilities: (n, experts) of patches that no expert saw.
+        labels: (n,) 0 or 1.
+        groups: (n,) patients.
+        external: the experts' probabilities and labels of the external set, followed for the learning curve alone.
+
+    >>> labels, groups = np.arange(80) % 2, np.arange(80) // 4
+    >>> good, useless = np.where(labels == 1, 0.9, 0.1), np.full(80, 0.5)
+    >>> ensemble = learn_weights(np.stack([good, useless], axis=1), labels, groups, seed=0)
+    >>> bool(ensemble.weights[0] > 0.9)
+    True
+    """
+    fitting, stopping = split_groups(labels, groups, STOPPING_SHARE, seed)
+    values = torch.from_numpy(probabilities).float().clamp(1e-6, 1 - 1e-6)
+    targets = torch.from_numpy(labels).float()
+    average = WeightedAverage(values.shape[1])
+    optimizer = torch.optim.Adam(average.parameters(), lr=LEARNING_RATE)
+    curves: dict[str, list[float]] = {"loss": [], "accuracy": [], "holdout_loss": [], "external_accuracy": []}
+    weights: list[list[float]] = []
+    for epoch in range(EPOCHS):
+        loss = functional.binary_cross_entropy(average(values[fitting]), targets[fitting])
+        with torch.no_grad():
+            combined = average(values)
+            weights.append(average.weights.tolist())
+            curves["loss"].append(loss.item())
+            curves["accuracy"].append(((combined[fitting] >= 0.5) == (targets[fitting] > 0.5)).float().mean().item())
+            curves["holdout_loss"].append(functional.binary_cross_entropy(combined[stopping], targets[stopping]).item())
+            if external is not None:
+                abroad = external[0] @ np.array(weights[-1]) >= 0.5
+                curves["external_accuracy"].append(float(np.mean(abroad == external[1])))
+        if epoch - chosen_epoch(curves["holdout_loss"]) >= PATIENCE:
+            break
+        optimizer.zero_grad()
+        torch.autograd.backward(loss + average.scores.square().sum() / (2 * len(fitting)))
+        optimizer.step()
+    best = np.array(weights[chosen_epoch(curves["holdout_loss"])], np.float64)
+    return Ensemble(best / best.sum(), {**curves, "weights": weights})
+
+
+def chosen_epoch(holdout_loss: Sequence[float]) -> int:
+    """The epoch whose weights are taken: that of least loss on the stopping share, after one step at least.
+
+    The weights start equal, so the order of the experts would otherwise not come from the patches.
+
+    >>> chosen_epoch([0.1, 0.3, 0.2])
+    2
+    """
+    return 1 + int(np.argmin(holdout_loss[1:])) if len(holdout_loss) > 1 else 0

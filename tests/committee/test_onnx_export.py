@@ -1,0 +1,96 @@
+"""The ONNX graph computes what the committee computes."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from microcalc.committee.calibration import Calibration
+from microcalc.committee.committee import Committee, ExpertShape
+from microcalc.committee.onnx_export import OnnxSession, committee_onnx
+from microcalc.config import WaveletSettings
+from microcalc.data import Data
+from microcalc.errors import RequestError
+from microcalc.networks.hypermodel import build_network
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+NOISE = np.random.default_rng(0).random((7, 60, 60), dtype=np.float32)
+BLURRED = [ndimage.gaussian_filter(patch, blur) for patch, blur in zip(NOISE, range(7), strict=True)]
+PATCHES = np.stack([(patch - patch.min()) / np.ptp(patch) for patch in BLURRED])
+
+
+def committee(preprocessing: str = "raw+contrast_normalized", **more: Any) -> Committee:
+    """Two experts whose every weight is drawn, with gammas of both signs, as after a training."""
+    shapes = (ExpertShape(3, 1, 0.0, preprocessing), ExpertShape(4, 3, 0.1, preprocessing))
+    networks = tuple(build_network(**vars(shape)) for shape in shapes)
+    random = np.random.default_rng(1)
+    for variable in (variable for network in networks for variable in network.weights):
+        drawn = random.normal(0, np.prod(variable.shape[:-1]) ** -0.5 if len(variable.shape) > 1 else 1, variable.shape)
+        variable.assign(np.abs(drawn) + 0.2 if variable.name == "moving_variance" else drawn)
+    calibration = Calibration(1.3, -0.4)
+    weights, wavelet = np.array([0.3, 0.7]), WaveletSettings("none")
+    made = Committee(networks, shapes, weights, calibration, 0.41, wavelet)
+    return replace(made, **more)
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "tta"),
+    [("raw", "none"), ("mean_centered", "none"), ("raw+high_pass", "none"), ("raw+contrast_normalized", "d4")],
+)
+def test_the_model_gives_what_pytorch_gives(preprocessing: str, tta: str) -> None:
+    made = committee(preprocessing, tta=tta)
+    experts, probabilities = answers(committee_onnx(made), PATCHES)
+    np.testing.assert_allclose(experts, made.expert_probabilities(PATCHES), atol=1e-5)
+    np.testing.assert_allclose(probabilities, made.predict_proba(PATCHES), atol=1e-5)
+    assert (np.ptp(experts, axis=0) > 1e-3).all()
+
+
+@pytest.fixture(scope="module")
+def model() -> bytes:
+    return committee_onnx(committee())
+
+
+def answers(content: bytes, images: np.ndarray) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return session.run(["expert_probabilities", "probability"], {"patches": images})
+
+
+def test_a_patch_gets_the_same_answer_alone_and_among_others(model: bytes) -> None:
+    session = OnnxSession(model)
+    together = session.expert_probabilities(np.tile(PATCHES, (10, 1, 1)))
+    alone = [session.expert_probabilities(patch[None])[0] for patch in PATCHES]
+    np.testing.assert_allclose(np.tile(alone, (10, 1)), together, atol=1e-6)
+
+
+def test_every_infn_patch_gets_the_same_probability(model: bytes, shared_data: Path) -> None:
+    data, made = Data.load("infn", archive=shared_data / "DL_class_data.tar.gz"), committee()
+    experts, probabilities = answers(model, data.images)
+    np.testing.assert_allclose(experts, made.expert_probabilities(data.images), atol=1e-5)
+    np.testing.assert_allclose(probabilities, made.predict_proba(data.images), atol=1e-5)
+
+
+def test_the_model_says_what_it_takes_and_at_which_threshold_it_decides(model: bytes) -> None:
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert float(metadata["threshold"]) == 0.41
+    assert metadata["weights"] == "[0.3, 0.7]"
+    assert "(n, 60, 60) float32" in metadata["input"] and "85 um" in session.get_modelmeta().description
+    assert [(put.name, put.shape) for put in session.get_inputs()] == [("patches", ["n", 60, 60])]
+    assert [put.name for put in session.get_outputs()] == ["probability", "expert_probabilities"]
+
+
+def test_a_committee_with_a_wavelet_filter_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"wavelet sym3.*--engine torch"):
+        committee_onnx(committee(wavelet=WaveletSettings("sym3")))
+
+
+def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(RequestError, match=r"pip install \"microcalc\[onnx\]\""):
+        committee_onnx(committee())

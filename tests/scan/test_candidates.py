@@ -1,0 +1,80 @@
+import numpy as np
+
+from microcalc.scan.candidates import Spots, apart, choose_windows, find_spots, local_noise
+
+
+def noise(shape: tuple[int, int] = (400, 400), deviation: float = 0.01) -> np.ndarray:
+    return np.random.default_rng(0).normal(0.4, deviation, shape).astype(np.float32)
+
+
+def everywhere(image: np.ndarray) -> np.ndarray:
+    return np.ones(image.shape, bool)
+
+
+def test_spots_of_0_1_to_1_mm_are_found_where_they_are() -> None:
+    image = noise()
+    rows, columns = np.indices(image.shape)
+    places = {(100, 100): 0.6, (100, 300): 1.5, (300, 100): 3.0, (300, 300): 5.0}
+    for (row, column), sigma in places.items():
+        image += 0.15 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * sigma**2))
+    spots = find_spots(image, everywhere(image))
+    for row, column in places:
+        assert np.hypot(*(spots.positions[:8] - (column, row)).T).min() < 1.0
+
+
+def test_spots_outside_of_the_mask_are_left_out() -> None:
+    image = noise()
+    image[100:102, 100:102] += 0.3
+    mask = everywhere(image)
+    mask[:200] = False
+    assert (find_spots(image, mask).positions[:, 1] >= 199).all()
+
+
+def test_contrast_counts_in_standard_deviations_whatever_the_noise() -> None:
+    quiet, loud = noise(deviation=0.005), noise(deviation=0.02)
+    for image, height in ((quiet, 0.1), (loud, 0.4)):
+        image[200:203, 200:203] += height
+    first, second = (find_spots(image, everywhere(image)).contrast[0] for image in (quiet, loud))
+    assert 0.9 < first / second < 1.1
+
+
+def test_a_clipped_region_without_noise_has_no_spots() -> None:
+    image = np.zeros((300, 300), np.float32)
+    image[100, 100] = 1 / 255
+    assert len(find_spots(image, everywhere(image))) == 0
+
+
+def test_a_line_is_less_round_than_a_disc_and_a_sharp_spot_sharper_than_a_blurred_one() -> None:
+    image = noise(deviation=0.002)
+    image[100:101, 80:120] += 0.3
+    rows, columns = np.indices(image.shape)
+    for column, sigma in ((100, 0.5), (300, 2.0)):
+        image += (0.3 * np.exp(-((rows - 300) ** 2 + (columns - column) ** 2) / (2 * sigma**2))).astype(np.float32)
+    spots = find_spots(image, everywhere(image))
+
+    def nearest(column: int, row: int) -> int:
+        return int(np.hypot(*(spots.positions - (column, row)).T).argmin())
+
+    line, sharp, blurred = nearest(100, 100), nearest(100, 300), nearest(300, 300)
+    assert spots.roundness[line] < 0.3 < 0.6 < spots.roundness[blurred]
+    assert spots.sharpness[sharp] > spots.sharpness[blurred] + 0.2
+
+
+def test_the_noise_around_is_hardly_moved_by_a_few_bright_spots() -> None:
+    image = noise(deviation=1.0) - np.float32(0.4)
+    before = local_noise(image, everywhere(image)).mean()
+    image[::40, ::40] += 100
+    assert 0.9 < local_noise(image, everywhere(image)).mean() / before < 1.3
+
+
+def test_a_cluster_has_a_window_in_its_middle_and_windows_lie_apart() -> None:
+    random = np.random.default_rng(0)
+    positions = np.concatenate([random.uniform(300, 330, (8, 2)), random.uniform(0, 1000, (300, 2))])
+    contrast = np.concatenate([np.full(8, 9.0), np.full(300, 3.0)])
+    windows = choose_windows(Spots(positions, contrast, np.zeros(308), np.zeros(308)))
+    assert np.hypot(*(windows[0] - positions[:8].mean(axis=0))) < 10
+    assert len(apart(windows, 20)) == len(windows)
+
+
+def test_an_image_without_spots_has_no_windows() -> None:
+    assert choose_windows(Spots(np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0))).shape == (0, 2)

@@ -1,0 +1,136 @@
+"""The scan of whole phantom mammograms, and that it does not depend on how an image is stored."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from microcalc.data.phantom_mammograms import PhantomMammogram
+from microcalc.errors import ImageError, RequestError
+from microcalc.images.resample import to_true_scale
+from microcalc.scan.findings import ScannedImage
+from microcalc.scan.scanner import scan, scan_image
+
+MM = 0.05
+
+
+@pytest.fixture(scope="session")
+def plain(pixels: np.ndarray) -> ScannedImage:
+    return scan_image(pixels, MM)
+
+
+def best(scanned: ScannedImage, count: int = 2) -> np.ndarray:
+    """(count, 2) centres of the most probable findings, in mm from the upper left corner of the image."""
+    height, width = scanned.pixel_size_mm
+    return (np.array([finding.center_px for finding in scanned.findings[:count]]) + 0.5) * (width, height)
+
+
+def test_the_plain_clusters_of_a_phantom_come_first(plain: ScannedImage, phantom: PhantomMammogram) -> None:
+    for cluster in phantom.clusters:
+        lowest, highest = cluster.min(axis=0) * MM - 2.5, cluster.max(axis=0) * MM + 2.5
+        assert any(((lowest <= center) & (center <= highest)).all() for center in best(plain))
+
+
+def test_findings_are_numbered_by_falling_probability_and_hold_together(plain: ScannedImage) -> None:
+    assert [finding.number for finding in plain.findings] == list(range(1, len(plain.findings) + 1))
+    probabilities = [finding.probability for finding in plain.findings]
+    assert probabilities == sorted(probabilities, reverse=True)
+    for finding in plain.findings:
+        points = np.array(finding.calcifications_px)
+        assert len(points) >= 3
+        np.testing.assert_allclose(finding.center_px, points.mean(axis=0))
+        left, top, right, bottom = finding.box_px
+        assert ((points >= (left, top)) & (points <= (right, bottom))).all()
+        assert finding.extent_mm <= np.hypot(right - left, bottom - top) * MM
+    marked = [finding.marked for finding in plain.findings]
+    assert marked == sorted(marked, reverse=True)
+
+
+CHANGES: dict[
+    str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray, tuple[float, float]], np.ndarray]]
+] = {
+    "mirrored": (lambda image: image[:, ::-1], lambda mm, size: mm * (-1, 1) + (size[0], 0)),
+    "upside down": (lambda image: image[::-1], lambda mm, size: mm * (1, -1) + (0, size[1])),
+    "turned": (lambda image: np.rot90(image), lambda mm, size: mm[:, ::-1] * (1, -1) + (0, size[0])),
+    "padded": (lambda image: np.pad(image, ((140, 60), (80, 200))), lambda mm, size: np.add(mm, (80 * MM, 140 * MM))),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_findings_move_with_the_image(change: str, pixels: np.ndarray, plain: ScannedImage) -> None:
+    changed, moved = CHANGES[change]
+    size = pixels.shape[1] * MM, pixels.shape[0] * MM
+    found = scan_image(np.ascontiguousarray(changed(pixels)), MM)
+    np.testing.assert_allclose(best(found), moved(best(plain), size), atol=0.5)
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+def test_fewer_bits_give_the_same_findings(bits: int, pixels: np.ndarray, plain: ScannedImage) -> None:
+    levels = np.float32(2**bits - 1)
+    np.testing.assert_allclose(best(scan_image(np.rint(pixels * levels) / levels, MM)), best(plain), atol=0.5)
+
+
+def test_an_image_resampled_from_0_05_to_0_07_mm_gives_the_same_findings(
+    pixels: np.ndarray, plain: ScannedImage
+) -> None:
+    coarser = to_true_scale(pixels, MM * 0.085 / 0.07)
+    np.testing.assert_allclose(best(scan_image(coarser, 0.07)), best(plain), atol=0.5)
+
+
+def test_a_file_gives_the_same_findings_as_its_pixels(tmp_path: Path, pixels: np.ndarray, plain: ScannedImage) -> None:
+    path = tmp_path / "a.png"
+    PIL.Image.fromarray(np.rint(pixels * 65535).astype(np.uint16)).save(path)
+    assert scan(path, pixel_size_mm=MM)[:2] == list(plain.findings[:2])
+
+
+def test_a_breast_without_spots_has_no_findings() -> None:
+    image = np.zeros((900, 600), np.float32)
+    image[100:800, :400] = 0.5
+    assert scan(image, pixel_size_mm=0.085) == []
+
+
+def test_an_image_of_unknown_pixel_size_is_refused(pixels: np.ndarray) -> None:
+    with pytest.raises(ImageError, match="has no pixel size; give it in mm with pixel_size_mm"):
+        scan(pixels)
+
+
+@pytest.mark.parametrize("size", [0, -0.05, float("nan"), 30.0])
+def test_an_impossible_pixel_size_is_refused(size: float, pixels: np.ndarray) -> None:
+    with pytest.raises(RequestError, match="pixel size must be"):
+        scan(pixels, pixel_size_mm=size)
+
+
+def test_an_image_too_small_or_too_large_for_a_mammogram_is_refused() -> None:
+    with pytest.raises(ImageError, match="check the pixel size"):
+        scan(np.zeros((60, 60), np.float32), pixel_size_mm=0.085)
+    with pytest.raises(ImageError, match="check the pixel size"):
+        scan(np.zeros((8000, 100), np.float32), pixel_size_mm=0.085)
+
+
+def test_pixels_out_of_0_to_1_or_of_another_kind_are_refused() -> None:
+    with pytest.raises(RequestError, match=r"in \[0, 1\]"):
+        scan(np.full((900, 600), 255.0), pixel_size_mm=0.085)
+    with pytest.raises(RequestError, match="rows, columns"):
+        scan(np.zeros((900, 600), np.uint8), pixel_size_mm=0.085)  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match=r"in \[0, 1\]"):
+        scan(np.full((900, 600), np.nan), pixel_size_mm=0.085)
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "from microcalc import scan; from microcalc.scan.findings import Finding",
+        "from microcalc.scan.findings import Finding; from microcalc import scan",
+        "import microcalc; scan = microcalc.scan; import microcalc.scan.findings as f; Finding = f.Finding",
+        "import microcalc.scan.findings; from microcalc import scan; Finding = microcalc.scan.findings.Finding",
+    ],
+)
+def test_scan_is_a_function_whatever_was_imported_before(imports: str) -> None:
+    shown = "*inspect.signature(scan).parameters, Finding.__name__, 'torch' in sys.modules"
+    code = f"{imports}; import inspect, sys; print({shown})"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["image_or_path", "pixel_size_mm", "committee", "Finding", "False"]

@@ -1,0 +1,180 @@
+"""Outputs respect what is there: permissions, links, pipes and devices, other outputs, and inputs."""
+
+import os
+import stat
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from microcalc.errors import FailedError, RequestError
+from microcalc.files import (
+    TEMPORARY_SUFFIX,
+    check_outputs,
+    check_unused,
+    opened_atomically,
+    write_atomically,
+    write_json,
+)
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="permissions, links and pipes are those of POSIX")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize(("mask", "expected"), [(0o077, 0o600), (0o022, 0o644), (0o027, 0o640), (0o002, 0o664)])
+def test_a_new_file_has_the_permissions_that_the_umask_leaves(
+    mask: int, expected: int, tmp_path: Path, umask: None
+) -> None:
+    os.umask(mask)
+    write_json(tmp_path / "a.json", {})
+    assert mode(tmp_path / "a.json") == expected
+
+
+@pytest.mark.parametrize("permissions", [0o600, 0o664, 0o640])
+def test_a_file_that_is_replaced_keeps_its_permissions(permissions: int, tmp_path: Path, umask: None) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    path.chmod(permissions)
+    with opened_atomically(path) as file:
+        file.write(b"new")
+        [part] = tmp_path.glob(f".*{TEMPORARY_SUFFIX}")
+        assert mode(part) == 0o600
+    assert (path.read_text(), mode(path)) == ("new", permissions)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root may give a file to another user")
+def test_a_file_that_is_replaced_keeps_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    os.chown(path, 1234, 1235)
+    write_atomically(path, "new")
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_symbolic_link_stays_and_the_file_behind_it_is_written(there: bool, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    target, link, second = tmp_path / "real" / "a.csv", tmp_path / "link.csv", tmp_path / "second.csv"
+    if there:
+        target.write_text("old")
+    link.symlink_to(target)
+    second.symlink_to("link.csv")
+    write_atomically(second, "new")
+    assert link.is_symlink() and second.is_symlink() and not target.is_symlink()
+    assert target.read_text() == "new"
+    assert {path.name for path in tmp_path.rglob("*")} == {"real", "a.csv", "link.csv", "second.csv"}
+
+
+def test_a_loop_of_links_is_refused_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(FailedError, match="cannot be written"):
+        write_atomically(tmp_path / "a", "new")
+    assert (tmp_path / "a").is_symlink() and (tmp_path / "b").is_symlink()
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    path, received = tmp_path / "pipe", []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: received.append(path.read_bytes()), daemon=True)
+    reader.start()
+    write_atomically(path, "rows")
+    reader.join(10)
+    assert received == [b"rows"] and path.is_fifo()
+
+
+def test_a_device_is_written_to_and_stays(tmp_path: Path) -> None:
+    if os.getuid() == 0:
+        try:
+            os.mknod(tmp_path / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        except PermissionError:
+            pytest.skip("this machine makes no device nodes")
+        write_atomically(tmp_path / "null", "rows")
+        assert (tmp_path / "null").is_char_device()
+    write_atomically(Path(os.devnull), "rows")
+    assert Path(os.devnull).is_char_device()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_device_without_room_is_an_error() -> None:
+    with pytest.raises(FailedError, match=r"/dev/full: cannot be written .*make room"):
+        write_atomically(Path("/dev/full"), "rows")
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1"])
+def test_standard_output_is_written_to(name: str, capfd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    print("before")
+    write_atomically(Path(name), "rows\n")
+    print("after")
+    assert capfd.readouterr().out == "before\nrows\nafter\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_longest_name_that_the_disk_takes_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 255)
+    write_atomically(path, "rows")
+    assert path.read_text() == "rows"
+    with pytest.raises(FailedError, match="cannot be written"):
+        write_atomically(tmp_path / ("a" * 256), "rows")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root can become another user to try")
+@pytest.mark.parametrize("closed", ["folder", "file"])
+def test_who_may_not_write_is_told_so_and_not_to_make_room(closed: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, path = Path(name), Path(name, "a.csv")
+        path.write_text("old")
+        folder.chmod(0o755 if closed == "folder" else 0o777)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(FailedError, match="you may not write there") as caught:
+                write_atomically(path, "new")
+        finally:
+            os.seteuid(0)
+        assert "make room" not in str(caught.value)
+        assert path.read_text() == "old" and [entry.name for entry in folder.iterdir()] == ["a.csv"]
+
+
+def test_two_outputs_on_one_path_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "link").symlink_to("a.csv")
+    (tmp_path / "hard").hardlink_to(tmp_path / "a.csv")
+    first = tmp_path / "a.csv"
+    for second in (first, tmp_path / "." / "a.csv", tmp_path / "link", tmp_path / "hard"):
+        with pytest.raises(RequestError, match="is named for both --csv and --json"):
+            check_outputs({"--csv": first, "--json": second})
+    with pytest.raises(RequestError, match="both"):
+        check_outputs({"--csv": Path("-"), "--json": Path("/dev/stdout")})
+    check_outputs({"--csv": first, "--json": tmp_path / "b.json", "--more": None})
+
+
+def test_an_output_over_an_input_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "link").symlink_to("a.png")
+    for output in (tmp_path / "a.png", tmp_path / "link", tmp_path / "nowhere" / ".." / "a.png"):
+        with pytest.raises(RequestError, match="is an input, and --csv would overwrite it"):
+            check_outputs({"--csv": output}, [tmp_path / "a.png"])
+    check_outputs({"--csv": tmp_path / "b.csv"}, [tmp_path / "a.png"])
+
+
+def test_a_used_folder_is_refused(tmp_path: Path) -> None:
+    check_unused(tmp_path / "new")
+    check_unused(tmp_path)
+    (tmp_path / ".hidden").touch()
+    with pytest.raises(RequestError, match="is not empty; give another --out"):
+        check_unused(tmp_path)
+    with pytest.raises(RequestError, match="cannot be used as a folder"):
+        check_unused(tmp_path / ".hidden")
