@@ -14,11 +14,10 @@ from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pydicom
 import pytest
-from dicom.made import ALGORITHM, COLUMNS, CREATED, ROWS, make_findings, make_mammogram, write_mammogram
+from dicom.made import ALGORITHM, CREATED, make_findings, make_mammogram, make_overlay, write_mammogram
 from dicom.node_process import FINDINGS
 from dicom.other_systems import IMAGES, STUDIES, running, wait_for, wait_until_answered
 from dicom.pacs import Archive, archive, connected, store
@@ -37,7 +36,7 @@ def expected(folder: Path, study: int, number: int) -> dict[str, Dataset]:
     """The results of a made mammogram by modality."""
     source = read_source(write_mammogram(folder / "expected.dcm", number=number, study=study))
     outcome = Outcome(source, make_findings(FINDINGS), ALGORITHM, CREATED)
-    made = make_objects(outcome, np.zeros((ROWS, COLUMNS, 3), np.uint8)).values()
+    made = make_objects(outcome, make_overlay()).values()
     return {result.Modality: pydicom.dcmread(BytesIO(encode(result))) for result in made}
 
 

@@ -186,8 +186,9 @@ def _bound(event: evt.Event) -> None:
 
 def _give_up(event: evt.Event) -> None:
     """End the wait for an association request on a connection that has closed: it would count as an association."""
+    waiting: Any = event.assoc.dul.to_user_queue
     if not event.assoc.is_established:
-        event.assoc.dul.to_user_queue.put(None)
+        waiting.put(None)
 
 
 def _shown(title: str) -> str:
