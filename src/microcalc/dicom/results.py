@@ -146,7 +146,8 @@ def identify(target: Dataset, outcome: Outcome, kind: str, modality: str, series
     target.SeriesNumber = series_number
     target.SeriesDescription = f"{MODEL} {kind}"
     target.Modality = modality
-    target.InstanceNumber = str(outcome.source.header.get("InstanceNumber") or 1)
+    number = str(outcome.source.header.get("InstanceNumber"))
+    target.InstanceNumber = number if number.isdecimal() else "1"
     target.Manufacturer, target.ManufacturerModelName = MANUFACTURER, MODEL
     target.DeviceSerialNumber, target.SoftwareVersions = "0", plain_text(outcome.algorithm.version)
     target.InstanceCreationDate = target.ContentDate = f"{outcome.created:%Y%m%d}"

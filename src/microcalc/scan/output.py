@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,6 +58,9 @@ class FailedImage:
     reason: str
 
 
+Each = Callable[[Path, str, ScannedImage | FailedImage], None]
+
+
 @dataclass(frozen=True)
 class Scanner:
     """All that the scans of one folder of results have in common.
@@ -69,6 +72,7 @@ class Scanner:
         second_opinion: on what the committee finds; its threshold is the operating point.
         pixel_size_mm: of files that do not give it.
         heatmap: whether to draw a heat map of each image, too.
+        each: is given each file, the name of its pictures and its result, when they are there.
     """
 
     out: Path
@@ -77,6 +81,7 @@ class Scanner:
     second_opinion: SecondOpinion
     pixel_size_mm: float | None = None
     heatmap: bool = False
+    each: "Each | None" = None
 
     def run(self, files: Sequence[Path]) -> Iterator[ScannedImage | FailedImage]:
         """Scan files one after another, and write tables and contact sheet when all are done.
@@ -96,6 +101,8 @@ class Scanner:
         for file in files:
             name, result = log.known(file) or self._scan(file, log)
             results.append((name, result))
+            if self.each:
+                self.each(file, name or log.free_name(file), result)
             yield result
         self._write(results)
 
