@@ -111,7 +111,7 @@ def test_the_committee_needs_two_patients_of_each_class() -> None:
     labels = (groups < 10).astype(np.int64)
     shares = {"folds": 2, "validation_fraction": 0.5, "seed": 0}
     assert len(split_study(labels, groups, committee_fraction=0.2, **shares).committee) == 4
-    with pytest.raises(RequestError, match="the committee needs two patients of each class"):
+    with pytest.raises(RequestError, match="it needs at least 2 of each class"):
         split_study(labels, groups, committee_fraction=0.1, **shares)
 
 
