@@ -286,9 +286,9 @@ BUGS = [
         (GUARDS,),
     ),
     Bug(
-        "one part too many",
-        "round(1 / fraction), seed)",
-        "round(1 / fraction) + 1, seed)",
+        "a share of a part as large as one of 1 / n",
+        "exact = fraction * np.array(sizes)",
+        "exact = np.array(sizes) / round(1 / fraction)",
         (LEAKS + "::test_a_random_test_takes_its_share_by_whole_patients_and_loses_no_patch",),
     ),
     Bug(
