@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--install", action="store_true")
     options = parser.parse_args()
     whole = study(options.out / "whole", "--seed", str(options.seed))
-    twin = study(options.out / "twin", "--test", "official", "--seed", str(options.seed))
+    twin = study(options.out / "twin", "--test", "official", "--external", "none", "--seed", str(options.seed))
     own, external = Data.load("infn"), Data.load("external")
     made = options.out / "committee"
     committee = Committee.load(options.out / "whole" / "committee")

@@ -31,7 +31,7 @@ FIGURES = {
     "external balanced accuracy": ("whole", "external", "balanced_accuracy"),
     "external calibration error": ("whole", "external", "expected_calibration_error"),
 }
-STUDIES = {"whole": ["--test", "none"], "official": ["--test", "official"]}
+STUDIES = {"whole": ["--test", "none"], "official": ["--test", "official", "--external", "none"]}
 
 
 def study(out: Path, options: list[str]) -> dict:
