@@ -2,10 +2,10 @@
 
 Run as `make pretrained`, or `python benchmarks/pretrained.py`. Two studies on the INFN data with the same settings: one
 on all patients, whose committee ships, and its twin with the archive's official Test folder set aside, whose figures on
-Test go on the card. The recipe is the default one, with fewer filters to choose from so that the weights stay small;
-they are halved to float16 where that moves no probability of the study's own patches by 0.01. Finished studies are kept, whatever their
-settings: give another --out once they have changed. `--install` puts the new committee in the place of the old one,
-which need not be one that this version reads, instead of comparing them.
+Test go on the card. The recipe is the default one, with fewer filters to choose from so that the weights stay small.
+They are halved to float16 where that moves no probability of the study's own patches by 0.01. Finished studies are
+kept, whatever their settings: give another --out once they have changed. `--install` puts the new committee in the
+place of the old one, which need not be one that this version reads, instead of comparing them.
 """
 
 import argparse

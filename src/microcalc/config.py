@@ -245,7 +245,7 @@ class StudyConfig:
         wavelet: the filter that all patches pass.
         protocol: naive repeats the study the earlier, leaking way too, to show side by side how optimistic that is.
         folds: parts of the cross-validation, and experts of the committee.
-        validation_fraction: share of a development set that is its hold-out.
+        validation_fraction: share of the patients of a development set who are its hold-out.
         committee_fraction: share of the patients on whom the committee is weighted and calibrated.
         tta: test-time augmentation; d4 averages over the 8 symmetries of the square, and takes eight times as long.
         sensitivity: choose the threshold for this sensitivity instead of the best balanced accuracy.

@@ -379,8 +379,8 @@ def set_test_aside(data: Data, request: str, seed: int) -> tuple[Data, Data | No
 
     Args:
         data: all patches.
-        request: "none"; "official" for the INFN archive's own Test folder, whose patients leave the rest; or a
-            fraction up to 0.5, for one of about 1 / fraction parts of the patches, by whole patients at random.
+        request: "none"; "official" for the INFN archive's own Test folder, whose patients leave the rest; or the
+            fraction of the patients to draw at random, up to 0.5.
         seed: of the random share.
 
     Returns:

@@ -15,6 +15,7 @@ from microcalc.committee.committee import Committee
 from microcalc.errors import FailedError, MicrocalcError, RequestError
 from microcalc.files import write_atomically, write_json
 from microcalc.images import Mammogram, read_mammogram
+from microcalc.images.resample import as_pixel_size
 from microcalc.scan.findings import Finding, ScannedImage
 from microcalc.scan.heatmap import draw_heat_map
 from microcalc.scan.overlay import draw_overlay
@@ -93,9 +94,11 @@ class Scanner:
             For each file what was found, or why it could not be scanned.
 
         Raises:
-            RequestError: the folder holds a scan with other settings.
+            RequestError: the folder holds a scan with other settings, or the pixel size is impossible.
             FailedError: the folder cannot be written.
         """
+        if self.pixel_size_mm is not None:
+            as_pixel_size(self.pixel_size_mm)  # here once, not as the reason of every file
         log = ProgressLog.open(self.out / PROGRESS, self._settings())
         results: list[tuple[str, ScannedImage | FailedImage]] = []
         for file in files:
