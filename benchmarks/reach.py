@@ -1,10 +1,10 @@
 """What the study reaches on the real data, over several seeds, beside the same without each of its choices.
 
-Run as `python benchmarks/reach.py --out runs/reach`: for every row and seed a study with cross-validation, and
-one with the official Test folder set aside. Every choice inside a study is made on hold-outs; the
-figures below come from patches that nothing in it has seen. The external set, whose pixel size is unknown, measures no
-transfer and is left out. Finished studies are kept, whatever their settings, so that it can be interrupted: give another
---out once defaults have changed.
+Run as `python benchmarks/reach.py --out runs/reach`: for every row and seed a study with cross-validation, and one with
+the official Test folder set aside. Every choice inside a study is made on hold-outs; the figures below come from patches
+that nothing in it has seen. The external set, whose pixel size is unknown, measures no transfer and is left out.
+Finished studies are kept, whatever their settings, so that it can be interrupted: give another --out once defaults have
+changed.
 """
 
 import argparse
@@ -28,13 +28,13 @@ FIGURES = {
     "official Test AUC": ("official", "test", "auc"),
     "official Test accuracy": ("official", "test", "accuracy"),
 }
-STUDIES = {"whole": ["--test", "none", "--external", "none"], "official": ["--test", "official", "--external", "none"]}
+STUDIES = {"whole": ["--test", "none"], "official": ["--test", "official"]}
 
 
 def study(out: Path, options: list[str]) -> dict:
     """Run one study, or take what is there, and give its metrics."""
     if not (out / "report.html").exists():
-        command = [sys.executable, "-c", "from microcalc.cli import main; main()", "run", "--data", "infn"]
+        command = [sys.executable, "-m", "microcalc", "run", "--data", "infn", "--external", "none"]
         subprocess.run([*command, "--resume", "--out", str(out), "--gradcam", "0", *options], check=True)
     return json.loads((out / "metrics.json").read_text())
 
