@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from hybrid import Normal, cdd_cesm, films, fitting_hybrids, hybrid_patients, judging_hybrids
 from PIL import Image
-from pretrained import OPTIONS
+from pretrained import SCAN_OPTIONS
 from scipy import ndimage
 from scipy.special import expit
 
@@ -148,7 +148,7 @@ def train(data: Data, out: Path, seed: int) -> None:
         Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(folder / name)
         rows.append(f"{name},{group}")
     (folder / "groups.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    recipe = list(OPTIONS)
+    recipe = list(SCAN_OPTIONS)
     recipe[recipe.index("--data") + 1] = str(folder)
     command = [sys.executable, "-c", "from microcalc.cli import main; main()", "run", "--resume", "--out", str(out)]
     subprocess.run([*command, *recipe, "--seed", str(seed), "--external", "none"], check=True)

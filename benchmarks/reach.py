@@ -1,7 +1,7 @@
 """What the study reaches on the real data, over several seeds, beside the same without each of its choices.
 
-Run as `python benchmarks/reach.py --out runs/reach`: for every row and seed a study with cross-validation, and one with
-the official Test folder set aside. Every choice inside a study is made on hold-outs; the figures below come from patches
+Run as `python benchmarks/reach.py --out runs/reach`: for every row and seed a study with cross-validation, and one
+with the official Test folder set aside. Choices inside a study are made on hold-outs; the figures come from patches
 that nothing in it has seen. The external set, whose pixel size is unknown, measures no transfer and is left out.
 Finished studies are kept, whatever their settings, so that it can be interrupted: give another --out once defaults have
 changed.
