@@ -69,7 +69,7 @@ def find_spots(image: NDArray[np.float32], mask: Mask) -> Spots:
     >>> image = np.random.default_rng(0).normal(0.5, 0.01, (200, 200)).astype(np.float32)
     >>> image[90:92, 120:122] += 0.2
     >>> find_spots(image, np.ones(image.shape, bool)).positions[0].round()
-    array([121.,  91.])
+    array([120.,  91.])
     """
     left, top, right, bottom = _box(mask, margin=NOISE_SIDE // 2)
     image, mask = image[top:bottom, left:right], mask[top:bottom, left:right]
