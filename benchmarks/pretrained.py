@@ -1,11 +1,12 @@
 """Make the committee that comes with the package from scratch, and compare it with the one that is there.
 
-Run as `make pretrained`, or `python benchmarks/pretrained.py`. Two studies on the INFN data with the same settings: one
-on all patients, whose committee ships, and its twin with the archive's official Test folder set aside, whose figures on
-Test go on the card. The recipe is the default one, with fewer filters to choose from so that the weights stay small.
-They are halved to float16 where that moves no probability of the study's own patches by 0.01. Finished studies are
-kept, whatever their settings: give another --out once they have changed. `--install` puts the new committee in the
-place of the old one, which need not be one that this version reads, instead of comparing them.
+Run as `make pretrained`, or `python benchmarks/pretrained.py`. Three studies on the INFN data: one on all patients,
+whose committee ships; its twin with the archive's official Test folder set aside, whose figures on Test go on the card;
+and one that learns single calcifications as normal too, whose committee ships for whole mammograms (then make its
+second opinion with benchmarks/scan_model.py). The recipe is the default one, with fewer filters to choose from so that
+the weights stay small. They are halved to float16 where that moves no probability of the study's own patches by 0.01.
+Finished studies are kept, whatever their settings: give another --out once they have changed. `--install` puts the new
+committees in the place of the old ones, which need not be ones that this version reads, instead of comparing them.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from microcalc.files import write_atomically, write_json
 PLACE = Path(__file__).parents[1] / "src" / "microcalc" / "pretrained"
 LARGEST_BYTES = 10_000_000
 OPTIONS = ["--data", "infn", "--dim", "10", "15", "--gradcam", "0"]
+SCAN_OPTIONS = [*OPTIONS, "--p-single-calcifications", "0.3", "--external", "none"]
 RATES = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity")
 
 CARD = """# Card of the committee that comes with microcalc
@@ -53,6 +55,9 @@ of whole mammograms squeezed to a small square: a pixel there is several times c
 are seen at five magnifications, and the threshold was chosen on the committee's own patients in the same way. **This
 column does not measure transfer**; for that, see the results page of the documentation, on images of known scale.
 
+**For whole mammograms** the package holds a second committee, in `scan/`, trained the same way but with
+`--p-single-calcifications 0.3`: one or two isolated calcifications are no cluster.
+
 **Limits.** One archive of film, few patients, patches cut around findings. Probabilities are calibrated on film of this
 archive only. Grad-CAM maps are drawn by HiResCAM unless another method is asked for.
 
@@ -60,11 +65,11 @@ archive only. Grad-CAM maps are drawn by HiResCAM unless another method is asked
 """
 
 
-def study(out: Path, *options: str) -> dict:
+def study(out: Path, options: list[str], *more: str) -> dict:
     """Run one study, or take what is there, and give its metrics."""
     if not (out / "report.html").exists():
-        command = [sys.executable, "-c", "from microcalc.cli import main; main()", "run", "--resume", "--out", str(out)]
-        subprocess.run([*command, *OPTIONS, *options], check=True)
+        command = [sys.executable, "-m", "microcalc", "run", "--resume", "--out", str(out)]
+        subprocess.run([*command, *options, *more], check=True)
     return json.loads((out / "metrics.json").read_text())
 
 
@@ -95,8 +100,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--install", action="store_true")
     options = parser.parse_args()
-    whole = study(options.out / "whole", "--seed", str(options.seed))
-    twin = study(options.out / "twin", "--test", "official", "--seed", str(options.seed))
+    whole = study(options.out / "whole", OPTIONS, "--seed", str(options.seed))
+    twin = study(options.out / "twin", OPTIONS, "--test", "official", "--external", "none", "--seed", str(options.seed))
+    study(options.out / "scan", SCAN_OPTIONS, "--seed", str(options.seed))
     own, external = Data.load("infn"), Data.load("external")
     made = options.out / "committee"
     committee = Committee.load(options.out / "whole" / "committee")
@@ -115,14 +121,16 @@ def main() -> None:
         rows="\n".join(rows),
     )
     write_atomically(made / "CARD.md", card)
+    scanning = Committee.load(options.out / "scan" / "committee")
+    halve_where_figures_hold(scanning, made / "scan", own)
     figures = {"cross_validation": parts[0], "official_test": parts[1], "external": parts[2]}
     told = {"seed": options.seed, "options": OPTIONS, "dtype": dtype, "figures": figures}
     write_json(made / "card.json", told | {"answers": answers(Committee.load(made), external)})
-    size = sum(path.stat().st_size for path in made.iterdir())
+    size = sum(path.stat().st_size for path in made.glob("*.*"))
     print(f"committee: {size / 1e6:.1f} MB in {dtype}, of at most {LARGEST_BYTES / 1e6:.0f} MB")
     if options.install:
-        for path in made.iterdir():
-            write_atomically(PLACE / path.name, path.read_bytes())
+        for path in made.rglob("*.*"):
+            write_atomically(PLACE / path.relative_to(made), path.read_bytes())
         print(f"installed in {PLACE.relative_to(PLACE.parents[2])}")
     elif (PLACE / "committee.json").exists():
         here, there = (

@@ -8,6 +8,7 @@ import pytest
 
 import microcalc
 from microcalc import Committee, Data
+from microcalc.errors import RequestError
 
 PLACE = Path(microcalc.__file__).parent / "pretrained"
 
@@ -18,8 +19,17 @@ def committee() -> Committee:
 
 
 def test_it_is_small_and_holds_nothing_that_could_run():
-    assert sum(path.stat().st_size for path in PLACE.iterdir()) <= 10_000_000
-    assert {path.suffix for path in PLACE.iterdir()} == {".json", ".md", ".safetensors"}
+    for folder in (PLACE, PLACE / "scan"):
+        files = [path for path in folder.iterdir() if path.is_file()]
+        assert sum(path.stat().st_size for path in files) <= 10_000_000
+        assert {path.suffix for path in files} <= {".json", ".md", ".safetensors"}
+
+
+def test_there_is_one_for_patches_and_one_for_whole_mammograms():
+    scanning = Committee.pretrained("scan")
+    assert not np.array_equal(scanning.weights, Committee.pretrained().weights)
+    with pytest.raises(RequestError, match="purpose is one of patches, scan: got 'films'"):
+        Committee.pretrained("films")
 
 
 def test_it_answers_at_once(committee: Committee):

@@ -25,6 +25,7 @@ from dicom.made import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 
 from microcalc.dicom.objects import encode, make_objects, write_results
 from microcalc.dicom.results import NotAnalyzed, Outcome, outline
@@ -89,6 +90,24 @@ def test_the_report_follows_tid_4000(
     said = program("DicomSRValidator", write(tmp_path, make_findings(count), **changes)["sr"])
     assert "Found Root Template TID_4000" in said and "IOD validation complete" in said
     assert not errors(said)
+
+
+def shape(item: Dataset) -> tuple[object, ...]:
+    """Relationship, type and concept of a content item and of all below it: what a template rules."""
+    name = item.ConceptNameCodeSequence[0].CodeValue if "ConceptNameCodeSequence" in item else None
+    children = tuple(shape(child) for child in item.get("ContentSequence") or [])
+    return item.get("RelationshipType"), item.get("ValueType"), name, children
+
+
+def test_fifty_findings_have_the_shape_that_the_validator_accepts_for_two(tmp_path: Path) -> None:
+    """The validator's memory grows with the square of a report: it takes 1 GB for 5 findings, and fails for 50."""
+    two, fifty = (pydicom.dcmread(write(tmp_path / str(count), make_findings(count))["sr"]) for count in (2, 50))
+    findings = [list(items(report, "Individual Impression/Recommendation")) for report in (two, fifty)]
+    assert len(findings[1]) == 50
+    assert {shape(finding) for finding in findings[1]} == {shape(finding) for finding in findings[0]}
+    for report in (two, fifty):
+        next(items(report, "CAD Processing and Findings Summary")).ContentSequence = []
+    assert shape(two) == shape(fifty)
 
 
 @pytest.mark.slow

@@ -41,6 +41,8 @@ def tar_files(content: bytes, origin: str | Path) -> dict[str, bytes]:
         plain = io.BytesIO(_decompressed(content, origin))
         with tarfile.open(fileobj=plain, mode="r:") as archive:
             return dict(_checked_files(archive, origin))
+    except DataError:
+        raise
     # The standard library leaks ValueError, OverflowError and RecursionError from crafted headers.
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{origin}: not a readable tar archive ({error}); get it again") from error
@@ -99,6 +101,8 @@ def unpacked_zip(path: Path) -> Iterator[Path]:
                     member.filename = member.filename.replace("\\", "/")  # which some programs on Windows write
                 _check_members(archive.infolist(), path)
                 archive.extractall(folder, archive.infolist())
+        except DataError:
+            raise
         except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, RuntimeError) as error:
             raise DataError(f"{path}: not a readable ZIP archive ({error}); pack it again") from error
         except OSError as error:

@@ -89,7 +89,9 @@ class Outcome:
 
     def uid(self, kind: str) -> UID:
         """The same for the same image, findings and algorithm, and for no other."""
-        return generate_uid(entropy_srcs=[kind, self.source.digest, *self._identity(), self._content()])
+        return generate_uid(
+            entropy_srcs=[kind, str(self.source.header.SOPInstanceUID), *self._identity(), self._content()]
+        )
 
     def series_uid(self, kind: str) -> UID:
         """The same for all images of a study, as far as the algorithm is the same."""

@@ -30,7 +30,12 @@ def augment_before_split(data: Data, settings: AugmentationSettings, seed: int) 
     originals, labels = torch.from_numpy(data.images).unsqueeze(1), torch.from_numpy(data.labels)
     generator = torch.Generator().manual_seed(seed)
     settings = dataclasses.replace(
-        settings, p_background_swap=0.0, p_linear_structures=0.0, p_power_law_noise=0.0, p_dust=0.0
+        settings,
+        p_background_swap=0.0,
+        p_linear_structures=0.0,
+        p_power_law_noise=0.0,
+        p_dust=0.0,
+        p_single_calcifications=0.0,
     )
     variants = [augment(originals, labels, settings, generator)[:, 0].numpy() for _ in range(COPIES)]
     times = COPIES + 1

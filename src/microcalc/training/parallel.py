@@ -26,6 +26,7 @@ from microcalc.training.loop import keep_freed_memory
 from microcalc.training.progress import POLL_SECONDS, Progress, read_progress, serve
 
 PIECES = ("search", "expert")
+SHARED_BYTES = 50 * 2**20  # larger arrays, such as all views of patches at five magnifications, lie in shared memory
 
 OnProgress = Callable[[dict[str, Progress]], None]
 
@@ -60,7 +61,12 @@ def predict_by_experts(
 
 def _side_by_side(processes: int, calls: list[Any]) -> list[Any]:
     parallel = joblib.Parallel(
-        processes, batch_size=1, pre_dispatch="2*n_jobs", max_nbytes=None, initializer=serve, initargs=(os.getpid(),)
+        processes,
+        batch_size=1,
+        pre_dispatch="2*n_jobs",
+        max_nbytes=SHARED_BYTES,
+        initializer=serve,
+        initargs=(os.getpid(),),
     )
     answers: list[Any] = parallel(calls if processes == 1 else _first_without_interrupts(calls, processes))
     return answers
