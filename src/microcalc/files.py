@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from microcalc.errors import FailedError, RequestError
+from microcalc.errors import FailedError, MicrocalcError, RequestError
 
 TEMPORARY_SUFFIX = ".part"
 O_BINARY = getattr(os, "O_BINARY", 0)  # of Windows, where text would else be meant
@@ -64,6 +64,8 @@ def opened_atomically(path: Path) -> Iterator[BinaryIO]:
             raise RequestError(f"{path}: is a folder; name a file to write")
         with _opened_directly(path) if _written_directly(path) else _opened_beside(path) as file:
             yield file
+    except MicrocalcError:
+        raise
     except OSError as error:
         raise FailedError(f"{path}: cannot be written ({error.strerror or error}); {_way_out(error)}") from error
 
@@ -257,6 +259,8 @@ def filled_folder(folder: Path) -> Iterator[Path]:
                 whole.chmod(place.stat().st_mode)
                 place.rmdir()
             whole.rename(place)
+    except MicrocalcError:
+        raise
     except OSError as error:
         raise FailedError(
             f"{folder}: cannot be written ({error.strerror or error}); make room or go elsewhere"

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from microcalc.errors import FailedError, RequestError
+from microcalc.errors import FailedError, MicrocalcError, RequestError
 from microcalc.files import TEMPORARY_SUFFIX, read_json, write_json
 
 LOCK_NAME = ".lock"
@@ -77,6 +77,8 @@ def open_run(path: Path, identity: dict[str, Any], *, resume: bool) -> Iterator[
         _sweep(path)
         _check_identity(path / "config.json", json.loads(json.dumps(identity)))
         yield path
+    except MicrocalcError:
+        raise
     except OSError as error:
         raise FailedError(
             f"{error.filename or path}: {error.strerror or error}; everything written before is intact, "

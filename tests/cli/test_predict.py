@@ -24,6 +24,7 @@ from microcalc.cli.study_progress import shown_progress
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape
 from microcalc.committee.predictions import BATCH, predict_files
+from microcalc.committee.unknown_scale import UnknownScale
 from microcalc.config import StudyConfig, Tta, WaveletSettings
 from microcalc.data import patch_files
 from microcalc.data.patch_files import PatchFile, find_files
@@ -50,7 +51,8 @@ def committee() -> Committee:
     made = Committee(networks, shapes, weights, calibration, 0.5, wavelet)
     middle = float(np.median(made.predict_proba(IMAGES[:8])))
     detector = fit_outlier_detector(IMAGES, np.unique(NAMES, return_inverse=True)[1])
-    return replace(made, threshold=middle, outlier_detector=detector)
+    unknown_scale = UnknownScale(Calibration(0.8, -0.5), middle)
+    return replace(made, threshold=middle, unknown_scale=unknown_scale, outlier_detector=detector)
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +214,8 @@ def test_of_unknown_size_the_highest_magnification_counts(
     write(tmp_path / "patch.png", IMAGES[5])
     ask(capsys, "predict", tmp_path, "--committee", saved, "--csv", tmp_path / "p.csv", "--pixel-size", "unknown")
     seen = views((np.rint(255 * IMAGES[5]) / 255).astype(np.float32), "unknown")
-    highest = committee.predict_proba(seen).max()
+    raw = (committee.expert_probabilities(seen) @ committee.weights).max()
+    highest = committee.unknown_scale.calibration.apply(raw)
     assert float(rows(tmp_path / "p.csv")[0]["probability"]) == pytest.approx(highest, abs=1e-5)
 
 

@@ -1,6 +1,8 @@
-"""The documentation: its notebook runs, its site builds, and docstrings read well on it."""
+"""The documentation: its notebook runs, its site builds, its links lead somewhere, and docstrings read well on it."""
 
+import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -8,28 +10,46 @@ from pathlib import Path
 
 import pytest
 
+from microcalc.cli import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 
 
+TOUR = ROOT / "docs" / "tour.ipynb"
+
+
 @pytest.mark.slow
-def test_the_tour_goes_from_data_to_grad_cam() -> None:
+def test_the_tour_goes_from_data_to_a_whole_mammogram() -> None:
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
-    notebook = nbformat.read(ROOT / "docs" / "tour.ipynb", as_version=4)
+    notebook = nbformat.read(TOUR, as_version=4)
     nbclient.NotebookClient(notebook, timeout=400, kernel_name="python3").execute()
     *_, last = notebook.cells
     assert "image/png" in last.outputs[-1].data
 
 
+def test_the_tour_is_stored_without_outputs() -> None:
+    cells = [cell for cell in json.loads(TOUR.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert cells and not any(cell["outputs"] or cell["execution_count"] for cell in cells)
+
+
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocs_jupyter")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
-    built = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True
-    )
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "EXECUTE_TOUR": "false"}
+    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     reference = (tmp_path / "api.html").read_text()
     assert "predict_proba" in reference and ":func:" not in reference and "<blockquote>" not in reference
+    commands = (tmp_path / "commands.html").read_text()
+    assert all(f"microcalc {command.__name__.lower()} " in commands for command in COMMANDS)
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.split()) <= 700
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert target.startswith("https://") or (ROOT / target).is_file(), target
 
 
 def test_doctests_become_code_and_roles_become_names() -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from recorders import Ledger, Recorder, make_data, mark_of, original, read_rows, record
-from recorders import replace as replace_part
 
 import microcalc.model
 from microcalc import Committee, Data, Model
@@ -359,8 +358,6 @@ def test_every_picture_of_explain_is_of_its_own_file(own: Data, copied: Path, re
         Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(folder / f"{place:03d}.png")
     with pytest.MonkeyPatch.context() as spies:
         calls = record(spies, "overlay")
-        replace_part(spies, "save_figure", lambda figure, path: None)
-        replace_part(spies, "contact_sheet", lambda *given, **named: None)
         main(["explain", str(folder), "--committee", str(copied / "committee"), "--out", str(tmp_path / "out")])
     heaviest = committee.expert_probabilities(few.images)[:, int(np.argmax(committee.weights))]
     assert sorted(call["name"] for call in calls) == [f"{place:03d}.png" for place in range(30)]

@@ -53,6 +53,8 @@ def write_report(directory: Path) -> Path:
     report = directory / "report.html"
     try:
         page = _render(_read_run(directory))
+    except RequestError:
+        raise
     except (
         ArithmeticError,
         AttributeError,

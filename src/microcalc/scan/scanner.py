@@ -133,8 +133,8 @@ def scan_mammogram(
 
 @functools.cache
 def packaged() -> Committee:
-    """The committee that comes with microcalc, one view of each window."""
-    return replace(Committee.pretrained(), tta="none")
+    """The committee for whole mammograms that comes with microcalc, one view of each window."""
+    return replace(Committee.pretrained("scan"), tta="none")
 
 
 @functools.cache

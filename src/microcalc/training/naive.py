@@ -26,7 +26,12 @@ def augment_before_split(data: Data, settings: AugmentationSettings, seed: int) 
     2
     """
     settings = dataclasses.replace(
-        settings, p_background_swap=0.0, p_linear_structures=0.0, p_power_law_noise=0.0, p_dust=0.0
+        settings,
+        p_background_swap=0.0,
+        p_linear_structures=0.0,
+        p_power_law_noise=0.0,
+        p_dust=0.0,
+        p_single_calcifications=0.0,
     )
     augmented = data.augment(COPIES, seed, settings)
     return dataclasses.replace(augmented, groups=np.arange(len(augmented)))

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import count, pairwise
+from itertools import combinations, count, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -252,12 +252,10 @@ def check_split(split: StudySplit, groups: NDArray[np.int64]) -> None:
         return
     for fold in split.folds:
         sides = {"training": fold.training, "holdout": fold.holdout, "test": fold.test, "committee": split.committee}
-        names = list(sides)
-        for position, first in enumerate(names):
-            for second in names[position + 1 :]:
-                shared = np.intersect1d(groups[sides[first]], groups[sides[second]])
-                if len(shared):
-                    raise LeakError(f"group {shared[0]} is both in {first} and in {second}")
+        for first, second in combinations(sides, 2):
+            shared = np.intersect1d(groups[sides[first]], groups[sides[second]])
+            if len(shared):
+                raise LeakError(f"group {shared[0]} is both in {first} and in {second}")
 
 
 def check_unseen(reported: Indices, seen: Indices, groups: NDArray[np.int64], what: str) -> None:

@@ -1,0 +1,23 @@
+"""The version has one source, and what cannot read it agrees with it."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import microcalc
+
+ROOT = Path(__file__).parents[1]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_the_installed_package_has_the_version_of_the_sources() -> None:
+    assert microcalc.__version__ == VERSION, "install again: pip install -c constraints.txt -e '.[test]'"
+
+
+def test_the_citation_names_this_version() -> None:
+    assert re.search(rf"^version: {re.escape(VERSION)}$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+
+
+def test_the_newest_release_notes_are_those_of_this_version() -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest and newest[1] == VERSION
