@@ -75,7 +75,8 @@ def study(out: Path, options: list[str], *more: str) -> dict:
 
 def cell(figures: dict, name: str) -> str:
     low, high = figures[f"{name}_ci95"]
-    return f"{figures[name]:.3f} ({low:.3f} to {high:.3f})"
+    digits = 4 if name == "auc" else 3  # of an AUC, or 0.9995 would look perfect
+    return f"{figures[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def halve_where_figures_hold(committee: Committee, folder: Path, own: Data) -> str:
