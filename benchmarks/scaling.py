@@ -2,21 +2,20 @@
 
 Run as `python benchmarks/scaling.py`. Patches are phantoms, written as PNG once; each size is measured in a process of
 its own, on one thread, after its imports. Training holds its patches in memory. Prediction is what `microcalc predict`
-does: a committee of five, untrained and with one look a patch, asked about files a batch at a time. Memory is anonymous
-memory (what the process itself allocated), at its peak.
+does: a committee of five, untrained and with one look a patch, asked about files a batch at a time. Memory is the peak
+of the process's resident set, its libraries included, as the system keeps it.
 """
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 from PIL import Image
 
 SIZES = [1_000, 10_000, 100_000]
@@ -42,22 +41,6 @@ def files_of(folder: Path, patches: int) -> list[Path]:
     return [folder / f"{number:06d}.png" for number in range(patches)]
 
 
-class PeakAnonymous(threading.Thread):
-    """The largest anonymous memory of this process, in bytes, sampled ten times a second."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.peak = 0
-        self.ended = threading.Event()
-
-    def run(self) -> None:
-        """Sample until told to end."""
-        process = psutil.Process()
-        while not self.ended.wait(0.1):
-            memory = process.memory_info()
-            self.peak = max(self.peak, memory.rss - memory.shared)
-
-
 def measure(task: str, folder: Path, patches: int) -> dict:
     import torch
 
@@ -65,14 +48,10 @@ def measure(task: str, folder: Path, patches: int) -> dict:
     import microcalc.training.loop  # noqa: F401  all that is heavy, before the clock starts
 
     torch.set_num_threads(1)
-    watch = PeakAnonymous()
-    watch.start()
     start = time.perf_counter()
     {"train": an_epoch, "predict": all_predictions}[task](folder, patches)
     seconds = time.perf_counter() - start
-    watch.ended.set()
-    watch.join()
-    return {"seconds": seconds, "bytes": watch.peak}
+    return {"seconds": seconds, "bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}  # Linux: in KiB
 
 
 def an_epoch(folder: Path, patches: int) -> None:

@@ -170,9 +170,3 @@ def test_predictions_do_not_depend_on_the_batch_nor_on_where_the_patches_lie(tmp
     assert whole.dtype == np.float64
     np.testing.assert_allclose(predict(network, mapped, batch_size=7), whole, atol=1e-6)
     assert predict(network, IMAGES[:0]).shape == (0,)
-
-
-def test_keeping_freed_memory_changes_no_result():
-    before = predict(build_network(3, 1, 0.0), IMAGES)
-    loop.keep_freed_memory()
-    assert np.array_equal(predict(build_network(3, 1, 0.0), IMAGES), before)

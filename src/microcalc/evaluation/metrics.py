@@ -120,8 +120,7 @@ def auc_costs(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> Floats:
     array([0.25, 0.  , 0.  , 0.25])
     """
     truth, scores = _of_both_classes(labels, probabilities, "an AUC")
-    wrong: Floats = 1 - structural_components(truth, scores)
-    costs: Floats = wrong / np.where(truth, truth.sum(), (~truth).sum())
+    costs: Floats = (1 - structural_components(truth, scores)) / np.where(truth, truth.sum(), (~truth).sum())
     return costs
 
 

@@ -1,9 +1,6 @@
 """The training of one network."""
 
-import ctypes
-import gc
 import math
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +24,6 @@ from microcalc.transforms.augment import augment
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.integer[Any]]
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h; trimming at -1 and mapping 0 buffers mean never
 
 
 @dataclass(frozen=True)
@@ -112,7 +108,6 @@ def train(
     >>> len(curves.loss)
     3
     """
-    _give_back_freed_memory()
     where = choose_device(device or settings.device)
     with _seeded(seed, where), keras.device(keras_name(where)):
         network.to(where)
@@ -224,30 +219,3 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-
-
-def keep_freed_memory() -> None:
-    """Have the C library keep freed memory for the next step instead of handing it back to the system, for good.
-
-    Each step of training frees and takes the same large buffers, and getting them from the system anew costs about a
-    tenth of the time. It is for a process that only trains; it does nothing where the C library is not glibc.
-    """
-    mallopt = _of_glibc("mallopt")
-    if mallopt is not None:
-        mallopt(M_TRIM_THRESHOLD, -1)
-        mallopt(M_MMAP_MAX, 0)
-
-
-def _give_back_freed_memory() -> None:
-    """Hand freed memory back to the system once, so that it does not pile up from one network to the next.
-
-    A Keras network lies in cycles of references, and stays until they are looked for.
-    """
-    gc.collect()
-    trim = _of_glibc("malloc_trim")
-    if trim is not None:
-        trim(0)
-
-
-def _of_glibc(function: str) -> Any:
-    return getattr(ctypes.CDLL(None), function, None) if sys.platform == "linux" else None

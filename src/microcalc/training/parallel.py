@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from microcalc.errors import FailedError
 from microcalc.training.experts import FoldTask, predict_by_expert, run_expert, run_search
-from microcalc.training.loop import keep_freed_memory
 from microcalc.training.progress import POLL_SECONDS, Progress, read_progress, serve
 
 PIECES = ("search", "expert")
@@ -44,11 +43,11 @@ def run_folds(tasks: list[FoldTask], *, jobs: int, on_progress: OnProgress | Non
         on_progress: called about four times a second with the state of each piece of work, by its name.
     """
     processes = min(jobs, len(tasks))
-    searches = [(number, _search_piece, task) for number, task in enumerate(tasks)]
-    experts = [(number + processes - 0.5, _expert_piece, task) for number, task in enumerate(tasks)]
-    pieces = sorted(searches + experts, key=itemgetter(0))
+    searches = [(number, joblib.delayed(run_search)(task)) for number, task in enumerate(tasks)]
+    experts = [(number + processes - 0.5, joblib.delayed(_expert_piece)(task)) for number, task in enumerate(tasks)]
+    pieces = sorted([*searches, *experts], key=itemgetter(0))
     with watched(tasks, on_progress):
-        _side_by_side(processes, [joblib.delayed(piece)(task) for _, piece, task in pieces])
+        _side_by_side(processes, [piece for _, piece in pieces])
 
 
 def predict_by_experts(
@@ -117,13 +116,7 @@ def _sweep_up_after_joblib() -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _search_piece(task: FoldTask) -> None:
-    keep_freed_memory()
-    run_search(task)
-
-
 def _expert_piece(task: FoldTask) -> None:
-    keep_freed_memory()
     while not (task.directory / "search.json").exists():
         time.sleep(POLL_SECONDS)
     run_expert(task, run_search(task))
