@@ -18,9 +18,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 from microcalc import Data
 from microcalc.committee.inference import predict
 from microcalc.config import AugmentationSettings, StudyConfig, TrainingSettings
-from microcalc.model import set_test_aside
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.loop import train
+from microcalc.training.plan import set_test_aside
 from microcalc.training.splits import grouped_folds, split_groups
 
 ROWS = {

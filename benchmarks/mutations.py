@@ -500,8 +500,8 @@ BUGS = [
     ),
     Bug(
         "the sets are judged at one half",
-        "judge_elsewhere(self._predicted[name], self.committee.threshold, config.seed)",
-        "judge_elsewhere(self._predicted[name], 0.5, config.seed)",
+        "evaluate_external(self._predicted[name], self.committee.threshold, config.seed)",
+        "evaluate_external(self._predicted[name], 0.5, config.seed)",
         (STUDY,),
     ),
     Bug(

@@ -18,28 +18,27 @@ from microcalc.committee.committee import Committee, ExpertShape, filtered
 from microcalc.committee.unknown_scale import all_views, highest_view
 from microcalc.config import StudyConfig
 from microcalc.data import Data
-from microcalc.data.provenance import linked_groups
 from microcalc.errors import DataError, RequestError
-from microcalc.evaluation.study import Predicted, judge_cross_validation, judge_elsewhere, judge_folds, judge_nested
+from microcalc.evaluation.study import (
+    Predicted,
+    describe_data,
+    evaluate_cross_validation,
+    evaluate_external,
+    evaluate_folds,
+    evaluate_nested,
+)
 from microcalc.files import read_json, write_json
 from microcalc.report.html import write_report
 from microcalc.report.study import write_study
 from microcalc.runs import describe_environment, open_run
-from microcalc.training.committee import STOPPING_SHARE, CommitteePatients, fit_committee
+from microcalc.training.committee import CommitteePatients, fit_committee
 from microcalc.training.experts import FoldTask, load_expert, run_search
 from microcalc.training.naive import augment_before_split, split_naively
 from microcalc.training.outliers import fit_outlier_detector
 from microcalc.training.parallel import OnProgress, PeakMemory, no_worker_left, predict_by_experts, run_folds
+from microcalc.training.plan import check_no_shared_patients, plan_study
 from microcalc.training.search import SearchResult
-from microcalc.training.splits import (
-    StudySplit,
-    TooFewPatientsError,
-    check_split,
-    check_unseen,
-    grouped_folds,
-    split_groups,
-    split_study,
-)
+from microcalc.training.splits import StudySplit, check_split, check_unseen, grouped_folds
 
 FAST_EXECUTION_WARNING = (
     "The search was skipped and hyperparameters saved in the package were taken: they were chosen on such data, "
@@ -48,7 +47,7 @@ FAST_EXECUTION_WARNING = (
 ASSUMED_SIZE = "the pixel size was assumed to be 0.085 mm where neither the file nor the user gave it"
 NAIVE_WARNING = (
     "Naive protocol: patients and augmented copies stand on both sides of every split, the committee is weighed on "
-    "patches it was trained on, and only positives are tested abroad. Do not report these figures."
+    "patches it was trained on, and only the positives of the external set are tested. Do not report these figures."
 )
 
 
@@ -80,8 +79,8 @@ class Model:
 
         Args:
             data: what the experts are trained on and cross-validated with.
-            external: patches from elsewhere, which only the finished committee meets.
-            test: patches set aside before the study, which only the finished committee meets.
+            external: patches from other mammograms, on which only the finished committee is evaluated.
+            test: patches set aside before the study, on which only the finished committee is evaluated.
             config: all settings; ``searching_fraction``, ``fast_execution`` and ``seed`` go before those in it.
             out: the run directory, empty or missing.
             jobs: processes side by side; as many as cores when not given.
@@ -106,7 +105,7 @@ class Model:
             if other is not None:
                 if other.augmented:
                     raise DataError(f"{name} must hold no augmented copies: {other.name} has some")
-                _refuse_shared_patients(data, other, one_archive=other is test)
+                check_no_shared_patients(data, other, one_archive=other is test)
         self.data, self.external, self.test = data, external, test
         self.config = config
         self.out = Path(out)
@@ -138,7 +137,7 @@ class Model:
         with self._run_directory(), PeakMemory() as peak:
             self.fold()
             self.get_ensemble()
-            metrics = self._judge()
+            metrics = self._evaluate()
             metrics["timing"] |= {"total_s": time.monotonic() - start, "peak_memory_bytes": peak.bytes}
             write_study(self.out, self.config, self.split, self._predicted, self.committee, metrics)
         return metrics
@@ -265,13 +264,13 @@ class Model:
             tta=self.config.tta,
         )
 
-    def _judge(self) -> dict[str, Any]:
+    def _evaluate(self) -> dict[str, Any]:
         """``metrics.json`` but for the whole time and memory."""
         own, config = self._predicted["own"], self.config
         histories = [read_json(task.directory / "history.json") for task in self._tasks()]
-        folds = judge_folds(own, self.split, [history["hyperparameters"] for history in histories])
-        elsewhere = {
-            name: judge_elsewhere(self._predicted[name], self._threshold(name), config.seed)
+        folds = evaluate_folds(own, self.split, [history["hyperparameters"] for history in histories])
+        finished = {
+            name: evaluate_external(self._predicted[name], self._threshold(name), config.seed)
             for name in ("test", "external")
             if name in self._predicted
         }
@@ -289,7 +288,7 @@ class Model:
                 "seed": config.seed,
             },
             "folds": folds,
-            "cross_validation": judge_cross_validation(own, self.split, folds, config.seed),
+            "cross_validation": evaluate_cross_validation(own, self.split, folds, config.seed),
             "committee": {
                 "weights": self.committee.weights.tolist(),
                 "most_reliable": self.committee.highest_weight,
@@ -299,8 +298,8 @@ class Model:
                 "images": len(chosen),
                 "patients": len(np.unique(self.data.groups[chosen])),
             },
-            "test": elsewhere.get("test"),
-            "external": elsewhere.get("external"),
+            "test": finished.get("test"),
+            "external": finished.get("external"),
             "gradcam": {"method": config.gradcam_method, "expert": self.committee.highest_weight},
             "timing": {
                 "search_s": sum(trial["seconds"] for history in histories for trial in history["trials"]),
@@ -339,82 +338,6 @@ class Model:
                 self._held = False
 
 
-def plan_study(data: Data, config: StudyConfig) -> StudySplit:
-    """Every split that a study makes, the one inside the committee's patients included, so that none fails later.
-
-    Raises:
-        TooFewPatientsError: naming the setting that asks for more of them, and how many would do.
-    """
-    split = split_study(
-        data.labels,
-        data.groups,
-        folds=config.folds,
-        validation_fraction=config.validation_fraction,
-        committee_fraction=config.committee_fraction,
-        seed=config.seed,
-    )
-    try:
-        split_groups(data.labels[split.committee], data.groups[split.committee], STOPPING_SHARE, config.seed)
-    except TooFewPatientsError as error:
-        raise TooFewPatientsError(
-            f"the patients that committee_fraction={config.committee_fraction:g} leaves to the committee cannot be "
-            "halved with both classes in each half; give more patients, a larger committee_fraction or another seed"
-        ) from error
-    return split
-
-
-def check_nested(model: Model) -> None:
-    """Refuse a nested study that has too few patients, before anything is trained.
-
-    Raises:
-        TooFewPatientsError: naming the setting that asks for more of them, and how many would do.
-    """
-    data, config = model.data, model.config
-    for number, (rest, _) in enumerate(grouped_folds(data.labels, data.groups, config.folds, config.seed)):
-        try:
-            plan_study(data.select(rest), config)
-        except TooFewPatientsError as error:
-            raise TooFewPatientsError(f"nested study, outer fold {number}: {error}") from error
-
-
-def set_test_aside(data: Data, request: str, seed: int) -> tuple[Data, Data | None]:
-    """Part a test set from the data before any study.
-
-    Args:
-        data: all patches.
-        request: "none"; "official" for the INFN archive's own Test folder, whose patients leave the rest; or the
-            fraction of the patients to draw at random, up to 0.5.
-        seed: of the random share.
-
-    Returns:
-        The rest, and the test set or None.
-
-    Raises:
-        RequestError: the request is none of these, or the data have no official test or hold augmented copies.
-
-    >>> rest, test = set_test_aside(Data.load("phantom"), "0.2", seed=0)
-    >>> len(rest), len(test), set(rest.groups) & set(test.groups)
-    (384, 96, set())
-    """
-    if request == "none":
-        return data, None
-    if data.augmented:
-        raise DataError(f"a test set must hold no augmented copies: got {data.name} with copies; set it aside before")
-    if request == "official":
-        if data.official_test is None:
-            raise RequestError(f"test=official is for the INFN archive: {data.name} has no Test folder of its own")
-        test = data.select(data.official_test)
-        return data.select(~np.isin(data.groups, test.groups)), test
-    try:
-        fraction = float(request)
-    except ValueError:
-        fraction = 0.0
-    if not 0 < fraction <= 0.5:
-        raise RequestError(f"test must be none, official, or a fraction up to 0.5: got {request}")
-    rest, chosen = split_groups(data.labels, data.groups, fraction, seed, "test")
-    return data.select(rest), data.select(chosen)
-
-
 def run_naively(model: Model) -> dict[str, Any]:
     """Repeat a finished study the earlier way, in ``naive/``, and put both side by side in its report.
 
@@ -443,7 +366,7 @@ def run_naively(model: Model) -> dict[str, Any]:
 def run_nested(model: Model) -> dict[str, Any]:
     """Repeat a finished study, committee included, in an outer grouped cross-validation, in ``nested/``.
 
-    Each outer fold is judged once, by the committee of a study that never saw its patients. The figures join the
+    Each outer fold is evaluated once, by the committee of a study that never saw its patients. The figures join the
     study's ``metrics.json`` and report as ``nested``.
 
     Returns:
@@ -461,31 +384,7 @@ def run_nested(model: Model) -> dict[str, Any]:
         probabilities[part] = inner.committee.predict_proba(data.images[part])
         decisions[part] = probabilities[part] >= inner.committee.threshold
     metrics: dict[str, Any] = read_json(model.out / "metrics.json")
-    metrics["nested"] = judge_nested(data, probabilities, decisions, config.seed)
+    metrics["nested"] = evaluate_nested(data, probabilities, decisions, config.seed)
     write_json(model.out / "metrics.json", metrics)
     write_report(model.out)
     return metrics
-
-
-def describe_data(data: Data) -> dict[str, Any]:
-    """``metrics.json["dataset"]``."""
-    return {
-        "name": data.name,
-        "images": len(data.labels),
-        "positives": int(data.labels.sum()),
-        "groups": len(np.unique(data.groups)),
-        "identical_pairs": data.identical_pairs,
-        "built_in_phantom": data.name == "phantom",
-    }
-
-
-def _refuse_shared_patients(data: Data, other: Data, one_archive: bool) -> None:
-    """Patients are the same where patches share a block of pixels; in one archive also where their names are equal."""
-    elsewhere = other.patients if one_archive else [f"elsewhere/{patient}" for patient in other.patients]
-    groups = linked_groups(np.concatenate([data.images, other.images]), [*data.patients, *elsewhere])
-    shared = np.flatnonzero(np.isin(groups[len(data) :], groups[: len(data)]))
-    if len(shared):
-        raise DataError(
-            f"{other.files[shared[0]]}: this patch and {len(shared) - 1} more of {other.name} are of patients of "
-            f"{data.name}, by name or by pixels; a set to test on must hold none of the patients to train on"
-        )

@@ -19,8 +19,9 @@ from microcalc.config import AugmentationSettings, SearchSettings, StudyConfig, 
 from microcalc.errors import RequestError
 from microcalc.evaluation.intervals import bootstrap_intervals
 from microcalc.explain.committee import explain
-from microcalc.model import run_naively, run_nested, set_test_aside
+from microcalc.model import run_naively, run_nested
 from microcalc.training.naive import augment_before_split
+from microcalc.training.plan import set_test_aside
 from microcalc.training.splits import LeakError
 
 FOLDS = 3

@@ -16,8 +16,9 @@ from microcalc.config import SearchSettings, StudyConfig, TrainingSettings, Wave
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import DataError, RequestError
 from microcalc.images.tiles import views
-from microcalc.model import check_nested, run_naively, run_nested, set_test_aside
+from microcalc.model import run_naively, run_nested
 from microcalc.training.calibration import choose_threshold, fit_calibration
+from microcalc.training.plan import check_nested, set_test_aside
 from microcalc.training.splits import LeakError, TooFewPatientsError, grouped_folds
 from microcalc.transforms.wavelet import wavelet_filter
 
@@ -284,8 +285,8 @@ def test_a_nested_study_of_too_few_patients_is_refused_before_anything_is_traine
     with pytest.raises(
         TooFewPatientsError, match=r"nested study, outer fold 0: .* 12 patients of each class; .* 8 and 8"
     ):
-        check_nested(model)
-    check_nested(Model(of_one_class_each(28), config=replace(SMALL, folds=2), out=tmp_path / "run"))
+        check_nested(model.data, model.config)
+    check_nested(of_one_class_each(28), model.config)
     assert not (tmp_path / "run").exists()
 
 
@@ -309,6 +310,6 @@ def test_a_committee_whose_patients_cannot_be_halved_is_refused_before_anything_
         assert len(labels) < 30
         raise TooFewPatientsError("leaves a part without both classes")
 
-    monkeypatch.setattr("microcalc.model.split_groups", uneven)
+    monkeypatch.setattr("microcalc.training.plan.split_groups", uneven)
     with pytest.raises(TooFewPatientsError, match=r"committee_fraction=0\.15 leaves .* cannot be halved"):
         Model(of_one_class_each(40), out=tmp_path / "run")

@@ -37,7 +37,7 @@ class Run(Common):
     archive: Path | None = None
     """INFN archive to use instead of looking for it."""
     external: str = "auto"
-    """Patches from elsewhere: a folder or ZIP with 0/ and 1/, none, or auto for those that come with INFN."""
+    """Patches from other mammograms: a folder or ZIP with 0/ and 1/, none, or auto for those that come with INFN."""
     pixel_size: PixelSize = None
     """Of images in --data and --external that do not give it, in mm; unknown is for --external alone."""
     test: str = "none"
@@ -61,7 +61,8 @@ class Run(Common):
     def run(self, console: Console) -> None:
         """Load the data, run the study, and say what it found and where it is."""
         from microcalc.data import Data
-        from microcalc.model import Model, check_nested, run_naively, run_nested, set_test_aside
+        from microcalc.model import Model, run_naively, run_nested
+        from microcalc.training.plan import check_nested, set_test_aside
 
         config = self.config
         size = None if self.pixel_size == "unknown" else self.pixel_size
@@ -77,7 +78,7 @@ class Run(Common):
         model = Model(data, external, test=test, config=config, out=self.out, jobs=self.jobs, resume=self.resume)
         console.print(f"patients of the study: {describe_split(model.split, data)}")
         if self.nested:
-            check_nested(model)
+            check_nested(data, config)
         with shown_progress(console, config) as model.on_progress:
             metrics = model.train()
         if self.nested:
@@ -115,7 +116,7 @@ def next_commands(run: Path) -> str:
 
 
 def load_external(command: Run, data: "Data") -> "Data | None":
-    """The external set that was asked for; ``auto`` takes the one that lies beside the INFN data, where it does."""
+    """The external set of the request; ``auto`` takes the one that lies beside the INFN data, where it does."""
     from microcalc.data import Data
     from microcalc.data.sources import find_external
 

@@ -1,4 +1,4 @@
-"""The figures of a study, each from patches that no part being judged has seen."""
+"""The figures of a study, each from patches that no evaluated part has seen."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +43,7 @@ def out_of_fold(own: Predicted, split: StudySplit) -> Floats:
     return probabilities
 
 
-def judge_folds(own: Predicted, split: StudySplit, hyperparameters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def evaluate_folds(own: Predicted, split: StudySplit, hyperparameters: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """``metrics.json["folds"]``: each expert on its own test fold, at 0.5."""
     probabilities = out_of_fold(own, split)
     rows = []
@@ -53,23 +53,25 @@ def judge_folds(own: Predicted, split: StudySplit, hyperparameters: list[dict[st
     return rows
 
 
-def judge_cross_validation(own: Predicted, split: StudySplit, folds: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+def evaluate_cross_validation(
+    own: Predicted, split: StudySplit, folds: list[dict[str, Any]], seed: int
+) -> dict[str, Any]:
     """``metrics.json["cross_validation"]``: all out-of-fold predictions together, with intervals over patients."""
     probabilities = out_of_fold(own, split)
-    judged = ~np.isnan(probabilities)
-    figures = assess(own.data.labels[judged], probabilities[judged])
-    intervals = bootstrap_intervals(own.data.labels[judged], probabilities[judged], own.data.groups[judged], seed=seed)
+    tested = ~np.isnan(probabilities)
+    figures = assess(own.data.labels[tested], probabilities[tested])
+    intervals = bootstrap_intervals(own.data.labels[tested], probabilities[tested], own.data.groups[tested], seed=seed)
     accuracies = [fold["accuracy"] for fold in folds]
     return {
         **figures,
         **intervals,
-        "patients": len(np.unique(own.data.groups[judged])),
+        "patients": len(np.unique(own.data.groups[tested])),
         "accuracy_mean": float(np.mean(accuracies)),
         "accuracy_std": float(np.std(accuracies, ddof=1)),
     }
 
 
-def judge_elsewhere(predicted: Predicted, threshold: float, seed: int) -> dict[str, Any]:
+def evaluate_external(predicted: Predicted, threshold: float, seed: int) -> dict[str, Any]:
     """``metrics.json["external"]`` or ``["test"]``: the committee on a set that none of its parts has seen."""
     labels, probabilities = predicted.data.labels, predicted.committee
     return {
@@ -82,7 +84,7 @@ def judge_elsewhere(predicted: Predicted, threshold: float, seed: int) -> dict[s
     }
 
 
-def judge_nested(data: Data, probabilities: Floats, decisions: Floats, seed: int) -> dict[str, Any]:
+def evaluate_nested(data: Data, probabilities: Floats, decisions: Floats, seed: int) -> dict[str, Any]:
     """``metrics.json["nested"]``: committees on outer folds that they never saw, each at its own threshold.
 
     Args:
@@ -102,4 +104,16 @@ def judge_nested(data: Data, probabilities: Floats, decisions: Floats, seed: int
         "patients": len(np.unique(data.groups)),
         "brier_score": brier_score(data.labels, probabilities),
         "expected_calibration_error": expected_calibration_error(data.labels, probabilities),
+    }
+
+
+def describe_data(data: Data) -> dict[str, Any]:
+    """``metrics.json["dataset"]``."""
+    return {
+        "name": data.name,
+        "images": len(data.labels),
+        "positives": int(data.labels.sum()),
+        "groups": len(np.unique(data.groups)),
+        "identical_pairs": data.identical_pairs,
+        "built_in_phantom": data.name == "phantom",
     }

@@ -1,38 +1,44 @@
-"""The figures of a study, each drawn from plain arrays and dicts, on one figure object and no global state.
-
-Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which colour-blind readers tell apart.
-Curves that share a panel also differ in dash, so that they survive a black-and-white printer.
-"""
+"""The figures of a study, each drawn from plain arrays and dicts, on one figure object and no global state."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
 from microcalc.evaluation.calibration import reliability_curve
 from microcalc.evaluation.metrics import assess, mean_roc, roc
 from microcalc.explain.overlay import CLASS_COLOURS, CLASS_NAMES, show_patch
 from microcalc.explain.overlay import save_figure as save_figure
+from microcalc.report.axes import (
+    BLUE,
+    FOLD_COLOURS,
+    FOLD_DASHES,
+    GREY,
+    INK,
+    LABEL_SIZE,
+    TICK_SIZE,
+    VERMILLION,
+    Curves,
+    draw_confusion,
+    draw_epochs,
+    draw_trials,
+    gallery,
+    headline,
+    new_figure,
+    outline,
+    style,
+    style_roc,
+    zoom_corner,
+)
 from microcalc.training.committee import chosen_epoch
 
-BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
-GREY = "#6B6B6B"
-FOLD_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY)
-FOLD_DASHES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)))
-
-_INK = "#222222"
-_GRID = "#E4E4E4"
-_TITLE, _LABEL, _TICK = 11.5, 10.5, 9.5
 _ZOOM_ABOVE_AUC = 0.95
 _NAME_LINE = 36  # letters
 
-Curves = Mapping[str, Any]
 Predictions = tuple[ArrayLike, ArrayLike]
 
 
@@ -47,10 +53,10 @@ def random_patches(images: ArrayLike, labels: ArrayLike) -> Figure:
     7
     """
     labels = np.asarray(labels, int)
-    figure, panels = _gallery(len(labels), columns=6, row_height=1.9)
+    figure, panels = gallery(len(labels), columns=6, row_height=1.9)
     for axes, image, label in zip(panels, np.asarray(images), labels, strict=True):
         show_patch(axes, image)
-        axes.set_title(CLASS_NAMES[label], fontsize=_LABEL, color=CLASS_COLOURS[label], fontweight="bold")
+        axes.set_title(CLASS_NAMES[label], fontsize=LABEL_SIZE, color=CLASS_COLOURS[label], fontweight="bold")
     return figure
 
 
@@ -66,14 +72,14 @@ def augmented_patches(originals: ArrayLike, variants: ArrayLike) -> Figure:
     """
     originals, variants = np.asarray(originals), np.asarray(variants)
     columns = 1 + variants.shape[1]
-    figure, panels = _gallery(len(originals) * columns, columns)
+    figure, panels = gallery(len(originals) * columns, columns)
     for number, axes in enumerate(panels):
         row, column = divmod(number, columns)
         show_patch(axes, originals[row] if column == 0 else variants[row, column - 1])
         if row == 0:
-            axes.set_title("original" if column == 0 else f"variant {column}", fontsize=_LABEL, color=_INK)
+            axes.set_title("original" if column == 0 else f"variant {column}", fontsize=LABEL_SIZE, color=INK)
         if column == 0:
-            _outline(axes)
+            outline(axes)
     return figure
 
 
@@ -89,13 +95,13 @@ def filtered_patches(before: ArrayLike, after: ArrayLike, labels: ArrayLike) -> 
     6
     """
     labels = np.asarray(labels, int)
-    figure, panels = _gallery(2 * len(labels), columns=len(labels))
+    figure, panels = gallery(2 * len(labels), columns=len(labels))
     for axes, image in zip(panels, [*np.asarray(before), *np.asarray(after)], strict=True):
         show_patch(axes, image)
     for axes, label in zip(panels, labels, strict=False):
-        axes.set_title(CLASS_NAMES[label], fontsize=_LABEL, color=CLASS_COLOURS[label], fontweight="bold")
-    panels[0].set_ylabel("as read", fontsize=_LABEL, color=_INK)
-    panels[len(labels)].set_ylabel("filtered", fontsize=_LABEL, color=_INK)
+        axes.set_title(CLASS_NAMES[label], fontsize=LABEL_SIZE, color=CLASS_COLOURS[label], fontweight="bold")
+    panels[0].set_ylabel("as read", fontsize=LABEL_SIZE, color=INK)
+    panels[len(labels)].set_ylabel("filtered", fontsize=LABEL_SIZE, color=INK)
     return figure
 
 
@@ -116,12 +122,12 @@ def costly_patches(
     """
     labels, columns = np.asarray(labels, int), 4
     rows = zip(np.asarray(images), labels, np.asarray(probabilities), np.asarray(costs), names, strict=True)
-    figure, panels = _gallery(len(labels), columns, row_height=2.75, width=2.3)
+    figure, panels = gallery(len(labels), columns, row_height=2.75, width=2.3)
     for axes, (image, label, probability, cost, name) in zip(panels, rows, strict=True):
         show_patch(axes, image)
-        told = f"{CLASS_NAMES[label]}, probability {probability:.2f}\ncosts {cost:.4f} of the AUC"
-        axes.set_title(told, fontsize=_TICK, color=CLASS_COLOURS[label], fontweight="bold")
-        axes.set_xlabel(textwrap.fill(name, _NAME_LINE), fontsize=7.5, color=_INK, parse_math=False)
+        caption = f"{CLASS_NAMES[label]}, probability {probability:.2f}\ncosts {cost:.4f} of the AUC"
+        axes.set_title(caption, fontsize=TICK_SIZE, color=CLASS_COLOURS[label], fontweight="bold")
+        axes.set_xlabel(textwrap.fill(name, _NAME_LINE), fontsize=7.5, color=INK, parse_math=False)
     return figure
 
 
@@ -150,18 +156,18 @@ def learning_curves(fold: int, history: Curves) -> Figure:
     stages.append(
         ("expert: whole development set", {"training": expert["loss"]}, {"training": expert["accuracy"]}),
     )
-    figure = _figure(0.6 + 2.9 * len(stages), 4.5)
+    figure = new_figure(0.6 + 2.9 * len(stages), 4.5)
     panels = figure.subplots(2, len(stages), sharex="col", sharey="row", squeeze=False)
     for column, (title, losses, accuracies) in enumerate(stages):
-        _draw_epochs(panels[0, column], losses)
-        _draw_epochs(panels[1, column], accuracies)
-        panels[0, column].set_title(title, fontsize=_LABEL, color=_INK)
+        draw_epochs(panels[0, column], losses)
+        draw_epochs(panels[1, column], accuracies)
+        panels[0, column].set_title(title, fontsize=LABEL_SIZE, color=INK)
         panels[0, column].set_xlabel("")
     panels[0, 0].set_ylabel("loss (binary cross-entropy)")
     panels[1, 0].set_ylabel("accuracy")
     panels[0, 0].set_ylim(bottom=0)
     panels[1, 0].set_ylim(top=1.005)
-    _headline(figure, f"Learning curves of fold {fold}")
+    headline(figure, f"Learning curves of fold {fold}")
     return figure
 
 
@@ -187,17 +193,17 @@ def search_overview(histories: Sequence[Curves]) -> Figure:
         "depth": "dense layers (depth)",
         "dropout": "dropout rate",
     }
-    figure = _figure(10, 3.3)
+    figure = new_figure(10, 3.3)
     panels = figure.subplots(1, len(axis_labels), sharey=True)
     for axes, (name, axis_label) in zip(panels, axis_labels.items(), strict=True):
-        _style(axes)
-        _draw_trials(axes, points, name, len(histories))
+        style(axes)
+        draw_trials(axes, points, name, len(histories))
         axes.set_xlabel(axis_label)
     panels[0].set_ylabel("hold-out loss")
     panels[0].scatter([], [], s=26, facecolor="white", edgecolor=GREY, label="trial")
     panels[0].scatter([], [], s=44, facecolor=GREY, edgecolor=GREY, label="best of its fold")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=_TICK)
-    _headline(figure, "Hyperparameter search: every trial of every fold")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=TICK_SIZE)
+    headline(figure, "Hyperparameter search: every trial of every fold")
     return figure
 
 
@@ -217,21 +223,21 @@ def roc_folds(folds: Sequence[Predictions]) -> Figure:
     rates, middle = mean.false_positive_rate, mean.true_positive_rate
     low, high = np.clip(middle - mean.spread, 0, 1), np.clip(middle + mean.spread, 0, 1)
     zoomed = mean.auc_mean > _ZOOM_ABOVE_AUC
-    figure = _figure(9.2 if zoomed else 5.0, 4.9)
+    figure = new_figure(9.2 if zoomed else 5.0, 4.9)
     panels = figure.subplots(1, 1 + zoomed, squeeze=False)[0]
     for axes in panels:
-        _style_roc(axes)
+        style_roc(axes)
         for fold, (labels, probabilities) in enumerate(folds):
             colour, dashes = FOLD_COLOURS[fold % 5], FOLD_DASHES[fold % 5]
             label = f"fold {fold}: AUC {assess(labels, probabilities)['auc']:.4f}"
             axes.plot(*roc(labels, probabilities), color=colour, linestyle=dashes, linewidth=1.1, label=label)
         axes.fill_between(rates, low, high, color=GREY, alpha=0.22, linewidth=0, label="± 1 standard deviation")
         label = f"mean: AUC {mean.auc_mean:.4f} ± {mean.auc_spread:.4f}"
-        axes.plot(rates, middle, color=_INK, linewidth=2.2, label=label)
-    panels[0].legend(loc="lower right", frameon=False, fontsize=_TICK)
+        axes.plot(rates, middle, color=INK, linewidth=2.2, label=label)
+    panels[0].legend(loc="lower right", frameon=False, fontsize=TICK_SIZE)
     if zoomed:
-        _zoom_corner(panels[1])
-    _headline(figure, "ROC curves of the test folds")
+        zoom_corner(panels[1])
+    headline(figure, "ROC curves of the test folds")
     return figure
 
 
@@ -247,19 +253,19 @@ def confusion_matrices(matrices: ArrayLike) -> Figure:
     matrices = np.asarray(matrices)
     columns = min(5, len(matrices))
     rows = -(-len(matrices) // columns)
-    figure = _figure(0.7 + 2.15 * columns, 0.5 + 2.8 * rows)
+    figure = new_figure(0.7 + 2.15 * columns, 0.5 + 2.8 * rows)
     grid = figure.subplots(rows, columns, squeeze=False)
     for fold, axes in enumerate(grid.ravel()):
         if fold >= len(matrices):
             axes.remove()
             continue
-        _draw_confusion(axes, matrices[fold])
-        axes.set_title(f"fold {fold}", fontsize=_LABEL, color=_INK)
+        draw_confusion(axes, matrices[fold])
+        axes.set_title(f"fold {fold}", fontsize=LABEL_SIZE, color=INK)
         axes.set_yticks([0, 1], CLASS_NAMES if fold % columns == 0 else ["", ""], rotation=90, va="center")
         if fold % columns == 0:
-            axes.set_ylabel("true class", fontsize=_LABEL)
-        axes.set_xlabel("predicted", fontsize=_LABEL)
-    _headline(figure, "Confusion matrices of the test folds")
+            axes.set_ylabel("true class", fontsize=LABEL_SIZE)
+        axes.set_xlabel("predicted", fontsize=LABEL_SIZE)
+    headline(figure, "Confusion matrices of the test folds")
     return figure
 
 
@@ -273,19 +279,19 @@ def committee_learning(history: Curves) -> Figure:
     >>> [axes.get_ylabel() for axes in committee_learning(history).axes]
     ['loss (binary cross-entropy)', 'accuracy', 'weight']
     """
-    figure = _figure(10, 3.3)
+    figure = new_figure(10, 3.3)
     loss, accuracy, weights = figure.subplots(1, 3)
-    _draw_epochs(loss, {"training share": history["loss"], "hold-out share": history["holdout_loss"]})
-    _draw_epochs(accuracy, {"training share": history["accuracy"]})
+    draw_epochs(loss, {"training share": history["loss"], "hold-out share": history["holdout_loss"]})
+    draw_epochs(accuracy, {"training share": history["accuracy"]})
     by_expert = np.asarray(history["weights"], float).T
-    _draw_epochs(weights, {f"expert {expert}": values for expert, values in enumerate(by_expert)})
+    draw_epochs(weights, {f"expert {expert}": values for expert, values in enumerate(by_expert)})
     loss.set_ylabel("loss (binary cross-entropy)")
     accuracy.set_ylabel("accuracy")
     weights.set_ylabel("weight")
-    weights.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=_TICK)
+    weights.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=TICK_SIZE)
     weights.axhline(1 / len(by_expert), color=GREY, linewidth=0.8, zorder=0)
     loss.axvline(chosen_epoch(history["holdout_loss"]) + 1, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
-    _headline(figure, "Learning curves of the committee")
+    headline(figure, "Learning curves of the committee")
     return figure
 
 
@@ -298,14 +304,14 @@ def external_curve(history: Curves) -> Figure:
     >>> external_curve({"external_accuracy": [0.6, 0.7]}).axes[0].get_ylabel()
     'accuracy on the external set'
     """
-    figure = _figure(6.4, 3.7)
+    figure = new_figure(6.4, 3.7)
     axes = figure.subplots()
-    _draw_epochs(axes, {"external set": history["external_accuracy"]})
+    draw_epochs(axes, {"external set": history["external_accuracy"]})
     axes.set_ylabel("accuracy on the external set")
     axes.set_xlabel("epoch of the committee's training")
     axes.set_ylim(0, 1.02)
     axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
-    _headline(figure, "External accuracy while the committee learned\n(monitoring only: no choice was made on it)")
+    headline(figure, "External accuracy while the committee learned\n(monitoring only: no choice was made on it)")
     return figure
 
 
@@ -325,9 +331,9 @@ def roc_curve(labels: ArrayLike, probabilities: ArrayLike, threshold: float, tit
     'false-positive rate (1 - specificity)'
     """
     curve, figures = roc(labels, probabilities), assess(labels, probabilities, threshold)
-    figure = _figure(5.0, 4.9)
+    figure = new_figure(5.0, 4.9)
     axes = figure.subplots()
-    _style_roc(axes)
+    style_roc(axes)
     axes.plot(*curve, color=BLUE, linewidth=2, label=f"committee: AUC {figures['auc']:.3f}")
     sensitivity, specificity = figures["sensitivity"], figures["specificity"]
     label = f"threshold {threshold:.2f}: sensitivity {sensitivity:.2f},\nspecificity {specificity:.2f}"
@@ -335,8 +341,8 @@ def roc_curve(labels: ArrayLike, probabilities: ArrayLike, threshold: float, tit
         1 - specificity, sensitivity, linestyle="none", marker="o", markersize=8, markeredgecolor="white",
         color=VERMILLION, clip_on=False, zorder=5, label=label,
     )  # fmt: skip
-    axes.legend(loc="lower right", frameon=False, fontsize=_TICK)
-    _headline(figure, title)
+    axes.legend(loc="lower right", frameon=False, fontsize=TICK_SIZE)
+    headline(figure, title)
     return figure
 
 
@@ -362,113 +368,21 @@ def reliability_diagram(labels: ArrayLike, probabilities: ArrayLike, title: str)
     low, high = np.transpose(intervals)
     errors = np.maximum([curve.observed - low, high - curve.observed], 0)
 
-    figure = _figure(4.8, 5.9)
+    figure = new_figure(4.8, 5.9)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4.3, 1])
-    _style(upper)
+    style(upper)
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="perfect calibration")
     upper.errorbar(
         curve.predicted, curve.observed, errors, color=BLUE, marker="o", markersize=5, linewidth=1.4, elinewidth=1,
         capsize=2.5, clip_on=False, label="observed, with 95 % interval",
     )  # fmt: skip
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="observed share with a cluster")
-    upper.legend(loc="upper left", frameon=False, fontsize=_TICK)
-    _style(lower)
+    upper.legend(loc="upper left", frameon=False, fontsize=TICK_SIZE)
+    style(lower)
     by_class = [predicted[truth == label] for label in (0, 1)]
     lower.hist(by_class, 20, range=(0, 1), stacked=True, color=CLASS_COLOURS, label=CLASS_NAMES, edgecolor="white")
     lower.set(xlabel="predicted probability", ylabel="patches")
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    lower.legend(loc="upper center", frameon=False, fontsize=_TICK)
-    _headline(figure, title)
+    lower.legend(loc="upper center", frameon=False, fontsize=TICK_SIZE)
+    headline(figure, title)
     return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
-
-
-def _headline(figure: Figure, text: str) -> None:
-    figure.suptitle(text, fontsize=_TITLE, fontweight="bold", color=_INK)
-
-
-def _style(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GREY)
-    axes.tick_params(labelsize=_TICK, color=GREY, labelcolor=_INK)
-    axes.grid(color=_GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    for label in (axes.xaxis.label, axes.yaxis.label):
-        label.set(fontsize=_LABEL, color=_INK)
-
-
-def _style_roc(axes: Axes) -> None:
-    _style(axes)
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (1, 2)))
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    axes.set(xlabel="false-positive rate (1 - specificity)", ylabel="true-positive rate (sensitivity)")
-
-
-def _zoom_corner(axes: Axes) -> None:
-    axes.set(xlim=(-0.0025, 0.25), ylim=(0.75, 1.0025), ylabel="")
-    axes.set_title("the same, upper left corner", fontsize=_LABEL, color=_INK)
-
-
-def _gallery(count: int, columns: int, row_height: float = 1.7, width: float = 1.65) -> tuple[Figure, list[Axes]]:
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    figure = _figure(width * columns, 0.3 + row_height * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for spare in grid[count:]:
-        spare.remove()
-    return figure, list(grid[:count])
-
-
-def _outline(axes: Axes) -> None:
-    axes.spines[:].set_visible(True)
-    axes.spines[:].set(color=ORANGE, linewidth=2.5)
-
-
-def _draw_epochs(axes: Axes, curves: Curves) -> None:
-    """Draw named values against the epoch, from 1; what was held out is told by its colour and dash."""
-    _style(axes)
-    for number, (name, values) in enumerate(curves.items()):
-        epochs = np.arange(1, len(values) + 1)
-        colour, dashes = (
-            (VERMILLION, "--") if "hold-out" in name else (FOLD_COLOURS[number % 5], FOLD_DASHES[number % 5])
-        )
-        marker = "o" if len(epochs) == 1 else None
-        axes.plot(epochs, values, label=name, color=colour, linestyle=dashes, linewidth=1.7, marker=marker)
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.legend(frameon=False, fontsize=_TICK)
-
-
-def _draw_trials(axes: Axes, points: Sequence[Curves], name: str, folds: int) -> None:
-    """Scatter hold-out losses over the values of one hyperparameter, folds side by side so that none hides another."""
-    values = sorted({point[name] for point in points})
-    for point in points:
-        offset = 0.0 if name == "fold" else 0.5 * ((point["fold"] + 0.5) / folds - 0.5)
-        colour = FOLD_COLOURS[point["fold"] % 5]
-        axes.scatter(
-            values.index(point[name]) + offset,
-            point["holdout_loss"],
-            s=44 if point["best"] else 26,
-            facecolor=colour if point["best"] else "white",
-            edgecolor=colour,
-            linewidth=1.3,
-            zorder=3 if point["best"] else 2,
-        )
-    axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
-    axes.set_xlim(-0.5, len(values) - 0.5)
-    axes.grid(axis="x", visible=False)
-
-
-def _draw_confusion(axes: Axes, matrix: NDArray[Any]) -> None:
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15)
-    for (row, column), share in np.ndenumerate(shares):
-        colour = "white" if share > 0.55 else _INK
-        axes.text(column, row - 0.08, f"{matrix[row, column]}", ha="center", va="center", color=colour, fontsize=14)
-        axes.text(column, row + 0.22, f"{100 * share:.1f} %", ha="center", va="center", color=colour, fontsize=8.5)
-    axes.set_xticks([0, 1], CLASS_NAMES)
-    axes.tick_params(length=0, labelsize=_TICK)
-    axes.spines[:].set_visible(False)
