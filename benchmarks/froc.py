@@ -5,6 +5,7 @@ all INFN patients, so its figures on hybrid mammograms are too good. For strict 
 patients that judge, by the recipe of benchmarks/pretrained.py (about as long as `make pretrained`), and give it:
 
     python benchmarks/froc.py --train runs/froc
+    python benchmarks/scan_model.py --committee runs/froc/committee --out runs/froc/committee/second_opinion.json
     python benchmarks/froc.py --committee runs/froc/committee
 
 A finding hits a cluster where its centre lies in the cluster's box grown by 2.5 mm. Intervals are 95 %, by bootstrap
@@ -25,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from hybrid import Normal, cdd_cesm, films, fitting_hybrids, hybrid_patients, judging_hybrids
 from PIL import Image
-from pretrained import OPTIONS
+from pretrained import SCAN_OPTIONS
 from scipy import ndimage
 from scipy.special import expit
 
@@ -41,7 +42,8 @@ from microcalc.evaluation.froc import (
     sensitivity_at,
 )
 from microcalc.scan.findings import ScannedImage
-from microcalc.scan.scanner import scan_image
+from microcalc.scan.scanner import packaged, packaged_opinion, scan_image
+from microcalc.scan.second_opinion import SecondOpinion
 from microcalc.scan.truth import link_clusters, phantom_truth, true_image
 
 PARTS = ("hybrid", "csaw", "phantom", "false")
@@ -51,6 +53,7 @@ CSAW_MM, CSAW_WIDE_MM, CSAW_WIDE = 0.070, 0.085, (3584, 2816)
 EIGHT = np.ones((3, 3))
 
 Known = tuple[Normal, ScannedImage]
+Reader = tuple[Committee, SecondOpinion]
 
 
 def hybrid_part(data: Data, folder: Path, seed: int) -> Iterator[Known]:
@@ -97,12 +100,12 @@ def scored(found: ScannedImage, truth: ScannedImage, marked_only: bool) -> Score
     )
 
 
-def table(title: str, truth: str, images: Iterable[Known], committee: Committee, seed: int) -> list[ScoredImage]:
+def table(title: str, truth: str, images: Iterable[Known], reader: Reader, seed: int) -> list[ScoredImage]:
     """Scan the images, print what was found of their clusters, and give all findings, scored."""
     print(f"\n{title}\n  truth: {truth}", flush=True)
     everything, marks, seconds = [], [], []
     for normal, known in images:
-        found = scan_image(normal.pixels, (normal.pixel_size_mm, normal.pixel_size_mm), committee)
+        found = scan_image(normal.pixels, (normal.pixel_size_mm, normal.pixel_size_mm), *reader)
         everything.append(scored(found, known, marked_only=False))
         marks.append(scored(found, known, marked_only=True))
         seconds.append(found.seconds)
@@ -145,7 +148,7 @@ def train(data: Data, out: Path, seed: int) -> None:
         Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(folder / name)
         rows.append(f"{name},{group}")
     (folder / "groups.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    recipe = list(OPTIONS)
+    recipe = list(SCAN_OPTIONS)
     recipe[recipe.index("--data") + 1] = str(folder)
     command = [sys.executable, "-c", "from microcalc.cli import main; main()", "run", "--resume", "--out", str(out)]
     subprocess.run([*command, *recipe, "--seed", str(seed), "--external", "none"], check=True)
@@ -167,12 +170,12 @@ def main() -> None:
     if options.train:
         train(data, options.train, options.seed)
         return
-    committee = Committee.load(options.committee) if options.committee else Committee.pretrained()
+    reader = packaged(), packaged_opinion()
+    if options.committee:
+        reader = Committee.load(options.committee), SecondOpinion.load(options.committee / "second_opinion.json")
     if options.fit:
         known = "as hybrid mammograms, of patients and films that do not judge; the committee may know the clusters"
-        images = table(
-            "hybrid mammograms for fitting", known, fitting_part(data, options.seed), committee, options.seed
-        )
+        images = table("hybrid mammograms for fitting", known, fitting_part(data, options.seed), reader, options.seed)
         score = froc_curve(images).threshold_at(MOST_FALSE_MARKS)
         print(f"  {MOST_FALSE_MARKS} false marks an image: score {score:.3f}, probability {expit(score):.4f}")
         return
@@ -190,7 +193,7 @@ def main() -> None:
     start = time.monotonic()
     for name, title, truth, images in parts:
         if name in options.parts:
-            table(title, truth, images(), committee, options.seed)
+            table(title, truth, images(), reader, options.seed)
     print(f"\n{time.monotonic() - start:.0f} s in all")
 
 

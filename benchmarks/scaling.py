@@ -84,7 +84,7 @@ def an_epoch(folder: Path, patches: int) -> None:
     settings = TrainingSettings()
     images = np.concatenate([batch.views for batch in read_batches(files_of(folder, patches), BATCH)])
     labels = np.load(folder / "labels.npy")[:patches]
-    network = build_network(*NETWORK, input_scaling=settings.input_scaling)
+    network = build_network(*NETWORK, preprocessing=settings.preprocessing)
     train(network, images, labels, settings=settings, augmentation=AugmentationSettings(), epochs=1, seed=0)
 
 
@@ -96,7 +96,7 @@ def all_predictions(folder: Path, patches: int) -> None:
     from microcalc.config import TrainingSettings, WaveletSettings
     from microcalc.networks.hypermodel import build_network
 
-    shape = ExpertShape(*NETWORK, TrainingSettings.input_scaling)
+    shape = ExpertShape(*NETWORK, TrainingSettings.preprocessing)
     networks = tuple(build_network(**vars(shape), seed=seed) for seed in range(EXPERTS))
     equal = np.full(EXPERTS, 1 / EXPERTS)
     committee = Committee(networks, (shape,) * EXPERTS, equal, Calibration(1.0, 0.0), 0.5, WaveletSettings("none"))

@@ -28,7 +28,7 @@ from microcalc.scan.findings import ScannedImage
 from microcalc.scan.scanner import PIXEL_MM, find_clusters
 from microcalc.scan.truth import phantom_truth
 
-PLACE = Path(second_opinion.__file__).with_name("second_opinion.json")
+PLACE = Path(second_opinion.__file__).parents[1] / "pretrained" / "scan" / "second_opinion.json"
 COPIES, PHANTOMS, STRENGTH, FALSE_MARKS = 6, 8, 0.1, 0.3
 
 
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PLACE, metavar="FILE")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    committee = Committee.load(options.committee) if options.committee else Committee.pretrained()
+    committee = Committee.load(options.committee) if options.committee else Committee.pretrained("scan")
     committee = replace(committee, tta="none")
     data = Data.load("infn")
     described = [describe(*example, committee) for example in examples(data, options.seed)]

@@ -1,14 +1,16 @@
-"""Images a second in training and prediction, against the same network in plain Keras on TensorFlow.
+"""Images a second in training and prediction, against the same network in plain torch.nn and in Keras on TensorFlow.
 
 Run as `python benchmarks/throughput.py --tensorflow-python PATH`, where PATH is a Python that has the extra `bench`
-(by default the running one). Both train dim 20, depth 3 on the same arrays in batches of 60, without augmentation, on
-the patch alone, and predict with five networks. TensorFlow runs compiled `fit` and `predict` (without XLA, which makes
-this network several times slower on a processor) on one thread or two, whichever is faster; ours runs as a study does,
-one single-threaded process a core. They take turns for several rounds, and the medians count. `--profile` adds where
-our time goes and how near it comes to the rate of the processor's matrix units.
+(by default the running one; `none` leaves TensorFlow out). All train dim 20, depth 3 on the same arrays in batches of
+60, without augmentation, on the patch alone, and predict with five networks. TensorFlow runs compiled `fit` and
+`predict` (without XLA, which makes this network several times slower on a processor) on one thread or two, whichever is
+faster; ours and plain torch.nn run as a study does, one single-threaded process a core. They take turns for several
+rounds, and the medians count. `--profile` adds where our time goes and how near it comes to the rate of the processor's
+matrix units.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -44,16 +46,15 @@ def our_tasks(share: int) -> Tasks:
 
     from microcalc.committee.inference import predict
     from microcalc.config import AugmentationSettings, TrainingSettings
-    from microcalc.networks.hypermodel import build_network
-    from microcalc.training.loop import keep_freed_memory, train
+    from microcalc.networks.hypermodel import build_network, computing_in
+    from microcalc.training.loop import train
 
     torch.set_num_threads(1)
-    keep_freed_memory()
     images, labels = arrays()
-    experts = [build_network(DIM, DEPTH, DROPOUT, "unit", seed=seed) for seed in range(EXPERTS)]
+    experts = [build_network(DIM, DEPTH, DROPOUT, "raw", seed=seed) for seed in range(EXPERTS)]
     part = to_predict()[: PREDICTED_IMAGES // share]
 
-    two_channels = build_network(DIM, DEPTH, DROPOUT, TrainingSettings.input_scaling)
+    two_channels = build_network(DIM, DEPTH, DROPOUT, TrainingSettings.preprocessing)
 
     def training(augmentation: AugmentationSettings | None, network: Any = experts[0]) -> None:
         settings = TrainingSettings(batch_size=BATCH)
@@ -63,15 +64,52 @@ def our_tasks(share: int) -> Tasks:
         for expert in experts:
             predict(expert, part)
 
+    def in_bfloat16() -> None:
+        with contextlib.ExitStack() as stack:
+            for expert in experts:
+                stack.enter_context(computing_in(expert, "bfloat16"))
+            prediction()
+
     return {
         "train": lambda: training(None),
         "train augmented": lambda: training(AugmentationSettings()),
         "train two channels": lambda: training(None, two_channels),
         "predict": prediction,
-        "predict in bfloat16": torch.autocast("cpu", torch.bfloat16)(prediction),
+        "predict in bfloat16": in_bfloat16,
+        "train torch.nn": lambda: train_plain(images, labels),
         "profile": lambda: profile(lambda: training(None)),
         "matrix rate": matrix_rate,
     }
+
+
+def train_plain(images: np.ndarray, labels: np.ndarray) -> None:
+    """The same training with the same network written in plain torch.nn, in bfloat16 where that is fast."""
+    import torch
+    from torch.nn import functional
+
+    from microcalc.training.loop import has_fast_bfloat16
+
+    layers: list[torch.nn.Module] = []
+    channels = 1
+    for filters in (DIM, 2 * DIM, 4 * DIM):
+        layers += [torch.nn.Conv2d(channels, filters, 3, padding=1), torch.nn.ReLU()]
+        layers += [torch.nn.BatchNorm2d(filters, eps=1e-3), torch.nn.MaxPool2d(2), torch.nn.Dropout(DROPOUT)]
+        channels = filters
+    layers += [torch.nn.Flatten(), torch.nn.Dropout(DROPOUT + 0.1)]
+    widths = [channels * 49, *(256 // i for i in range(1, DEPTH + 1))]
+    for inputs, outputs in itertools.pairwise(widths):
+        layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
+    network = torch.nn.Sequential(*layers, torch.nn.Linear(widths[-1], 1))
+    optimizer = torch.optim.AdamW(network.parameters(), 3e-3, fused=True)
+    patches, targets = torch.tensor(images).unsqueeze(1), torch.tensor(labels, dtype=torch.float32)
+    fast = has_fast_bfloat16(torch.device("cpu"))
+    for _ in range(EPOCHS):
+        for chosen in torch.randperm(len(patches)).split(BATCH):
+            with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+                output = network(patches[chosen])[:, 0].float()
+            optimizer.zero_grad()
+            functional.binary_cross_entropy_with_logits(output, targets[chosen]).backward()
+            optimizer.step()
 
 
 def profile(work: Callable[[], None]) -> list[tuple[str, int, float]]:
@@ -195,17 +233,21 @@ def take_turns(contestants: dict[str, Contestant], rounds: int) -> dict[str, flo
 
 def compare(python: str, rounds: int, cores: int) -> Worker:
     ours = [Worker(sys.executable, "ours", share=cores) for _ in range(cores)]
-    theirs = {f"Keras on TensorFlow, {n} thread(s)": [Worker(python, "tensorflow", threads=n)] for n in (1, 2)}
+    threads = () if python == "none" else (1, 2)
+    theirs = {f"Keras on TensorFlow, {n} thread(s)": [Worker(python, "tensorflow", threads=n)] for n in threads}
     trained, part = TRAINING_IMAGES * EPOCHS, PREDICTED_IMAGES // cores
 
     print(f"training, {cores} processes of ours side by side")
     rates = take_turns(
         {name: Contestant(workers, "train", trained) for name, workers in theirs.items()}
-        | {"ours": Contestant(ours, "train", trained), "ours, augmented": Contestant(ours, "train augmented", trained)}
+        | {"plain torch.nn": Contestant(ours, "train torch.nn", trained), "ours": Contestant(ours, "train", trained)}
+        | {"ours, augmented": Contestant(ours, "train augmented", trained)}
         | {"ours, default input": Contestant(ours, "train two channels", trained)},
         rounds,
     )
-    print(f"training ratio: {rates['ours'] / max(rates[name] for name in theirs):.2f} x")
+    print(f"training ratio to plain torch.nn: {rates['ours'] / rates['plain torch.nn']:.2f} x")
+    if theirs:
+        print(f"training ratio to TensorFlow: {rates['ours'] / max(rates[name] for name in theirs):.2f} x")
     print(f"augmentation adds {100 * (rates['ours'] / rates['ours, augmented'] - 1):.0f} % to the time")
     print(f"the default input adds {100 * (rates['ours'] / rates['ours, default input'] - 1):.0f} % to the time")
 
@@ -215,9 +257,10 @@ def compare(python: str, rounds: int, cores: int) -> Worker:
         | {"ours": Contestant(ours, "predict", part), "ours, bfloat16": Contestant(ours, "predict in bfloat16", part)},
         rounds,
     )
-    best = max(rates[name] for name in theirs)
-    print(f"prediction ratio: {rates['ours'] / best:.2f} x")
-    print(f"prediction ratio in bfloat16: {rates['ours, bfloat16'] / best:.2f} x", flush=True)
+    if theirs:
+        best = max(rates[name] for name in theirs)
+        print(f"prediction ratio to TensorFlow: {rates['ours'] / best:.2f} x")
+        print(f"prediction ratio to TensorFlow in bfloat16: {rates['ours, bfloat16'] / best:.2f} x", flush=True)
     return ours[0]
 
 

@@ -35,7 +35,6 @@ PARTS = {
     "gradcam": "microcalc.explain.gradcam",
     "overlay": "microcalc.explain.overlay",
     "contact_sheet": "microcalc.explain.overlay",
-    "save_figure": "microcalc.report.figures",
     "shortcut_figures": "microcalc.evaluation.shortcuts",
     "costly_patches": "microcalc.report.figures",
     "learning_curves": "microcalc.report.figures",
@@ -58,10 +57,14 @@ def original(part: str) -> Callable[..., Any]:
 
 def replace(patch: pytest.MonkeyPatch, part: str, stand_in: Callable[..., Any]) -> None:
     """Put a stand-in wherever the package uses the part."""
-    real = original(part)
-    for name, module in list(sys.modules.items()):
-        if name.startswith("microcalc") and getattr(module, part, None) is real:
-            patch.setattr(module, part, stand_in)
+    swap(patch, original(part), part, stand_in)
+
+
+def swap(patch: pytest.MonkeyPatch, real: Any, name: str, stand_in: Any) -> None:
+    """Put a stand-in wherever a module of the package has this very object under this name."""
+    for place, module in list(sys.modules.items()):
+        if place.startswith("microcalc") and getattr(module, name, None) is real:
+            patch.setattr(module, name, stand_in)
 
 
 def record(patch: pytest.MonkeyPatch, part: str) -> list[dict[str, Any]]:
@@ -199,11 +202,11 @@ class Recorder:
         """Take the places of training and prediction, and leave out what only costs time: drawing and shortcuts."""
         replace(patch, "train", self.train)
         replace(patch, "predict", self.predict)
-        for part in ("overlay", "shortcut_figures"):
+        for part in ("overlay", "contact_sheet", "shortcut_figures"):
             replace(patch, part, nothing(original(part)))
         for name, function in inspect.getmembers(figures, inspect.isfunction):
             if function.__module__ == figures.__name__ and not name.startswith("_"):
-                patch.setattr(figures, name, nothing(function))
+                swap(patch, function, name, nothing(function))
 
 
 def nothing(function: Callable[..., Any]) -> Callable[..., Any]:

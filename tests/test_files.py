@@ -174,7 +174,7 @@ def test_a_used_folder_is_refused(tmp_path: Path) -> None:
     check_unused(tmp_path / "new")
     check_unused(tmp_path)
     (tmp_path / ".hidden").touch()
-    with pytest.raises(RequestError, match="is not empty; give another --out"):
+    with pytest.raises(RequestError, match="is not empty; give another folder"):
         check_unused(tmp_path)
     with pytest.raises(RequestError, match="cannot be used as a folder"):
         check_unused(tmp_path / ".hidden")

@@ -4,9 +4,12 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+import microcalc
 
 PACKAGE = Path(__file__).parents[1] / "src" / "microcalc"
 ROOMS = [
@@ -31,16 +34,23 @@ ROOMS = [
     "cli",
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
+NAMES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES
+}
 
 
 def room(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
-def imports_at_the_top(path: Path) -> Iterator[str]:
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("microcalc."):
-            yield node.module
+def imports(path: Path) -> Iterator[str]:
+    """Every module of the package that a file imports: at the top, inside functions, and for the type checker alone."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, "relative imports would escape this test"
+            for name in (f"{node.module}.{alias.name}" for alias in node.names):
+                if name.startswith("microcalc."):
+                    yield name if name in NAMES else str(node.module)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("microcalc."))
 
@@ -55,7 +65,7 @@ def test_a_module_imports_only_from_its_room_and_those_above(path: Path) -> None
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     if own in ("__init__", "__main__"):
         return
-    below = [module for module in imports_at_the_top(path) if ROOMS.index(room(module)) > ROOMS.index(own)]
+    below = [module for module in imports(path) if room(module) in ROOMS[ROOMS.index(own) + 1 :]]
     assert not below
 
 
@@ -64,6 +74,16 @@ def test_only_the_command_line_prints(path: Path) -> None:
     calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     prints = [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
     assert "cli" in path.parts or not prints
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {name: [found for found in imports(path) if found in NAMES] for name, path in NAMES.items()}
+    del graph["microcalc"]  # it gives the public names, lazily
+    TopologicalSorter(graph).prepare()
+
+
+def test_the_public_names_are_listed() -> None:
+    assert {"Committee", "Data", "Model", "scan", "__version__"} <= set(dir(microcalc))
 
 
 def test_help_needs_nothing_heavy() -> None:

@@ -31,7 +31,7 @@ def test_an_empty_or_missing_directory_is_taken_with_and_without_resume(tmp_path
 def test_a_used_directory_is_refused_unless_resumed(tmp_path: Path) -> None:
     with open_run(tmp_path, IDENTITY, resume=False):
         pass
-    with pytest.raises(RequestError, match=r"not empty.*--resume"), open_run(tmp_path, IDENTITY, resume=False):
+    with pytest.raises(RequestError, match=r"not empty.*resume"), open_run(tmp_path, IDENTITY, resume=False):
         pass
     with open_run(tmp_path, IDENTITY, resume=True):
         pass
@@ -76,14 +76,17 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("microcalc.files.os.fsync", full)
-    with pytest.raises(FailedError, match=r"No space left on device.*--resume"):
+    with pytest.raises(FailedError, match=r"No space left on device.*resume"):
         write_atomically(path, "new")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("metrics.json", "old")]
 
 
 def test_a_directory_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RequestError, match="give another --out"), open_run(tmp_path / "file" / "run", {}, resume=False):
+    with (
+        pytest.raises(RequestError, match="give another folder"),
+        open_run(tmp_path / "file" / "run", {}, resume=False),
+    ):
         pass
 
 

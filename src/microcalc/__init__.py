@@ -16,6 +16,11 @@ __all__ = ["Committee", "Data", "Model", "scan"]
 _HOMES = {"Data": "microcalc.data", "Model": "microcalc.model", "Committee": "microcalc.committee.committee"}
 
 
+def __dir__() -> list[str]:
+    """The public names, whether or not they were used yet."""
+    return sorted([*globals(), *__all__])
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``import microcalc`` alone stays light."""
     if name == "scan":

@@ -94,6 +94,9 @@ class AugmentationSettings:
             takes 0.3, or 0 likewise.
         p_dust: share of the normal patches into which one or two specks of dust are drawn; None takes 0.3, or 0
             likewise.
+        p_single_calcifications: share of the normal patches into which one or two isolated calcifications are drawn,
+            which are no cluster; for a committee that scans whole mammograms. INFN labels crops with one or two large
+            calcifications as clusters, so that it costs accuracy there.
 
     Raises:
         RequestError: a share is not from 0 to 1, or the range of scale does not hold 1.
@@ -115,11 +118,18 @@ class AugmentationSettings:
     p_linear_structures: float | None = None
     p_power_law_noise: float | None = None
     p_dust: float | None = None
+    p_single_calcifications: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("rotation_degrees", "shift_pixels", "blur_pixels", "gamma", "contrast", "brightness", "noise"):
             check_number(name, getattr(self, name), 0)
-        for name in ("p_background_swap", "p_linear_structures", "p_power_law_noise", "p_dust"):
+        for name in (
+            "p_background_swap",
+            "p_linear_structures",
+            "p_power_law_noise",
+            "p_dust",
+            "p_single_calcifications",
+        ):
             if (share := getattr(self, name)) is not None and not 0 <= share <= 1:
                 raise RequestError(f"{name} is a share of the patches, from 0 to 1: got {share}")
         smallest, largest = self.scale_range
@@ -245,7 +255,7 @@ class StudyConfig:
         wavelet: the filter that all patches pass.
         protocol: naive repeats the study the earlier, leaking way too, to show side by side how optimistic that is.
         folds: parts of the cross-validation, and experts of the committee.
-        validation_fraction: share of a development set that is its hold-out.
+        validation_fraction: share of the patients of a development set who are its hold-out.
         committee_fraction: share of the patients on whom the committee is weighted and calibrated.
         tta: test-time augmentation; d4 averages over the 8 symmetries of the square, and takes eight times as long.
         sensitivity: choose the threshold for this sensitivity instead of the best balanced accuracy.

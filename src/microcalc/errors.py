@@ -4,10 +4,10 @@
 class MicrocalcError(Exception):
     """Base of all errors meant for the user; the command line prints the message alone.
 
-    >>> raise RequestError("dim must be positive: got 0; give --dim 15 20 25")
+    >>> raise RequestError("dim must be positive: got 0; give 15, 20 or 25")
     Traceback (most recent call last):
     ...
-    microcalc.errors.RequestError: dim must be positive: got 0; give --dim 15 20 25
+    microcalc.errors.RequestError: dim must be positive: got 0; give 15, 20 or 25
     """
 
     exit_code = 1

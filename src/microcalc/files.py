@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from microcalc.errors import FailedError, RequestError
+from microcalc.errors import FailedError, MicrocalcError, RequestError
 
 TEMPORARY_SUFFIX = ".part"
 O_BINARY = getattr(os, "O_BINARY", 0)  # of Windows, where text would else be meant
 LARGEST_NUMBER = 1e9
-MEND_RECORD = "delete it and run again with --resume"
+MEND_RECORD = "delete it and resume the study"
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -64,6 +64,8 @@ def opened_atomically(path: Path) -> Iterator[BinaryIO]:
             raise RequestError(f"{path}: is a folder; name a file to write")
         with _opened_directly(path) if _written_directly(path) else _opened_beside(path) as file:
             yield file
+    except MicrocalcError:
+        raise
     except OSError as error:
         raise FailedError(f"{path}: cannot be written ({error.strerror or error}); {_way_out(error)}") from error
 
@@ -79,14 +81,14 @@ def check_unused(folder: Path) -> None:
     >>> check_unused(Path(tempfile.mkdtemp()).parent)
     Traceback (most recent call last):
     ...
-    microcalc.errors.RequestError: ...: is not empty; give another --out
+    microcalc.errors.RequestError: ...: is not empty; give another folder
     """
     try:
         used = folder.exists() and any(folder.iterdir())
     except OSError as error:
-        raise RequestError(f"{folder}: cannot be used as a folder ({error.strerror}); give another --out") from error
+        raise RequestError(f"{folder}: cannot be used as a folder ({error.strerror}); give another folder") from error
     if used:
-        raise RequestError(f"{folder}: is not empty; give another --out")
+        raise RequestError(f"{folder}: is not empty; give another folder")
 
 
 def check_writable(path: Path) -> None:
@@ -219,10 +221,10 @@ def _way_out(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "you may not write there: give another path, or change its permissions"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "everything written before is intact, make room and run again, a study with --resume"
+        return "everything written before is intact, make room and run again; a study can be resumed"
     if error.errno == errno.EPIPE:
         return "what reads it has ended"
-    return "everything written before is intact, give another path or mend this and run again, a study with --resume"
+    return "everything written before is intact, give another path or mend this and run again; a study can be resumed"
 
 
 @contextmanager
@@ -257,6 +259,8 @@ def filled_folder(folder: Path) -> Iterator[Path]:
                 whole.chmod(place.stat().st_mode)
                 place.rmdir()
             whole.rename(place)
+    except MicrocalcError:
+        raise
     except OSError as error:
         raise FailedError(
             f"{folder}: cannot be written ({error.strerror or error}); make room or go elsewhere"

@@ -90,7 +90,7 @@ class Model:
 
         Raises:
             RequestError: the settings make no study.
-            DataError: a patch of ``external`` or ``test`` belongs to a patient of ``data``.
+            DataError: ``external`` or ``test`` holds augmented copies, or a patch of a patient of ``data``.
         """
         config = config or StudyConfig()
         if searching_fraction is not None:
@@ -101,9 +101,11 @@ class Model:
         if seed is not None:
             config = dataclasses.replace(config, seed=seed)
         if jobs is not None and jobs < 1:
-            raise RequestError(f"--jobs must be at least 1: got {jobs}")
-        for other in (external, test):
+            raise RequestError(f"jobs must be at least 1: got {jobs}")
+        for name, other in (("external", external), ("test", test)):
             if other is not None:
+                if other.augmented:
+                    raise DataError(f"{name} must hold no augmented copies: {other.name} has some")
                 _refuse_shared_patients(data, other, one_archive=other is test)
         self.data, self.external, self.test = data, external, test
         self.config = config
@@ -290,7 +292,7 @@ class Model:
             "cross_validation": judge_cross_validation(own, self.split, folds, config.seed),
             "committee": {
                 "weights": self.committee.weights.tolist(),
-                "most_reliable": self.committee.most_reliable,
+                "most_reliable": self.committee.highest_weight,
                 "threshold": self.committee.threshold,
                 "calibration": vars(self.committee.calibration),
                 "share": len(chosen) / len(self.data.labels),
@@ -299,6 +301,7 @@ class Model:
             },
             "test": elsewhere.get("test"),
             "external": elsewhere.get("external"),
+            "gradcam": {"method": config.gradcam_method, "expert": self.committee.highest_weight},
             "timing": {
                 "search_s": sum(trial["seconds"] for history in histories for trial in history["trials"]),
                 "experts_s": sum(history["expert"]["seconds"] for history in histories),
@@ -379,15 +382,15 @@ def set_test_aside(data: Data, request: str, seed: int) -> tuple[Data, Data | No
 
     Args:
         data: all patches.
-        request: "none"; "official" for the INFN archive's own Test folder, whose patients leave the rest; or a
-            fraction up to 0.5, for one of about 1 / fraction parts of the patches, by whole patients at random.
+        request: "none"; "official" for the INFN archive's own Test folder, whose patients leave the rest; or the
+            fraction of the patients to draw at random, up to 0.5.
         seed: of the random share.
 
     Returns:
         The rest, and the test set or None.
 
     Raises:
-        RequestError: the request is none of these, or the data have no official test.
+        RequestError: the request is none of these, or the data have no official test or hold augmented copies.
 
     >>> rest, test = set_test_aside(Data.load("phantom"), "0.2", seed=0)
     >>> len(rest), len(test), set(rest.groups) & set(test.groups)
@@ -395,9 +398,11 @@ def set_test_aside(data: Data, request: str, seed: int) -> tuple[Data, Data | No
     """
     if request == "none":
         return data, None
+    if data.augmented:
+        raise DataError(f"a test set must hold no augmented copies: got {data.name} with copies; set it aside before")
     if request == "official":
         if data.official_test is None:
-            raise RequestError(f"--test official is for the INFN archive: {data.name} has no Test folder of its own")
+            raise RequestError(f"test=official is for the INFN archive: {data.name} has no Test folder of its own")
         test = data.select(data.official_test)
         return data.select(~np.isin(data.groups, test.groups)), test
     try:
@@ -405,7 +410,7 @@ def set_test_aside(data: Data, request: str, seed: int) -> tuple[Data, Data | No
     except ValueError:
         fraction = 0.0
     if not 0 < fraction <= 0.5:
-        raise RequestError(f"--test takes none, official, or a fraction up to 0.5: got {request}")
+        raise RequestError(f"test must be none, official, or a fraction up to 0.5: got {request}")
     rest, chosen = split_groups(data.labels, data.groups, fraction, seed, "test")
     return data.select(rest), data.select(chosen)
 

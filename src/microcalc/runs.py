@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from microcalc.errors import FailedError, RequestError
+from microcalc.errors import FailedError, MicrocalcError, RequestError
 from microcalc.files import TEMPORARY_SUFFIX, read_json, write_json
 
 LOCK_NAME = ".lock"
@@ -62,25 +62,27 @@ def open_run(path: Path, identity: dict[str, Any], *, resume: bool) -> Iterator[
         occupied = any(entry.name != LOCK_NAME for entry in path.iterdir())
     except OSError as error:
         raise RequestError(
-            f"{path}: cannot be used as a run directory ({error.strerror}); give another --out"
+            f"{path}: cannot be used as a run directory ({error.strerror}); give another folder"
         ) from error
     if occupied and not resume:
-        raise RequestError(f"{path}: is not empty; give another --out, or --resume to continue the study in it")
+        raise RequestError(f"{path}: is not empty; give another folder, or resume the study in it")
     lock = FileLock(path / LOCK_NAME)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise RequestError(f"{path}: another study is running in it; wait for it or give another --out") from error
+        raise RequestError(f"{path}: another study is running in it; wait for it or give another folder") from error
     except OSError as error:
-        raise RequestError(f"{path}: cannot be written ({error.strerror}); give another --out") from error
+        raise RequestError(f"{path}: cannot be written ({error.strerror}); give another folder") from error
     try:
         _sweep(path)
         _check_identity(path / "config.json", json.loads(json.dumps(identity)))
         yield path
+    except MicrocalcError:
+        raise
     except OSError as error:
         raise FailedError(
             f"{error.filename or path}: {error.strerror or error}; everything written before is intact, "
-            "mend this and run again with --resume"
+            "mend this and resume the study"
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -101,4 +103,4 @@ def _check_identity(config: Path, identity: dict[str, Any]) -> None:
     changes = list(_differences(read_json(config), identity))
     if changes:
         shown = "; ".join(changes[:5]) + (f"; and {len(changes) - 5} more" if len(changes) > 5 else "")
-        raise RequestError(f"{config.parent}: was made with other settings or data ({shown}); give another --out")
+        raise RequestError(f"{config.parent}: was made with other settings or data ({shown}); give another folder")

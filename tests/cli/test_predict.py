@@ -24,11 +24,13 @@ from microcalc.cli.study_progress import shown_progress
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape
 from microcalc.committee.predictions import BATCH, predict_files
+from microcalc.committee.unknown_scale import UnknownScale
 from microcalc.config import StudyConfig, Tta, WaveletSettings
 from microcalc.data import patch_files
 from microcalc.data.patch_files import PatchFile, find_files
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
+from microcalc.explain.committee import explain
 from microcalc.explain.overlay import overlay
 from microcalc.explain.pictures import distinct_names
 from microcalc.images.tiles import views
@@ -49,7 +51,8 @@ def committee() -> Committee:
     made = Committee(networks, shapes, weights, calibration, 0.5, wavelet)
     middle = float(np.median(made.predict_proba(IMAGES[:8])))
     detector = fit_outlier_detector(IMAGES, np.unique(NAMES, return_inverse=True)[1])
-    return replace(made, threshold=middle, outlier_detector=detector)
+    unknown_scale = UnknownScale(Calibration(0.8, -0.5), middle)
+    return replace(made, threshold=middle, unknown_scale=unknown_scale, outlier_detector=detector)
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +214,8 @@ def test_of_unknown_size_the_highest_magnification_counts(
     write(tmp_path / "patch.png", IMAGES[5])
     ask(capsys, "predict", tmp_path, "--committee", saved, "--csv", tmp_path / "p.csv", "--pixel-size", "unknown")
     seen = views((np.rint(255 * IMAGES[5]) / 255).astype(np.float32), "unknown")
-    highest = committee.predict_proba(seen).max()
+    raw = (committee.expert_probabilities(seen) @ committee.weights).max()
+    highest = committee.unknown_scale.calibration.apply(raw)
     assert float(rows(tmp_path / "p.csv")[0]["probability"]) == pytest.approx(highest, abs=1e-5)
 
 
@@ -271,7 +275,7 @@ def test_a_package_without_committee_says_what_to_give(folder: Path, monkeypatch
     monkeypatch.setattr("microcalc.committee.committee.resources.files", lambda _: tmp_path)
     for command in ("predict", "explain"):
         code, _, err = ask(capsys, command, folder)
-        assert code == 2 and "--committee" in err
+        assert code == 2 and "name the committee/ of a finished run" in err
 
 
 def test_the_terminal_shows_no_more_rows_than_asked_and_the_count_of_the_rest(
@@ -332,7 +336,7 @@ def test_explaining_into_a_used_folder_is_refused_before_any_work(folder: Path, 
     before = {path: path.read_bytes() for path in folder.rglob("*.*")}
     for out in (folder, folder / "0"):
         code, _, err = ask(capsys, "explain", folder, "--committee", saved, "--out", out)
-        assert code == 2 and "is not empty; give another --out" in err
+        assert code == 2 and "is not empty; give another folder" in err
     assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
 
 
@@ -467,26 +471,26 @@ def test_pictures_of_files_of_one_name_are_told_apart_by_name_and_title(
     assert pictures == {"a.png", "left_a.png", "right_a.png", "contact_sheet.png"}
 
 
-@pytest.mark.parametrize("of", ["most_reliable", "committee"])
+@pytest.mark.parametrize("of", ["highest_weight", "committee"])
 def test_explanations_are_maps_in_the_unit_range(of: str, committee: Committee) -> None:
-    maps = committee.explain(IMAGES[:5], of)
+    maps = explain(committee, IMAGES[:5], of)
     assert maps.shape == (5, 60, 60) and maps.dtype == np.float32
     assert maps.min() >= 0 and maps.max() == 1
 
 
 def test_the_committee_average_weighs_the_maps_of_the_experts(committee: Committee) -> None:
     def alone(expert: int) -> np.ndarray:
-        return replace(committee, weights=np.eye(2)[expert]).explain(IMAGES[:5])
+        return explain(replace(committee, weights=np.eye(2)[expert]), IMAGES[:5])
 
     average = 0.4 * alone(0) + 0.6 * alone(1)
     peaks = average.max((1, 2), keepdims=True)
-    np.testing.assert_allclose(committee.explain(IMAGES[:5], "committee"), average / peaks, atol=1e-5)
-    np.testing.assert_array_equal(committee.explain(IMAGES[:5]), alone(1))
+    np.testing.assert_allclose(explain(committee, IMAGES[:5], "committee"), average / peaks, atol=1e-5)
+    np.testing.assert_array_equal(explain(committee, IMAGES[:5]), alone(1))
 
 
 def test_what_is_explained_is_checked(committee: Committee) -> None:
-    with pytest.raises(RequestError, match="most_reliable, committee"):
-        committee.explain(IMAGES[:1], "everyone")  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="of must be one of highest_weight, committee"):
+        explain(committee, IMAGES[:1], "everyone")  # type: ignore[arg-type]
 
 
 # other film

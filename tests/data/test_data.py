@@ -23,6 +23,7 @@ from microcalc.data import Data, archives, dataset, sources
 from microcalc.data.groups import read_groups
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import DataError, FailedError, ImageError, RequestError, UnreachableError
+from microcalc.model import Model
 from microcalc.transforms.wavelet import wavelet_filter
 
 
@@ -600,7 +601,7 @@ def test_auto_does_not_hide_a_download_that_is_not_the_archive(content: bytes, m
 
 
 def test_an_archive_for_another_source_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="--archive is for --data infn or auto: got --data phantom"):
+    with pytest.raises(DataError, match="archive is for the data infn or auto: got phantom"):
         Data.load("phantom", archive=tmp_path)
 
 
@@ -642,10 +643,10 @@ def test_the_real_external_set_has_both_classes_and_keeps_its_patients_whole(
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"images": np.zeros((12, 60, 60))}, r"images must be float32 of shape \(12, 60, 60\): got float64"),
-        ({"images": np.zeros((12, 50, 60), np.float32)}, r"got float32 of shape \(12, 50, 60\)"),
+        ({"images": np.zeros((12, 60, 60), np.uint8)}, r"images must be floats in \[0, 1\]: got uint8; divide by 255"),
+        ({"images": np.zeros((12, 50, 60), np.float32)}, r"images must be of shape \(n, 60, 60\): got \(12, 50, 60\)"),
         ({"images": np.full((12, 60, 60), 255, np.float32)}, r"must lie in \[0, 1\]"),
-        ({"images": np.full((12, 60, 60), np.nan, np.float32)}, r"must lie in \[0, 1\] and hold no NaN"),
+        ({"images": np.full((12, 60, 60), np.nan, np.float32)}, "must be finite"),
         ({"labels": np.arange(12)}, "labels must be 0 or 1"),
         ({"labels": np.zeros(12, np.int32)}, r"labels must be int64 of shape \(12,\): got int32"),
         ({"labels": np.zeros(11, np.int64)}, r"labels must be int64 of shape \(12,\)"),
@@ -737,3 +738,28 @@ def test_wavelet_filters_the_images_and_leaves_the_rest() -> None:
     assert np.array_equal(filtered.images, wavelet_filter(data.images, "haar", 1.0))
     assert (filtered.files, filtered.name) == (data.files, data.name)
     assert np.array_equal(filtered.groups, data.groups)
+
+
+def test_augmented_copies_stay_in_the_group_of_their_patch_and_are_named_after_it() -> None:
+    data = Data.load("phantom").select(range(6))
+    varied = data.augment(copies=2, seed=1)
+    assert np.array_equal(varied.images[:6], data.images) and varied.augmented and not data.augmented
+    for copy in (1, 2):
+        part = varied.select(range(6 * copy, 6 * copy + 6))
+        assert np.array_equal(part.labels, data.labels) and np.array_equal(part.groups, data.groups)
+        assert part.patients == data.patients and part.files == tuple(f"{file}#{copy}" for file in data.files)
+        assert not np.isclose(part.images, data.images).all((1, 2)).any() and part.augmented
+    assert np.array_equal(data.augment(copies=2, seed=1).images, varied.images)
+    assert not np.array_equal(data.augment(copies=2, seed=2).images[6:], varied.images[6:])
+
+
+@pytest.mark.parametrize("role", ["external", "test"])
+def test_augmented_data_are_refused_as_a_test_set(role: str, tmp_path: Path) -> None:
+    data = Data.load("phantom")
+    with pytest.raises(ValueError, match=f"{role} must hold no augmented copies"):
+        Model(data, **{role: Data.load("phantom", seed=1).augment()}, out=tmp_path / "run")
+
+
+def test_no_copies_are_refused() -> None:
+    with pytest.raises(ValueError, match="copies must be at least 1: got 0"):
+        Data.load("phantom").augment(copies=0)

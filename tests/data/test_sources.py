@@ -104,7 +104,7 @@ def test_a_given_archive_that_is_not_there_is_an_error_and_nothing_else_is_taken
 ) -> None:
     (tmp_path / "DL_class_data.tar.gz").touch()
     monkeypatch.setenv("MICROCALC_DATA", str(tmp_path))
-    with pytest.raises(DataError, match=r"gone\.tgz: no such INFN archive.*--archive FILE"):
+    with pytest.raises(DataError, match=r"gone\.tgz: no such INFN archive.*as archive"):
         find_infn(tmp_path / "gone.tgz")
 
 
@@ -234,7 +234,7 @@ def test_a_missing_file_is_named_and_so_is_the_way_to_get_it(tmp_path: Path, pub
     path = tmp_path / "data.tar.gz"
     gone = next(iter(published))
     path.write_bytes(tar({name: content for name, content in published.items() if name != gone}))
-    with pytest.raises(DataError, match=f"1 of its 4 files are missing, {gone} first; download https://.*--archive"):
+    with pytest.raises(DataError, match=f"1 of its 4 files are missing, {gone} first; download https://.*as archive"):
         read_infn(path)
 
 
@@ -390,7 +390,8 @@ def test_a_failed_download_leaves_the_archive_of_before(cache: Path, published: 
 def assert_gives_up_soon(url: str) -> None:
     start = time.monotonic()
     with pytest.raises(
-        DataError, match=r"(no answer within 0\.5 seconds|Timeout\)); download .* in a browser, then give --archive"
+        DataError,
+        match=r"(no answer within 0\.5 seconds|Timeout\)); download .* in a browser and give it as archive",
     ):
         download_infn(url=url, patience=0.5)
     assert time.monotonic() - start < 9

@@ -1,11 +1,13 @@
 """Mammograms and findings made for the tests of the DICOM room; nothing of them comes from a patient."""
 
+import io
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
@@ -101,6 +103,13 @@ def items(dataset: Dataset, meaning: str) -> Iterator[Dataset]:
         if "ConceptNameCodeSequence" in item and item.ConceptNameCodeSequence[0].CodeMeaning == meaning:
             yield item
         yield from items(item, meaning)
+
+
+def make_overlay() -> bytes:
+    """The stand-in for the picture of a scan."""
+    written = io.BytesIO()
+    PIL.Image.new("RGB", (COLUMNS, ROWS), (10, 20, 30)).save(written, "PNG")
+    return written.getvalue()
 
 
 def remark(report: Dataset) -> str:

@@ -51,6 +51,12 @@ def wait_for(process: subprocess.Popen[str], text: str) -> str:
     raise SystemExit(f"{process.args} ended before it said {text!r}: {''.join(said[-20:])}")
 
 
+def wait_until_answered(node: subprocess.Popen[str], images: int) -> None:
+    """Wait until a node has answered at least so many images."""
+    while int(wait_for(node, "answered ").split()[1]) < images:
+        pass
+
+
 def answer(receiver: str, folder: Path) -> None:
     """Send the study meant for one receiver to a node, and wait until the node has passed its results on."""
     images = [
@@ -61,7 +67,7 @@ def answer(receiver: str, folder: Path) -> None:
     with running(sys.executable, script, folder / f"queue-{receiver}", 0, SEND_TO[receiver], folder=folder) as node:
         port = wait_for(node, "ready").split()[1]
         subprocess.run(["storescu", "-R", "-aec", "MICROCALC", "localhost", port, *map(str, images)], check=True)
-        wait_for(node, f"answered {IMAGES}")
+        wait_until_answered(node, IMAGES)
 
 
 def fetch(receiver: str, folder: Path) -> None:

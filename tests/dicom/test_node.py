@@ -2,19 +2,19 @@
 
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from dicom.made import ALGORITHM, make_findings, make_mammogram, remark
+from dicom.made import ALGORITHM, make_findings, make_mammogram, make_overlay, remark
 from dicom.pacs import archive, connected, store, until
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from microcalc.config import NodeSettings
-from microcalc.dicom.node import MOST_SCANS, Node
+from microcalc.dicom.node import MOST_SCANS, Node, Scan
 from microcalc.dicom.queue import Counts, Parked, Queue
 from microcalc.dicom.sender import destination
 from microcalc.dicom.tls import server_context
@@ -24,15 +24,15 @@ from microcalc.scan.findings import ScannedImage
 NOWHERE = "ARCHIVE@localhost:1"
 
 
-def found(path: Path) -> ScannedImage:
-    return make_findings(2)
+def found(path: Path) -> tuple[ScannedImage, bytes]:
+    return make_findings(2), make_overlay()
 
 
 @contextmanager
 def node_running(
     folder: Path,
     send_to: str,
-    scan: Callable[[Path], ScannedImage] = found,
+    scan: Scan = found,
     lines: list[str] | None = None,
     **options: Any,
 ) -> Iterator[Node]:
@@ -151,7 +151,7 @@ def test_a_connection_that_announces_4_gib_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_scan_that_fails_is_answered_without_the_text_of_the_error(tmp_path: Path) -> None:
-    def failing(path: Path) -> ScannedImage:
+    def failing(path: Path) -> tuple[ScannedImage, bytes]:
         raise ZeroDivisionError("Müller")
 
     lines: list[str] = []
@@ -164,7 +164,7 @@ def test_a_scan_that_fails_is_answered_without_the_text_of_the_error(tmp_path: P
 
 
 def test_an_image_that_cannot_be_scanned_is_answered_with_the_reason(tmp_path: Path) -> None:
-    def refusing(path: Path) -> ScannedImage:
+    def refusing(path: Path) -> tuple[ScannedImage, bytes]:
         raise ImageError(f"{path}: states no pixel size; give --pixel-size")
 
     with archive() as pacs, node_running(tmp_path, pacs.name, refusing) as node:

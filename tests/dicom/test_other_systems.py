@@ -14,13 +14,12 @@ from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pydicom
 import pytest
-from dicom.made import ALGORITHM, COLUMNS, CREATED, ROWS, make_findings, make_mammogram, write_mammogram
+from dicom.made import ALGORITHM, CREATED, make_findings, make_mammogram, make_overlay, write_mammogram
 from dicom.node_process import FINDINGS
-from dicom.other_systems import IMAGES, STUDIES, running, wait_for
+from dicom.other_systems import IMAGES, STUDIES, running, wait_for, wait_until_answered
 from dicom.pacs import Archive, archive, connected, store
 from dicom.test_node import files_of, node_running
 from pydicom.dataset import Dataset
@@ -37,7 +36,7 @@ def expected(folder: Path, study: int, number: int) -> dict[str, Dataset]:
     """The results of a made mammogram by modality."""
     source = read_source(write_mammogram(folder / "expected.dcm", number=number, study=study))
     outcome = Outcome(source, make_findings(FINDINGS), ALGORITHM, CREATED)
-    made = make_objects(outcome, np.zeros((ROWS, COLUMNS, 3), np.uint8)).values()
+    made = make_objects(outcome, make_overlay()).values()
     return {result.Modality: pydicom.dcmread(BytesIO(encode(result))) for result in made}
 
 
@@ -72,7 +71,8 @@ def test_storescp_and_orthanc_hold_what_was_made(tmp_path: Path) -> None:
             assert without_times_and_pixels(other) == without_times_and_pixels(result)
 
 
-SENDERS, IMAGES_EACH, KILLS = 8, 25, 3
+SENDERS, KILLS = 8, 3
+IMAGES_EACH = int(os.environ.get("MICROCALC_NODE_IMAGES", "40")) // SENDERS
 
 
 class Modality(threading.Thread):
@@ -109,7 +109,7 @@ def test_nothing_is_lost_or_sent_twice_though_the_node_is_killed_and_the_receive
                 if kill == 0:
                     for sender in senders:
                         sender.start()
-                wait_for(node, "answered")
+                wait_until_answered(node, kill * IMAGES_EACH + 1)
                 node.kill()
             if kill == 1:
                 pacs.stop()
@@ -118,7 +118,7 @@ def test_nothing_is_lost_or_sent_twice_though_the_node_is_killed_and_the_receive
                     node.kill()
                 pacs.start()
         with node_process(tmp_path, port, pacs) as node:
-            wait_for(node, f"answered {SENDERS * IMAGES_EACH}")
+            wait_until_answered(node, SENDERS * IMAGES_EACH)
         for sender in senders:
             sender.join()
         times = Counter(result.SOPInstanceUID for result in pacs.received)

@@ -1,7 +1,7 @@
-"""Grad-CAM: right to finite differences, quiet about its gradients, and judged on known masks."""
+"""Grad-CAM: right to finite differences, quiet about its gradients, and evaluated on known masks."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from microcalc.config import GradcamMethod
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
-from microcalc.explain.gradcam import Variant, gradcam, hit_rate, hottest_point
+from microcalc.explain.gradcam import gradcam
+from microcalc.explain.methods import METHODS
 from microcalc.explain.overlay import contact_sheet, overlay
+from microcalc.explain.pointing_game import peaks, pointing_game_accuracy
 from microcalc.networks.hypermodel import build_network
 
 LAYERS = ("convolution_1", "pool_1", "convolution_2", "pool_2", "convolution_3", "pool_3")
@@ -90,17 +93,17 @@ class Reference:
         return torch.cat(slopes).reshape(features.shape)
 
 
-@pytest.mark.parametrize(("variant", "layer"), [("gradcam", "convolution_3"), ("hirescam", "pool_2")])
+@pytest.mark.parametrize(("method", "layer"), [("gradcam", "convolution_3"), ("hirescam", "pool_2")])
 def test_a_map_equals_the_one_from_finite_differences_of_the_logit(
-    network: Any, patches: NDArray[np.float32], variant: Variant, layer: str
+    network: Any, patches: NDArray[np.float32], method: GradcamMethod, layer: str
 ) -> None:
     reference = Reference(network)
-    maps = gradcam(network, patches, variant=variant)
+    maps = gradcam(network, patches, method=method)
     chosen = maps.any((1, 2)).argmax()
     assert maps[chosen].any(), "a map of zeros proves nothing"
     features = reference.features(patches[chosen], layer)
     slopes = reference.slopes(features, layer)
-    if variant == "gradcam":
+    if method == "gradcam":
         slopes = slopes.mean((2, 3), keepdim=True)
     coarse = (slopes * features).sum(1, keepdim=True).clamp(0)
     expected = functional.interpolate(coarse, (60, 60), mode="bilinear")[0, 0]
@@ -117,7 +120,7 @@ def test_target_predicted_explains_the_other_class_where_a_patch_is_called_norma
     network.get_layer("logit").bias.assign([0.0])
     np.testing.assert_array_equal(cluster, gradcam(network, patches, target="positive"))
     assert normal.any() and cluster.any()
-    assert (hottest_point(normal) != hottest_point(cluster)).any(1).all()
+    assert (peaks(normal) != peaks(cluster)).any(1).all()
 
 
 def test_maps_are_in_the_unit_range_and_do_not_depend_on_the_batches(
@@ -153,8 +156,8 @@ def test_what_gradcam_cannot_explain_is_refused_in_one_line(network: Any) -> Non
 
 
 @given(arrays(np.float32, (3, 8, 9), elements=st.floats(0, 1, width=32)))
-def test_the_hottest_point_is_where_the_map_is_largest(maps: NDArray[np.float32]) -> None:
-    for heat, (row, column) in zip(maps, hottest_point(maps), strict=True):
+def test_the_peaks_is_where_the_map_is_largest(maps: NDArray[np.float32]) -> None:
+    for heat, (row, column) in zip(maps, peaks(maps), strict=True):
         assert heat[row, column] == heat.max()
 
 
@@ -164,10 +167,10 @@ def test_hits_are_counted_to_the_margin_and_silent_maps_and_empty_masks_are_miss
     masks[0, 10, 12] = True  # 2 pixels away
     masks[1, 12, 12] = True  # 2.8 pixels away
     masks[3, 0, 0] = True  # where an all-zero map has its first maximum
-    assert hit_rate(maps, masks) == 0.25
-    assert hit_rate(maps, masks, margin=3) == 0.5
-    with pytest.raises(RequestError, match="one mask a map"):
-        hit_rate(maps, masks[:2])
+    assert pointing_game_accuracy(maps, masks) == 0.25
+    assert pointing_game_accuracy(maps, masks, margin=3) == 0.5
+    with pytest.raises(RequestError, match="masks must be one for each map"):
+        pointing_game_accuracy(maps, masks[:2])
 
 
 def test_overlays_take_file_names_that_look_like_mathematics(patches: NDArray[np.float32]) -> None:
@@ -175,3 +178,7 @@ def test_overlays_take_file_names_that_look_like_mathematics(patches: NDArray[np
     heat = np.zeros((60, 60), np.float32)
     overlay(patches[0], heat, 0.5, name=hostile).draw_without_rendering()
     contact_sheet(patches[:1], heat[None], [0.5], names=[hostile]).draw_without_rendering()
+
+
+def test_every_method_of_the_settings_is_there() -> None:
+    assert set(METHODS) == set(get_args(GradcamMethod))

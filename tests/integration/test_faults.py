@@ -94,7 +94,7 @@ def contents(out: Path) -> dict[str, bytes]:
 def test_a_used_directory_is_refused_without_resume(study: Path, patches: Path, told: Told) -> None:
     before = contents(study)
     code, line = told(*SETTINGS, "--data", patches, "--out", study)
-    assert code == 2 and "is not empty" in line and "--resume" in line
+    assert code == 2 and "is not empty" in line and "resume" in line
     assert contents(study) == before
 
 
@@ -155,7 +155,7 @@ def test_a_full_disk_loses_nothing(jobs: int, patches: Path, finished: Path, tmp
         for kibibytes in (8, 40, 64, 800, 2000, 3600) if jobs == 1 else (64, 800):
             assert remount(f"size={kibibytes}k")
             code, line = told.resuming(out, patches, "--jobs", jobs)
-            assert code == 1 and "No space left on device" in line and "--resume" in line
+            assert code == 1 and "No space left on device" in line and "resume" in line
             after = contents(out)
             for name, content in before.items():
                 assert name in after
@@ -186,7 +186,7 @@ def test_a_write_of_keras_tuner_that_fails_ends_the_study_and_not_just_the_trial
     with monkeypatch.context() as patched:
         patched.setattr("keras_tuner.src.engine.oracle.Oracle._save_trial", full)
         code, line = told.resuming(study, patches)
-    assert code == 1 and "No space left on device" in line and "--resume" in line
+    assert code == 1 and "No space left on device" in line and "resume" in line
     assert told.resuming(study, patches)[0] == 0
     assert results(study) == results(finished)
 
@@ -197,7 +197,7 @@ def test_a_read_only_directory_is_refused(patches: Path, tmp_path: Path, told: T
         assert remount("ro")
         for out in (tmp_path / "disk" / "study", tmp_path / "disk" / "new"):
             code, line = told.resuming(out, patches)
-            assert code == 2 and "Read-only file system" in line and "give another --out" in line
+            assert code == 2 and "Read-only file system" in line and "give another folder" in line
 
 
 def test_a_data_file_that_vanishes_half_way_is_told_by_name(
@@ -273,7 +273,7 @@ def test_a_crafted_trial_is_refused(change: dict[str, Any], study: Path, patches
         (fold / name).unlink()
     crafted(fold / "trial_0.json", **change)
     code, line = told.resuming(study, patches)
-    assert code == 2 and "trial_0.json: " in line and "delete it and run again with --resume" in line
+    assert code == 2 and "trial_0.json: " in line and "delete it and resume the study" in line
     (fold / "trial_0.json").unlink()
 
 
@@ -295,7 +295,7 @@ def test_a_crafted_search_is_refused(change: dict[str, Any], name: str, study: P
         (fold / "history.json").unlink()
     crafted(fold / name, **change)
     code, line = told.resuming(study, patches)
-    assert code == 2 and f"{name}: " in line and "delete it and run again with --resume" in line
+    assert code == 2 and f"{name}: " in line and "delete it and resume the study" in line
 
 
 def test_a_forged_search_that_agrees_with_itself_builds_no_absurd_network(
@@ -307,7 +307,7 @@ def test_a_forged_search_that_agrees_with_itself_builds_no_absurd_network(
     trials[best]["dim"] = 10**9
     crafted(path, trials=trials, hyperparameters={"dim": 10**9, "depth": 1, "dropout": 0.0})
     code, line = told.resuming(study, patches)
-    assert code == 2 and "history.json: " in line and "delete it and run again with --resume" in line
+    assert code == 2 and "history.json: " in line and "delete it and resume the study" in line
 
 
 def test_a_deleted_record_is_made_anew(study: Path, finished: Path, patches: Path, told: Told) -> None:

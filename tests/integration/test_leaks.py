@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from recorders import Ledger, Recorder, make_data, mark_of, original, read_rows, record
-from recorders import replace as replace_part
 
 import microcalc.model
 from microcalc import Committee, Data, Model
@@ -19,6 +18,7 @@ from microcalc.cli import main
 from microcalc.config import AugmentationSettings, SearchSettings, StudyConfig, TrainingSettings, WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.evaluation.intervals import bootstrap_intervals
+from microcalc.explain.committee import explain
 from microcalc.model import run_naively, run_nested, set_test_aside
 from microcalc.training.naive import augment_before_split
 from microcalc.training.splits import LeakError
@@ -358,8 +358,6 @@ def test_every_picture_of_explain_is_of_its_own_file(own: Data, copied: Path, re
         Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(folder / f"{place:03d}.png")
     with pytest.MonkeyPatch.context() as spies:
         calls = record(spies, "overlay")
-        replace_part(spies, "save_figure", lambda figure, path: None)
-        replace_part(spies, "contact_sheet", lambda *given, **named: None)
         main(["explain", str(folder), "--committee", str(copied / "committee"), "--out", str(tmp_path / "out")])
     heaviest = committee.expert_probabilities(few.images)[:, int(np.argmax(committee.weights))]
     assert sorted(call["name"] for call in calls) == [f"{place:03d}.png" for place in range(30)]
@@ -466,7 +464,7 @@ def test_a_committee_of_filtered_patches_explains_and_predicts_raw_ones_through_
     committee = Committee.load(model.out / "committee")
     with pytest.MonkeyPatch.context() as patch:
         calls = record(patch, "gradcam")
-        committee.explain(model.data.images[:5], **({"of": "committee"} if of == "committee" else {}))
+        explain(committee, model.data.images[:5], **({"of": "committee"} if of == "committee" else {}))
     assert calls
     for call in calls:
         assert recorder.ledger.rows(call["images"]) == [0, 1, 2, 3, 4]

@@ -238,7 +238,7 @@ def test_a_worker_killed_by_the_system_ends_the_study_in_one_line(nursery: Nurse
     worker.kill()
     assert study.exit_code() == 1
     told = study.log.read_text()
-    assert told.startswith("microcalc: a worker process was ended from outside") and "--resume" in told
+    assert told.startswith("microcalc: a worker process was ended from outside") and "resume" in told
     assert told.count("\n") == 1
     assert_gone(running, 5)
     study = nursery.start("bereft", "--jobs", "2", "-q", "--resume")

@@ -111,7 +111,7 @@ def test_the_committee_needs_two_patients_of_each_class() -> None:
     labels = (groups < 10).astype(np.int64)
     shares = {"folds": 2, "validation_fraction": 0.5, "seed": 0}
     assert len(split_study(labels, groups, committee_fraction=0.2, **shares).committee) == 4
-    with pytest.raises(RequestError, match="the committee needs two patients of each class"):
+    with pytest.raises(RequestError, match="leaves the committee 1 patient of label 0"):
         split_study(labels, groups, committee_fraction=0.1, **shares)
 
 
@@ -120,7 +120,7 @@ def test_the_committee_needs_two_patients_of_each_class() -> None:
 
 CONFIG = StudyConfig(
     search=SearchSettings(
-        dim=(2, 3, 4), depth=(1, 2, 3), dropout=(0.0, 0.1, 0.2), searching_fraction=4 / 27, epochs=3, patient=True
+        dim=(2, 3, 4), depth=(1, 2, 3), dropout=(0.0, 0.1, 0.2), searching_fraction=4 / 27, epochs=3, pruning=True
     ),
     training=TrainingSettings(epochs=2),
 )

@@ -106,10 +106,26 @@ def test_figures_on_patients_already_seen_are_refused() -> None:
         check_unseen(np.array([0, 2]), np.array([1]), groups, "the figures")
 
 
-def test_too_few_patients_for_the_folds_are_told() -> None:
+def test_too_few_patients_for_a_share_are_refused() -> None:
     labels = np.array([0, 1] * 10)
-    with pytest.raises(RequestError, match="at least 4 patients of each class"):
+    with pytest.raises(RequestError, match="at least 3 patients of each class"):
         split_groups(labels, np.zeros(20, np.int64), 0.25, seed=0)
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.15, 0.25, 0.3, 0.4, 0.45, 0.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_share_of_the_patients_is_taken_as_given(fraction: float, seed: int) -> None:
+    labels, groups = patients(seed, count=97)
+    rest, part = split_groups(labels, groups, fraction, seed)
+    assert sorted([*rest, *part]) == list(range(len(labels)))
+    assert not set(groups[rest]) & set(groups[part])
+    assert abs(len(set(groups[part])) - fraction * 97) <= 0.5
+    assert len(part) / len(labels) == pytest.approx(fraction, abs=0.05)
+    for label in (0, 1):
+        others = set(groups[labels != label])
+        assert abs(len(set(groups[part]) - others) - fraction * len(set(groups) - others)) < 1
+    assert np.array_equal(split_groups(labels, groups, fraction, seed)[1], part)
+    assert not np.array_equal(split_groups(labels, groups, fraction, seed + 1)[1], part)
 
 
 def test_splits_can_be_compared_and_kept_in_a_set() -> None:
@@ -149,10 +165,10 @@ def test_as_many_patients_as_an_error_asks_for_do(plan: dict[str, float]) -> Non
 @pytest.mark.parametrize(
     ("patients", "plan", "binding"),
     [
-        (6, PLAN, "committee_fraction=0.15 takes at least 7 patients of each class, but label 0 has 6 here"),
+        (4, PLAN, "committee_fraction=0.15 takes at least 5 patients of each class, but label 0 has 4 here"),
         (8, PLAN, "committee_fraction=0.15 leaves the committee 1 patient of label"),
         (15, PLAN | {"folds": 20}, "folds=20 takes at least 20 patients of each class, but label 0 has 1"),
-        (15, PLAN | {"validation_fraction": 0.05}, "validation_fraction=0.05 takes at least 20 patients of each class"),
+        (15, PLAN | {"validation_fraction": 0.05}, "validation_fraction=0.05 takes at least 15 patients of each class"),
     ],
 )
 def test_the_setting_that_takes_more_patients_than_there_are_is_named(patients: int, plan: dict, binding: str) -> None:
@@ -160,7 +176,7 @@ def test_the_setting_that_takes_more_patients_than_there_are_is_named(patients: 
         split_study(*one_class_each(patients), **plan, seed=0)
 
 
-@pytest.mark.parametrize(("fraction", "patients"), [(0.01, 30), (0.05, 13), (0.15, 6), (0.3, 2)])
+@pytest.mark.parametrize(("fraction", "patients"), [(0.01, 30), (0.05, 13), (0.15, 4), (0.3, 2)])
 def test_the_fraction_that_an_error_offers_does(fraction: float, patients: int) -> None:
     labels, groups = one_class_each(patients)
     with pytest.raises(TooFewPatientsError, match=f"share={fraction} takes .* at least share=") as caught:
@@ -177,6 +193,6 @@ def test_the_folds_that_an_error_offers_do(patients: int) -> None:
     assert len(list(grouped_folds(labels, groups, patients, 0))) == patients
 
 
-def test_a_class_of_one_patient_is_not_told_to_change_a_setting() -> None:
+def test_a_class_of_one_patient_is_not_offered_another_setting() -> None:
     with pytest.raises(TooFewPatientsError, match=r"label 1 has 1 here; give more patients$"):
         list(grouped_folds(*one_class_each(4, fewer_clusters=3), 2, 0))

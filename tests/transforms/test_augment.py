@@ -30,6 +30,7 @@ NOTHING = AugmentationSettings(
     p_linear_structures=0,
     p_power_law_noise=0,
     p_dust=0,
+    p_single_calcifications=0,
 )
 MANY = 2000
 
@@ -121,7 +122,9 @@ def test_the_stated_share_of_patches_stands_on_the_background_of_another():
     torch.testing.assert_close(brightness.mean(), torch.tensor(0.0), atol=0.02, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["p_background_swap", "p_linear_structures", "p_power_law_noise", "p_dust"])
+@pytest.mark.parametrize(
+    "name", ["p_background_swap", "p_linear_structures", "p_power_law_noise", "p_dust", "p_single_calcifications"]
+)
 def test_a_share_outside_0_to_1_is_refused(name):
     for share in (-0.1, 1.5):
         with pytest.raises(RequestError, match=f"{name} is a share of the patches, from 0 to 1"):
@@ -145,6 +148,15 @@ def test_dust_is_one_or_two_sharp_specks_in_the_stated_share_of_normal_patches_a
     assert drawn.min() > -1e-5 and drawn.max() < 0.8
     bright = drawn[drawn.amax((1, 2)) > 0.1]
     assert ((bright > bright.amax((1, 2), keepdim=True) / 2).sum((1, 2)) <= 9).all()
+
+
+def test_single_calcifications_are_wider_than_dust_and_in_normal_patches_alone():
+    images, labels = torch.full((4000, 1, 60, 60), 0.2), torch.arange(4000) % 2
+    drawn = augment(images, labels, replace(NOTHING, p_single_calcifications=0.3), seeded())[:, 0] - 0.2
+    speckled = drawn.amax((1, 2)) > 0.005
+    assert not speckled[labels == 1].any() and 0.25 < speckled[labels == 0].float().mean() < 0.33
+    bright = drawn[drawn.amax((1, 2)) > 0.1]
+    assert (bright > bright.amax((1, 2), keepdim=True) / 2).sum((1, 2)).float().quantile(0.9) > 9
 
 
 def test_without_numbers_tissue_and_dust_are_drawn_into_raw_patches_and_not_into_filtered_ones():

@@ -182,7 +182,7 @@ def test_a_threshold_above_2_warns_and_2_does_not():
 
 @pytest.mark.parametrize("threshold", [0.0, -1.5, float("nan"), float("inf")])
 def test_a_threshold_that_is_no_positive_number_is_refused(threshold):
-    with pytest.raises(RequestError, match="--threshold must be a positive number"):
+    with pytest.raises(RequestError, match="threshold must be a positive number"):
         wavelet_filter(random_images(1), threshold=threshold)
 
 

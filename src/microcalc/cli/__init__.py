@@ -1,5 +1,6 @@
 """The command line: one module a command, errors in one line, and the only room that prints."""
 
+import contextlib
 import gc
 import io
 import sys
@@ -76,7 +77,20 @@ def parsed(arguments: Sequence[str]) -> Any:
     """
     named: list[Any] = [Annotated[command, subcommand(command.__name__.lower())] for command in COMMANDS]
     description = "Find clusters of microcalcifications in mammograms."
-    return tyro.cli(reduce(or_, named), args=arguments, prog="microcalc", description=description)
+    written = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(written):
+            return tyro.cli(reduce(or_, named), args=arguments, prog="microcalc", description=description)
+    except SystemExit as leaving:
+        cause: BaseException | None = leaving
+        while cause is not None and not isinstance(cause, MicrocalcError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is not None:  # a dataclass refused a value; tyro would draw a box around its own name for it
+            raise cause from None
+        raise
+    finally:
+        if not isinstance(sys.exception(), MicrocalcError):
+            sys.stderr.write(written.getvalue())
 
 
 def writes_standard_output(command: Any) -> bool:

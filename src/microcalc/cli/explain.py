@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 from tyro.conf import Positional
@@ -15,12 +14,13 @@ from microcalc.cli.common import (
     print_unreadable,
     shown_files,
 )
+from microcalc.config import GradcamMethod
 from microcalc.files import check_unused
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explain(Common):
-    """Draw what in a patch speaks for a cluster, by Grad-CAM: beside the patch and over it, and on a contact sheet."""
+    """Draw what in a patch raises the probability of a cluster, by Grad-CAM, one picture each and a contact sheet."""
 
     paths: Positional[tuple[str, ...]]
     """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
@@ -30,21 +30,24 @@ class Explain(Common):
     committee: Path | None = None
     """A finished run or its committee/, instead of the committee that comes with microcalc."""
     committee_average: bool = False
-    """Explain the whole committee instead of its most reliable expert."""
+    """Explain the whole committee instead of its expert of highest weight."""
+    method: GradcamMethod = "hirescam"
+    """hirescam weights each place by its own gradient; gradcam is the method as published."""
     pixel_size: PixelSize = None
     """Of images that do not give it, in mm; or unknown: the highest answer of several magnifications counts."""
 
     def run(self, console: Console) -> None:
         """Draw explanations, and name the unreadable files at the end."""
         from microcalc.data.patch_files import Unreadable, find_files
+        from microcalc.explain.committee import Explained
         from microcalc.explain.pictures import Explanation, explain_files
 
         found = find_files(self.paths)
         check_unused(self.out)
         committee = load_committee(self.committee)
-        of: Literal["committee", "most_reliable"] = "committee" if self.committee_average else "most_reliable"
+        of: Explained = "committee" if self.committee_average else "highest_weight"
         with shown_files(len(found.files), console) as progress:
-            outcomes = explain_files(committee, found.files, self.out, of, self.pixel_size, progress)
+            outcomes = explain_files(committee, found.files, self.out, of, self.pixel_size, self.method, progress)
         explained = [outcome for outcome in outcomes if isinstance(outcome, Explanation)]
         console.print(f"pictures of {len(explained)} patches: {self.out}", markup=False, soft_wrap=True)
         print_reading(explained, found.note(), console)

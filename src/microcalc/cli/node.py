@@ -1,6 +1,5 @@
 """``microcalc node``: mammograms come in from a PACS, and their findings go back."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from microcalc.config import NodeSettings
 from microcalc.errors import RequestError
 
 if TYPE_CHECKING:
+    from microcalc.dicom.node import Scan
     from microcalc.dicom.results import Algorithm
     from microcalc.scan.findings import ScannedImage
 
@@ -64,16 +64,22 @@ def show_status(folder: Path, console: Console) -> None:
         console.print("start the node again to try the parked studies once more")
 
 
-def prepare_scan(
-    committee: Path | None, pixel_size: float | None
-) -> "tuple[Callable[[Path], ScannedImage], Algorithm]":
+def prepare_scan(committee: Path | None, pixel_size: float | None) -> "tuple[Scan, Algorithm]":
     """The scan by a committee, and what results state of it."""
-    from microcalc import Committee, __version__
+    from microcalc import __version__
+    from microcalc.cli.scan import load_committee
     from microcalc.dicom.results import Algorithm
-    from microcalc.scan.scanner import scan_image
+    from microcalc.images import read_mammogram
+    from microcalc.scan.output import side
+    from microcalc.scan.overlay import draw_overlay
+    from microcalc.scan.scanner import scan_mammogram
+
+    loaded, opinion = load_committee(committee)
+
+    def scan(path: Path) -> "tuple[ScannedImage, bytes]":
+        mammogram = read_mammogram(path)
+        scanned = scan_mammogram(mammogram, path.name, pixel_size, loaded, opinion)
+        return scanned, draw_overlay(mammogram.pixels, scanned, side(mammogram))
 
     name = f"pretrained {__version__}" if committee is None else str(committee)
-    loaded = Committee.pretrained() if committee is None else Committee.load(committee)
-    pixel_size_mm = None if pixel_size is None else (pixel_size, pixel_size)
-    algorithm = Algorithm(__version__, name, loaded.threshold)
-    return lambda path: scan_image(path, pixel_size_mm, loaded), algorithm
+    return scan, Algorithm(__version__, name, opinion.threshold)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,11 @@ from microcalc.cli.study_progress import shown_progress
 from microcalc.config import StudyConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from microcalc.data import Data
+    from microcalc.training.splits import StudySplit
 
 PHANTOM_NOTICE = "PHANTOM DATA: the INFN archive was not found, so this study runs on the built-in phantom"
 RATES = ("accuracy", "sensitivity", "specificity")
@@ -49,8 +54,9 @@ class Run(Common):
 
     @property
     def config(self) -> StudyConfig:
-        """The settings of the study."""
-        return self.settings if self.augment else dataclasses.replace(self.settings, augmentation=None)
+        """The settings of the study; the naive protocol only repeats it, after the honest one."""
+        settings = dataclasses.replace(self.settings, protocol="honest")
+        return settings if self.augment else dataclasses.replace(settings, augmentation=None)
 
     def run(self, console: Console) -> None:
         """Load the data, run the study, and say what it found and where it is."""
@@ -69,6 +75,7 @@ class Run(Common):
             if part is not None:
                 console.print(f"{title}: {describe(part)}")
         model = Model(data, external, test=test, config=config, out=self.out, jobs=self.jobs, resume=self.resume)
+        console.print(f"patients of the study: {describe_split(model.split, data)}")
         if self.nested:
             check_nested(model)
         with shown_progress(console, config) as model.on_progress:
@@ -77,12 +84,24 @@ class Run(Common):
             with shown_progress(console, config) as model.on_progress:
                 metrics = run_nested(model)
         print_metrics(metrics, console)
-        if config.protocol == "naive":
+        if self.settings.protocol == "naive":
             with shown_progress(console, config) as model.on_progress:
                 naive = run_naively(model)
             print_metrics(naive, console)
         console.print(f"report: {self.out / 'report.html'}")
         console.print(f"to try next:\n{next_commands(self.out)}", markup=False, soft_wrap=True)
+
+
+def describe_split(split: "StudySplit", data: "Data") -> str:
+    """How many patients stand on each side of the split, for a share of them is rounded to whole ones."""
+
+    def patients(patches: Sequence["NDArray[np.int64]"]) -> str:
+        numbers = sorted({len(set(data.groups[part].tolist())) for part in patches})
+        return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+    holdouts, tests = ([getattr(fold, side) for fold in split.folds] for side in ("holdout", "test"))
+    committee = patients([split.committee])
+    return f"{committee} for the committee, {patients(tests)} a test fold, {patients(holdouts)} a hold-out"
 
 
 def next_commands(run: Path) -> str:

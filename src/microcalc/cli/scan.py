@@ -10,10 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tyro.conf import Positional
 
 from microcalc.cli.common import Common
-from microcalc.errors import FailedError, RequestError
+from microcalc.errors import FailedError, ImageError, RequestError
 
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
+    from microcalc.scan.findings import ScannedImage
+    from microcalc.scan.output import Each, FailedImage
     from microcalc.scan.second_opinion import SecondOpinion
 
 
@@ -31,6 +33,8 @@ class Scan(Common):
     """The committee/ of a finished run, instead of the committee that comes with microcalc."""
     threshold: float | None = None
     """Mark findings from this probability on, instead of from the operating point."""
+    dicom: bool = False
+    """Write a CAD report, a presentation state and a secondary capture of each DICOM file to dicom/, too."""
     heatmap: bool = False
     """Draw a heat map of each mammogram, too: some 15 seconds more for each."""
 
@@ -42,13 +46,15 @@ class Scan(Common):
 
         found = find_files(self.paths)
         files = found.files
-        committee, opinion = _load(self.committee)
+        committee, opinion = load_committee(self.committee)
         if self.threshold is not None:
             if not 0 <= self.threshold <= 1:
                 raise RequestError(f"--threshold must be a probability from 0 to 1: got {self.threshold}")
             opinion = replace(opinion, threshold=self.threshold)
         name = str(self.committee) if self.committee else f"pretrained {__version__}"
         scanner = Scanner(self.out, committee, name, opinion, self.pixel_size, self.heatmap)
+        if self.dicom:
+            scanner = replace(scanner, each=self._dicom_writer(name, opinion.threshold, console))
         columns: tuple[Any, ...] = (BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
         failed, marks = [], 0
         with Progress(*columns, console=console, disable=not console.is_terminal or self.quiet) as bar:
@@ -72,8 +78,30 @@ class Scan(Common):
                 f"{len(failed)} of {len(files)} files could not be scanned; see {self.out / 'findings.json'}"
             )
 
+    def _dicom_writer(self, committee: str, operating_point: float, console: Console) -> "Each":
+        """Writes the DICOM results of one file, and says what its header lacks."""
+        from microcalc import __version__
+        from microcalc.dicom.objects import write_results
+        from microcalc.dicom.results import Algorithm, NotAnalyzed
+        from microcalc.scan.output import FailedImage
 
-def _load(directory: Path | None) -> "tuple[Committee, SecondOpinion]":
+        algorithm = Algorithm(__version__, committee, operating_point)
+
+        def write(file: Path, name: str, result: "ScannedImage | FailedImage") -> None:
+            failed = isinstance(result, FailedImage)
+            overlay = None if failed else (self.out / "overlays" / f"{name}.png").read_bytes()
+            scanned = NotAnalyzed(result.reason) if isinstance(result, FailedImage) else result
+            try:
+                _, notes = write_results(file, scanned, overlay, algorithm, self.out / "dicom", name)
+            except ImageError as error:
+                notes = (f"No DICOM results: {str(error).removeprefix(f'{file}: ')}.",)
+            for note in notes:
+                console.print(f"{file}: {note}", markup=False, soft_wrap=True)
+
+        return write
+
+
+def load_committee(directory: Path | None) -> "tuple[Committee, SecondOpinion]":
     """The committee, and the second opinion that was made for it; the package's where there is none beside it."""
     from microcalc.committee.committee import Committee
     from microcalc.scan.scanner import packaged, packaged_opinion

@@ -20,6 +20,7 @@ from microcalc.committee.weights import load_weights, save_weights
 from microcalc.config import Preprocessing, Tta, WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.files import read_json, write_json
+from microcalc.images.patches import check_patches
 from microcalc.networks.hypermodel import build_network
 from microcalc.transforms.wavelet import wavelet_filter
 
@@ -95,13 +96,17 @@ class Committee:
     unknown_scale: UnknownScale | None = None
 
     @property
-    def most_reliable(self) -> int:
-        """The expert of largest weight."""
+    def highest_weight(self) -> int:
+        """The expert of highest weight, the first of equals."""
         return int(np.argmax(self.weights))
 
     def expert_probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, 60, 60) raw patches in [0, 1] to (n, experts): each expert's own probability of a cluster."""
-        prepared = filtered(images, self.wavelet)
+        """(n, 60, 60) raw patches in [0, 1] to (n, experts): each expert's own probability of a cluster.
+
+        Raises:
+            DataError: ``images`` are no such patches; see :func:`microcalc.images.patches.check_patches`.
+        """
+        prepared = filtered(check_patches(images), self.wavelet)
         return np.stack([predict(network, prepared, tta=self.tta) for network in self.networks], axis=1)
 
     def combine(self, expert_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -109,7 +114,14 @@ class Committee:
         return self.calibration.apply(expert_probabilities @ self.weights)
 
     def predict_proba(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, 60, 60) raw patches in [0, 1] to (n,) calibrated probabilities of a cluster."""
+        """(n, 60, 60) raw patches in [0, 1] to (n,) calibrated probabilities of a cluster.
+
+        Raises:
+            DataError: ``images`` are no such patches; see :func:`microcalc.images.patches.check_patches`.
+
+        >>> Committee.pretrained().predict_proba(np.zeros((2, 60, 60), np.float32)).shape
+        (2,)
+        """
         return self.combine(self.expert_probabilities(images))
 
     def adapted(self, batches: Iterable[NDArray[np.float32]]) -> Self:
@@ -145,23 +157,12 @@ class Committee:
         Above ``outlier_detector.threshold`` a patch is not tissue at 85 um a pixel, and its probabilities mean nothing.
 
         Raises:
+            DataError: ``images`` are no such patches.
             RequestError: the committee was saved without an outlier detector.
         """
         if self.outlier_detector is None:
             raise RequestError("this committee was saved without an outlier detector; train it again to find outliers")
-        return self.outlier_detector.distances(images)
-
-    def explain(
-        self, images: NDArray[np.float32], of: Literal["most_reliable", "committee"] = "most_reliable"
-    ) -> NDArray[np.float32]:
-        """(n, 60, 60) raw patches in [0, 1] to (n, 60, 60) Grad-CAM maps in [0, 1].
-
-        See :func:`microcalc.explain.committee.explain_committee`.
-        """
-        # explain/ stands below networks/, and what only asks for probabilities need not import it.
-        from microcalc.explain.committee import explain_committee
-
-        return explain_committee(self, images, of)
+        return self.outlier_detector.distances(check_patches(images))
 
     def save(self, directory: str | Path, dtype: type[np.floating] = np.float32) -> None:
         """Write the committee: one file of weights an expert, in ``dtype``, and ``committee.json`` last.
@@ -189,16 +190,24 @@ class Committee:
         write_json(directory / "committee.json", description)
 
     @classmethod
-    def pretrained(cls) -> Self:
-        """The committee that comes with the package; its card is beside it, ``microcalc/pretrained/CARD.md``.
+    def pretrained(cls, purpose: Literal["patches", "scan"] = "patches") -> Self:
+        """A committee that comes with the package; the card is ``microcalc/pretrained/CARD.md``.
+
+        Args:
+            purpose: "patches", or "scan" for the committee that scans whole mammograms. The latter has learned that one
+                or two isolated calcifications are no cluster, as INFN's labels do not say.
 
         Raises:
-            RequestError: this copy of the package has none.
+            RequestError: this copy of the package has none, or there is none for this purpose.
         """
+        if purpose not in ("patches", "scan"):
+            raise RequestError(f"purpose is one of patches, scan: got {purpose!r}")
         directory = Path(str(resources.files("microcalc"))) / "pretrained"
+        if purpose == "scan":
+            directory /= "scan"
         if not (directory / "committee.json").is_file():
             raise RequestError(
-                "this copy of microcalc has no committee of its own; give --committee, the committee/ of a finished run"
+                "this copy of microcalc has no committee of its own; name the committee/ of a finished run"
             )
         return cls.load(directory)
 

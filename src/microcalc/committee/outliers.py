@@ -92,7 +92,7 @@ def _coherence(images: Images) -> Reals:
     return _mean(strength / (rows + columns + (NOISE_FLOOR / 10) ** 2))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OutlierDetector:
     """A multinomial logistic model: breast tissue at 85 um a pixel against eight kinds of what is not.
 

@@ -41,6 +41,8 @@ def tar_files(content: bytes, origin: str | Path) -> dict[str, bytes]:
         plain = io.BytesIO(_decompressed(content, origin))
         with tarfile.open(fileobj=plain, mode="r:") as archive:
             return dict(_checked_files(archive, origin))
+    except DataError:
+        raise
     # The standard library leaks ValueError, OverflowError and RecursionError from crafted headers.
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{origin}: not a readable tar archive ({error}); get it again") from error
@@ -95,10 +97,12 @@ def unpacked_zip(path: Path) -> Iterator[Path]:
         folder = Path(name)
         try:
             with zipfile.ZipFile(path) as archive:
-                _check_members(archive, path)
                 for member in archive.infolist():
-                    member.filename = _portable(member.filename)
-                    archive.extract(member, folder)
+                    member.filename = member.filename.replace("\\", "/")  # which some programs on Windows write
+                _check_members(archive.infolist(), path)
+                archive.extractall(folder, archive.infolist())
+        except DataError:
+            raise
         except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, RuntimeError) as error:
             raise DataError(f"{path}: not a readable ZIP archive ({error}); pack it again") from error
         except OSError as error:
@@ -109,19 +113,13 @@ def unpacked_zip(path: Path) -> Iterator[Path]:
         yield folder
 
 
-def _portable(name: str) -> str:
-    """A member's path with slashes, as the ZIP format demands; some programs on Windows write backslashes."""
-    return name.replace("\\", "/")
-
-
-def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
-    members = archive.infolist()
+def _check_members(members: list[zipfile.ZipInfo], path: Path) -> None:
     names: set[str] = set()
     for member in members:
         _check_inside(member.filename, path)
-        if (name := _portable(member.filename)) in names and not name.endswith("/"):
-            raise DataError(f"{path}: holds {name!r} twice; pack it again")
-        names.add(name)
+        if member.filename in names and not member.is_dir():
+            raise DataError(f"{path}: holds {member.filename!r} twice; pack it again")
+        names.add(member.filename)
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise DataError(f"{path}: {member.filename!r} is a link or a device, refused; pack only files")
         if member.flag_bits & 1:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from microcalc.config import WaveletBackend, WaveletName, check_seed
+from microcalc.config import AugmentationSettings, WaveletBackend, WaveletName, check_number, check_seed
 from microcalc.data.folder import PixelSizeKind, read_labelled_folder
 from microcalc.data.patch_files import GivenPixelSize
 from microcalc.data.phantom import make_phantom
 from microcalc.data.provenance import identical_pairs, linked_groups, parse_infn_name
 from microcalc.data.sources import download_infn, find_external, find_infn, read_infn
 from microcalc.errors import DataError, UnreachableError
+from microcalc.images.patches import check_patches
 from microcalc.images.tiles import PATCH_SIDE
 from microcalc.transforms.wavelet import wavelet_filter
 
@@ -29,7 +30,7 @@ class Data:
 
     Attributes:
         name: "infn", "phantom", "external", or the name of the folder or ZIP archive.
-        images: (n, 60, 60) float32 grey values in [0, 1].
+        images: (n, 60, 60) float32 grey values in [0, 1]; other floats are converted.
         labels: (n,) int64, 1 = cluster present, 0 = normal tissue.
         groups: (n,) int64, equal for patches of one patient or linked by identical or overlapping pixels.
         files: path of each patch in its archive or folder.
@@ -39,6 +40,7 @@ class Data:
         pixel_size: "known" (85 um), "assumed" to be that where neither file nor user gave it, or "unknown".
         warnings: sentences on what was left out or assumed, and on patients that had to be guessed; they go into every
             report.
+        augmented: whether copies by :meth:`augment` are among the patches; no study takes such data to test on.
 
     Raises:
         DataError: a shape, a type or a value is not as above.
@@ -59,10 +61,11 @@ class Data:
     masks: NDArray[np.bool_] | None = None
     pixel_size: PixelSizeKind = "known"
     warnings: tuple[str, ...] = ()
+    augmented: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "images", check_patches(self.images, fewest=0))
         n = len(self.images)
-        _check_array("images", self.images, np.float32, (n, *_PATCH))
         _check_array("labels", self.labels, np.int64, (n,))
         _check_array("groups", self.groups, np.int64, (n,))
         if self.official_test is not None:
@@ -74,8 +77,6 @@ class Data:
                 raise DataError(f"{name} must be {n}, one for each image: got {len(values)}")
         if not np.isin(self.labels, (0, 1)).all():
             raise DataError(f"labels must be 0 or 1: got {np.unique(self.labels).tolist()}")
-        if not ((self.images >= 0) & (self.images <= 1)).all():
-            raise DataError("images must lie in [0, 1] and hold no NaN; divide 8-bit grey values by 255")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -110,7 +111,7 @@ class Data:
         ('phantom', (60, 60))
         """
         if archive is not None and source not in ("infn", "auto"):
-            raise DataError(f"--archive is for --data infn or auto: got --data {source}; leave one of them out")
+            raise DataError(f"archive is for the data infn or auto: got {source}; leave one of them out")
         match source:
             case "infn":
                 return _infn(find_infn(archive) or download_infn())
@@ -171,6 +172,47 @@ class Data:
     ) -> "Data":
         """The same patches, filtered by :func:`microcalc.transforms.wavelet.wavelet_filter`."""
         return replace(self, images=wavelet_filter(self.images, name, threshold, backend))
+
+    def augment(self, copies: int = 1, seed: int = 0, settings: AugmentationSettings | None = None) -> "Data":
+        """The same patches, followed by varied copies of each, by :func:`microcalc.transforms.augment.augment`.
+
+        A copy stays in the group of its patch, so that no split parts the two; ``#1``, ``#2``... end its file name.
+
+        Args:
+            copies: of each patch, at least 1.
+            seed: the same seed gives the same copies.
+            settings: of the variation; None for those of training.
+
+        Raises:
+            RequestError: ``copies`` is below 1, or the seed is negative or above 2,147,483,647.
+
+        >>> data = Data.load("phantom").select(range(4))
+        >>> varied = data.augment(copies=2)
+        >>> len(varied), varied.files[4] == data.files[0] + "#1", set(varied.groups) == set(data.groups)
+        (12, True, True)
+        """
+        import torch
+
+        from microcalc.transforms.augment import augment  # PyTorch is slow to import, and few need it here
+
+        check_number("copies", copies, 1)
+        check_seed(seed)
+        originals, labels = torch.tensor(self.images).unsqueeze(1), torch.tensor(self.labels)
+        generator = torch.Generator().manual_seed(seed)
+        settings = settings or AugmentationSettings()
+        varied = [augment(originals, labels, settings, generator)[:, 0].numpy() for _ in range(copies)]
+        times = copies + 1
+        return replace(
+            self,
+            images=np.concatenate([self.images, *varied]),
+            labels=np.tile(self.labels, times),
+            groups=np.tile(self.groups, times),
+            files=tuple(f"{file}#{copy}" if copy else file for copy in range(times) for file in self.files),
+            patients=self.patients * times,
+            official_test=None,
+            masks=None,
+            augmented=True,
+        )
 
     @property
     def identical_pairs(self) -> int:

@@ -160,7 +160,7 @@ def _opened(path: Path) -> Iterator[Path]:
     if not path.exists():
         raise DataError(f"{path}: no such dataset; give infn, phantom, external, or a folder or ZIP with 0/ and 1/")
     if not path.is_dir() and path.suffix.lower() != ".zip":
-        raise DataError(f"{path}: not a folder or ZIP with 0/ and 1/; the INFN archive is given by --archive")
+        raise DataError(f"{path}: not a folder or ZIP with 0/ and 1/; the INFN archive is given as archive")
     if path.is_dir():
         yield path
         return

@@ -102,7 +102,7 @@ def iter_phantom(
     if not 0 <= difficulty <= 1:
         raise RequestError(f"the phantom's difficulty must lie in [0, 1]: got {difficulty}")
     if seed < 0:
-        raise RequestError(f"--seed must not be negative: got {seed}")
+        raise RequestError(f"seed must not be negative: got {seed}")
     for patient in range(patients):
         random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient,)))
         yield _patient(random, _labels(patient, patches_per_patient), difficulty)

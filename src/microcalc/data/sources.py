@@ -1,14 +1,14 @@
 """Where the INFN archive and the external patches are found, fetched and checked."""
 
-import concurrent.futures
 import hashlib
 import io
 import os
+import queue
 import threading
-import time
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 
 import numpy as np
 import platformdirs
@@ -25,7 +25,7 @@ EXTERNAL_ARCHIVE = "external_patches.zip"
 DATA_VARIABLE = "MICROCALC_DATA"
 
 _BY_HAND = (
-    f"download {INFN_URL} in a browser, then give --archive FILE or set {DATA_VARIABLE} to the folder that holds it"
+    f"download {INFN_URL} in a browser and give it as archive, or set {DATA_VARIABLE} to the folder that holds it"
 )
 _PATCH_SHAPE = (60, 60)
 
@@ -104,7 +104,7 @@ def download_infn(progress: Progress | None = None, *, url: str = INFN_URL, pati
     """Download the INFN archive into the user's cache, where it appears whole and checked or not at all.
 
     Args:
-        progress: called a few times a second with the bytes received and the bytes in all (0 where unknown).
+        progress: called after each piece of the answer with the bytes received and the bytes in all (0 where unknown).
         url: where from.
         patience: seconds without a single byte, name look-up and connection included, after which it gives up.
 
@@ -123,55 +123,37 @@ def download_infn(progress: Progress | None = None, *, url: str = INFN_URL, pati
     return target
 
 
-class _Bar:
-    """The progress bar that pooch fills: it learns the size in all, and stops an answer without end."""
-
-    total = 0
-
-    def __init__(self, received: io.BytesIO) -> None:
-        self.received = received
-
-    def update(self, count: int) -> None:
-        if self.received.tell() > MOST_TAR_BYTES:
-            raise DataError(f"{INFN_URL}: the answer is far larger than the archive; {_BY_HAND}")
-
-    def reset(self) -> None:
-        """Pooch calls this before it fills the bar."""
-
-    def close(self) -> None:
-        """Pooch calls this at the end."""
-
-
 def _download(url: str, patience: float, progress: Progress) -> bytes:
     """Download in a thread that is left behind when it falls silent: no time limit of a socket covers name look-up."""
     import pooch
 
-    received = io.BytesIO()
-    bar = _Bar(received)
-    done: concurrent.futures.Future[None] = concurrent.futures.Future()
+    received, events = io.BytesIO(), queue.SimpleQueue[Exception | bytes | None]()
+
+    def update(count: int) -> None:
+        if received.tell() > MOST_TAR_BYTES:
+            raise DataError(f"{url}: the answer is far larger than the archive; {_BY_HAND}")
+        events.put(None)
+
+    bar = SimpleNamespace(total=0, update=update, reset=lambda: None, close=lambda: None)
 
     def work() -> None:
         try:
             pooch.HTTPDownloader(progressbar=bar, timeout=patience)(url, received, None)
-            done.set_result(None)
+            events.put(received.getvalue())
         except Exception as error:
-            done.set_exception(error)
+            events.put(error)
 
     threading.Thread(target=work, daemon=True).start()
-    heard, count = time.monotonic(), 0
-    while not done.done():
-        concurrent.futures.wait([done], timeout=0.1)
-        if received.tell() > count:
-            heard, count = time.monotonic(), received.tell()
-            progress(count, bar.total)
-        if time.monotonic() - heard > patience:
-            raise UnreachableError(f"{url}: no answer within {patience:g} seconds; {_BY_HAND}")
-    error = done.exception()
-    if isinstance(error, DataError):
-        raise error
-    if error is not None:
-        raise UnreachableError(f"{url}: cannot be downloaded ({_reason(error)}); {_BY_HAND}") from error
-    return received.getvalue()
+    try:
+        while (answer := events.get(timeout=patience)) is None:
+            progress(received.tell(), bar.total)
+    except queue.Empty:
+        raise UnreachableError(f"{url}: no answer within {patience:g} seconds; {_BY_HAND}") from None
+    if isinstance(answer, bytes):
+        return answer
+    if isinstance(answer, DataError):
+        raise answer
+    raise UnreachableError(f"{url}: cannot be downloaded ({_reason(answer)}); {_BY_HAND}") from answer
 
 
 def _reason(error: BaseException) -> str:

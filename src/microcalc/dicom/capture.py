@@ -1,10 +1,11 @@
 """Secondary Capture: the overlay as a picture that any viewer shows (PS3.3 A.8.1)."""
 
+import io
 from typing import Any
 
 import numpy as np
+import PIL.Image
 from highdicom.sc import SCImage
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from microcalc.dicom.results import MANUFACTURER, Outcome, identify, reference
@@ -14,19 +15,19 @@ KIND = "overlay"
 _SERIES_NUMBER = 9403
 
 
-def make_secondary_capture(outcome: Outcome, overlay: NDArray[np.uint8]) -> Dataset:
-    """Wrap the overlay picture, (height, width, 3) of 8 bits, RGB, as a Secondary Capture.
+def make_secondary_capture(outcome: Outcome, overlay: bytes) -> Dataset:
+    """Wrap the overlay, a PNG file as :func:`microcalc.scan.overlay.draw_overlay` makes it, as a Secondary Capture.
 
     Raises:
-        ValueError: the picture is no such array.
+        ValueError: it is no PNG file.
     """
-    if overlay.dtype != np.uint8 or overlay.ndim != 3 or overlay.shape[2] != 3:
-        raise ValueError(
-            f"overlay must be (height, width, 3) of 8-bit RGB: got {overlay.dtype} of shape {overlay.shape}"
-        )
+    try:
+        picture = np.asarray(PIL.Image.open(io.BytesIO(overlay), formats=["PNG"]).convert("RGB"))
+    except OSError as error:
+        raise ValueError("overlay must be a PNG file; give what draw_overlay makes") from error
     header = outcome.source.header
     capture: Any = SCImage(
-        pixel_array=overlay,
+        pixel_array=picture,
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",

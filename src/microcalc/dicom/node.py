@@ -7,13 +7,10 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
 from microcalc.config import NodeSettings
 from microcalc.dicom.objects import encode, make_objects
-from microcalc.dicom.overlay import draw_overlay
 from microcalc.dicom.queue import Queue, Waiting
 from microcalc.dicom.receiver import Receiver
 from microcalc.dicom.results import Algorithm, NotAnalyzed, Outcome
@@ -21,11 +18,10 @@ from microcalc.dicom.sender import destination
 from microcalc.dicom.source import read_source
 from microcalc.dicom.tls import client_context, server_context
 from microcalc.errors import FailedError, MicrocalcError, RequestError
-from microcalc.images import read_image
 from microcalc.scan.findings import ScannedImage
 
-Scan = Callable[[Path], ScannedImage]
-"""Finds the clusters of the mammogram in a file."""
+Scan = Callable[[Path], tuple[ScannedImage, bytes]]
+"""Finds the clusters of the mammogram in a file, and draws them: the findings, and the overlay as a PNG file."""
 
 MOST_SCANS = 5
 """After so many scans of one image that ended with the node, it is answered as not analyzed."""
@@ -67,7 +63,7 @@ class Node:
             self._lock.acquire(blocking=False)
         except Timeout:
             self.queue.close()
-            raise RequestError(f"{settings.queue}: another node uses this queue; name another by --queue") from None
+            raise RequestError(f"{settings.queue}: another node uses this queue; give another queue") from None
         self.queue.recover()
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._scan_all, self._send_all)]
@@ -77,7 +73,7 @@ class Node:
             self._lock.release()
             raise FailedError(
                 f"{settings.bind} port {settings.port}: cannot be listened on ({error.strerror or error}); "
-                "choose another by --port"
+                "choose another port"
             ) from error
         for thread in self._threads:
             thread.start()
@@ -153,12 +149,11 @@ class Node:
             self._report(f"an image was not analyzed: {scanned.reason}")
         return results
 
-    def _scanned(self, image: Waiting) -> tuple[ScannedImage | NotAnalyzed, NDArray[np.uint8] | None]:
+    def _scanned(self, image: Waiting) -> tuple[ScannedImage | NotAnalyzed, bytes | None]:
         if image.scans > MOST_SCANS:
             return NotAnalyzed("the scan of this image ended the program several times"), None
         try:
-            scanned = self._scan(image.file)
-            return scanned, draw_overlay(read_image(image.file).pixels, scanned)
+            return self._scan(image.file)
         except MicrocalcError as error:
             return NotAnalyzed(_without_file(error, image.file)), None
         except Exception as error:  # its text may quote the file, and with it the patient

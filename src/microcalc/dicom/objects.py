@@ -5,8 +5,6 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from microcalc.dicom import cad_report, capture, presentation
@@ -19,12 +17,12 @@ SUFFIXES = {cad_report.KIND: ".sr.dcm", presentation.KIND: ".pr.dcm", capture.KI
 """What is added to the name of a mammogram for each kind of result."""
 
 
-def make_objects(outcome: Outcome, overlay: NDArray[np.uint8] | None) -> dict[str, Dataset]:
+def make_objects(outcome: Outcome, overlay: bytes | None) -> dict[str, Dataset]:
     """Make the CAD report and, where the image was analyzed, the presentation state and the overlay.
 
     Args:
         outcome: of the scan.
-        overlay: (height, width, 3), RGB of 8 bits; None where the image was not analyzed.
+        overlay: a PNG file, of :func:`microcalc.scan.overlay.draw_overlay`; None where the image was not analyzed.
     """
     with without_warnings():
         made = {cad_report.KIND: cad_report.make_cad_report(outcome)}
@@ -37,7 +35,7 @@ def make_objects(outcome: Outcome, overlay: NDArray[np.uint8] | None) -> dict[st
 def write_results(
     mammogram: str | os.PathLike[str],
     scanned: ScannedImage | NotAnalyzed,
-    overlay: NDArray[np.uint8] | None,
+    overlay: bytes | None,
     algorithm: Algorithm,
     folder: Path,
     name: str | None = None,
@@ -48,7 +46,7 @@ def write_results(
     Args:
         mammogram: the DICOM file that was scanned.
         scanned: its findings, or why it could not be analyzed; then there is a report alone.
-        overlay: the picture for the Secondary Capture, (height, width, 3), RGB of 8 bits.
+        overlay: the picture for the Secondary Capture, a PNG file; None where there is none.
         algorithm: what made the findings.
         folder: for the files.
         name: of the files; that of the mammogram without its suffix where not given.

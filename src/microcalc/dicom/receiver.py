@@ -86,6 +86,7 @@ class Receiver:
             entity.add_supported_context(sop_class, transfer_syntaxes())
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, _bound),
+            (evt.EVT_CONN_CLOSE, _give_up),
             (evt.EVT_DATA_RECV, self._count),
             (evt.EVT_C_STORE, self._store),
         ]
@@ -181,6 +182,13 @@ def _bound(event: evt.Event) -> None:
         return bytearray(read(number))
 
     connection.recv = read_bounded
+
+
+def _give_up(event: evt.Event) -> None:
+    """End the wait for an association request on a connection that has closed: it would count as an association."""
+    waiting: Any = event.assoc.dul.to_user_queue
+    if not event.assoc.is_established:
+        waiting.put(None)
 
 
 def _shown(title: str) -> str:

@@ -89,7 +89,9 @@ class Outcome:
 
     def uid(self, kind: str) -> UID:
         """The same for the same image, findings and algorithm, and for no other."""
-        return generate_uid(entropy_srcs=[kind, self.source.digest, *self._identity(), self._content()])
+        return generate_uid(
+            entropy_srcs=[kind, str(self.source.header.SOPInstanceUID), *self._identity(), self._content()]
+        )
 
     def series_uid(self, kind: str) -> UID:
         """The same for all images of a study, as far as the algorithm is the same."""
@@ -146,7 +148,8 @@ def identify(target: Dataset, outcome: Outcome, kind: str, modality: str, series
     target.SeriesNumber = series_number
     target.SeriesDescription = f"{MODEL} {kind}"
     target.Modality = modality
-    target.InstanceNumber = str(outcome.source.header.get("InstanceNumber") or 1)
+    number = str(outcome.source.header.get("InstanceNumber"))
+    target.InstanceNumber = number if number.isdecimal() else "1"
     target.Manufacturer, target.ManufacturerModelName = MANUFACTURER, MODEL
     target.DeviceSerialNumber, target.SoftwareVersions = "0", plain_text(outcome.algorithm.version)
     target.InstanceCreationDate = target.ContentDate = f"{outcome.created:%Y%m%d}"

@@ -1,6 +1,5 @@
 """The mammogram that results belong to: what its header says, and what of it results repeat."""
 
-import hashlib
 import logging
 import os
 import threading
@@ -68,12 +67,10 @@ class Source:
 
     Attributes:
         header: what results repeat or state of it.
-        digest: SHA-256 of the whole file, in hexadecimal.
         notes: what an MG image should have and this one lacks or garbles, a sentence each.
     """
 
     header: Dataset
-    digest: str
     notes: tuple[str, ...]
 
 
@@ -90,8 +87,6 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     """
     try:
         with without_warnings(), Path(path).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            file.seek(0)
             header = pydicom.dcmread(
                 file, stop_before_pixels=True, specific_tags=[*_IMAGE, *PATIENT_AND_STUDY, *DISPLAY]
             )
@@ -103,7 +98,7 @@ def read_source(path: str | os.PathLike[str]) -> Source:
         raise ImageError(f"{path}: is not a readable DICOM file; give the mammogram as DICOM") from None
     if lacking:
         raise ImageError(f"{path}: lacks {', '.join(lacking)}, which results must refer to; export it again")
-    return Source(header, digest, notes)
+    return Source(header, notes)
 
 
 def _drop_unreadable(header: Dataset) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def _prepared(context: ssl.SSLContext, certificate: Path, key: Path, authority: 
     context.verify_mode = ssl.CERT_REQUIRED
     for path in (certificate, key, authority):
         if not path.is_file():
-            raise RequestError(f"{path}: is missing; give PEM files by --tls-certificate, --tls-key and --tls-ca")
+            raise RequestError(f"{path}: is missing; give PEM files as tls_certificate, tls_key and tls_ca")
     try:
         context.load_cert_chain(certificate, key, password="")
         context.load_verify_locations(authority)

@@ -80,14 +80,8 @@ def _compare(first: dict[str, _Prediction], second: dict[str, _Prediction]) -> d
             [other.probability for _, other in pairs],
             groups=[one.patient for one, _ in pairs],
         )
-        figures = {
-            "auc_first": outcome.auc_first,
-            "auc_second": outcome.auc_second,
-            "difference": outcome.difference,
-            "ci95": list(outcome.ci95),
-            "z": outcome.z if math.isfinite(outcome.z) else None,
-            "p_value": outcome.p_value,
-        }
+        z = outcome.z if math.isfinite(outcome.z) else None
+        figures = {**vars(outcome), "ci95": list(outcome.ci95), "z": z}
     return {
         "n": len(files),
         "patients": len(patients[0] | patients[1]),

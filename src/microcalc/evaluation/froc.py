@@ -5,13 +5,14 @@ measurement and characterization of radiographic observer performance", Proc. SP
 doi:10.1117/12.955926.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from microcalc.errors import RequestError
+from microcalc.evaluation.intervals import resamples
 
 RATES = (0.1, 0.2, 0.5, 1.0, 2.0)
 """False marks an image at which a table gives the sensitivity."""
@@ -20,8 +21,6 @@ MARGIN_MM = 2.5
 """A finding hits a cluster where its centre lies in the cluster's box grown by this."""
 
 Floats = npt.NDArray[np.float64]
-
-_LARGEST_BLOCK = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,9 +168,9 @@ def sensitivity_at(
     if min(rates) < 0:
         raise RequestError(f"false marks an image cannot be negative: got {list(rates)}")
     values = _sensitivities(images, np.ones((1, len(images))), clusters, rates)[0]
-    resampled = np.concatenate(
-        [_sensitivities(images, weights, clusters, rates) for weights in _resamples(clusters, images, seed, rounds)]
-    )
+    events = int(clusters.sum()) + sum(image.false_marks.size for image in images)
+    drawn = resamples(clusters[None], rounds, seed, events)
+    resampled = np.concatenate([_sensitivities(images, weights, clusters, rates) for weights in drawn])
     low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
     return [Estimate(*map(float, figures)) for figures in zip(values, low, high, strict=True)]
 
@@ -191,18 +190,6 @@ def false_mark_rate(images: Sequence[ScoredImage], seed: int = 0, rounds: int = 
     drawn = np.random.default_rng(seed).integers(0, len(marks), (rounds, len(marks)))
     low, high = np.quantile(marks[drawn].mean(axis=1), (0.025, 0.975))
     return Estimate(float(marks.mean()), float(low), float(high))
-
-
-def _resamples(clusters: Floats, images: Sequence[ScoredImage], seed: int, rounds: int) -> Iterator[Floats]:
-    """How often each image is drawn, (at most block, images) at a time."""
-    generator, count = np.random.default_rng(seed), len(images)
-    events = clusters.sum() + sum(image.false_marks.size for image in images)
-    block = max(1, int(_LARGEST_BLOCK // events))
-    while rounds:
-        weights = generator.multinomial(count, np.full(count, 1 / count), size=min(block, rounds))
-        weights = weights[weights @ clusters > 0]
-        rounds -= len(weights)
-        yield weights.astype(np.float64)
 
 
 def _sensitivities(images: Sequence[ScoredImage], weights: Floats, clusters: Floats, rates: Sequence[float]) -> Floats:

@@ -54,24 +54,31 @@ def bootstrap_intervals(
     np.add.at(patches, (truth.astype(int), members), 1)
     if patches.shape[1] == 1:
         return {f"{name}_ci95": None for name in MEASURES}
-    generator = np.random.default_rng(seed)
-    block = max(1, LARGEST_BLOCK // truth.size)
-    figures = np.concatenate(
-        [
-            _figures(weights[:, members], truth, scores, threshold)
-            for weights in _resamples(patches, rounds, block, generator)
-        ]
-    )
+    drawn = resamples(patches, rounds, seed, truth.size)
+    figures = np.concatenate([_figures(weights[:, members], truth, scores, threshold) for weights in drawn])
     return {
         f"{name}_ci95": None if np.isnan(values).any() else np.quantile(values, (0.025, 0.975)).tolist()
         for name, values in zip(MEASURES, figures.T, strict=True)
     }
 
 
-def _resamples(patches: Floats, rounds: int, block: int, generator: np.random.Generator) -> Iterator[Floats]:
-    """How often each group is drawn, (at most block, groups) at a time; ``patches`` is (2, groups), by class."""
-    count = patches.shape[1]
-    present = patches[patches.any(axis=1)]
+def resamples(cases: Floats, rounds: int, seed: int, size: int) -> Iterator[Floats]:
+    """How often each group is drawn in each of ``rounds`` resamples that hold every kind of case which there is.
+
+    Args:
+        cases: (kinds, groups), how many of each kind a group has.
+        rounds: number of resamples.
+        seed: of the resampling.
+        size: numbers that the caller computes from a resample; the fewer, the more resamples come at a time.
+
+    Yields:
+        (part of the rounds, groups).
+
+    >>> next(resamples(np.ones((1, 3)), rounds=2, seed=0, size=1)).sum(axis=1)
+    array([3., 3.])
+    """
+    generator, count, block = np.random.default_rng(seed), cases.shape[1], max(1, LARGEST_BLOCK // size)
+    present = cases[cases.any(axis=1)]
     while rounds:
         weights = generator.multinomial(count, np.full(count, 1 / count), size=min(block, rounds))
         weights = weights[(weights @ present.T > 0).all(axis=1)]

@@ -10,6 +10,7 @@ from sklearn.metrics import auc, roc_auc_score, roc_curve
 
 from microcalc.committee.calibration import Floats, Labels, checked
 from microcalc.errors import RequestError
+from microcalc.evaluation.delong import structural_components
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,12 +120,8 @@ def auc_costs(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> Floats:
     array([0.25, 0.  , 0.  , 0.25])
     """
     truth, scores = _of_both_classes(labels, probabilities, "an AUC")
-    costs = np.empty(truth.size)
-    for own, sign in ((truth, 1.0), (~truth, -1.0)):
-        others = np.sort(sign * scores[~own])
-        sides = [np.searchsorted(others, sign * scores[own], side) for side in ("left", "right")]
-        costs[own] = (len(others) - np.mean(sides, axis=0)) / (own.sum() * len(others))
-    return costs
+    wrong: Floats = 1 - structural_components(truth, scores)
+    return wrong / np.where(truth, truth.sum(), (~truth).sum())
 
 
 def mean_roc(folds: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]], points: int = 101) -> MeanRoc:

@@ -1,46 +1,50 @@
-"""Grad-CAM of a committee: of the expert that counts most in it, or of all of them."""
+"""Grad-CAM of a committee: of the expert of highest weight, or of all of them."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microcalc.committee.committee import Committee, filtered
-from microcalc.errors import RequestError
-from microcalc.explain.gradcam import Variant, gradcam
+from microcalc.config import GradcamMethod, check_choice
+from microcalc.explain.gradcam import gradcam
+from microcalc.images.patches import check_patches
 
-Explained = Literal["most_reliable", "committee"]
+Explained = Literal["highest_weight", "committee"]
 
 
-def explain_committee(
+def explain(
     committee: Committee,
     images: NDArray[np.float32],
-    of: Explained = "most_reliable",
-    variant: Variant = "hirescam",
+    of: Explained = "highest_weight",
+    method: GradcamMethod = "hirescam",
 ) -> NDArray[np.float32]:
-    """Map what speaks for a cluster to a committee, by :func:`microcalc.explain.gradcam.gradcam`.
+    """Map the parts of each patch that raise the probability of a cluster; see :mod:`microcalc.explain.gradcam`.
 
     Args:
         committee: whose experts are explained.
         images: (n, 60, 60) raw patches in [0, 1].
-        of: "most_reliable" explains the expert of largest weight; "committee" averages the maps of all experts, each
+        of: "highest_weight" explains the expert of highest weight; "committee" averages the maps of all experts, each
             in [0, 1] and weighted as in the committee, and divides the average by its maximum.
-        variant: which method.
+        method: "gradcam" or "hirescam".
 
     Returns:
-        (n, 60, 60) float32 in [0, 1]; all zero where nothing speaks for a cluster.
+        (n, 60, 60) float32 in [0, 1]; all zero where no part raises the probability.
 
     Raises:
-        RequestError: ``of`` is neither.
+        RequestError: the images are no such patches, or ``of`` or ``method`` is unknown.
+
+    >>> maps = explain(Committee.pretrained(), np.zeros((2, 60, 60), np.float32), method="gradcam")
+    >>> maps.shape
+    (2, 60, 60)
     """
-    if of not in get_args(Explained):
-        raise RequestError(f"what is explained is one of {', '.join(get_args(Explained))}: got {of!r}")
-    prepared = filtered(images, committee.wavelet)
-    if of == "most_reliable":
-        return gradcam(committee.networks[committee.most_reliable], prepared, variant=variant)
-    average = np.zeros(images.shape, np.float32)
+    check_choice("of", of, Explained)
+    prepared = filtered(check_patches(images), committee.wavelet)
+    if of == "highest_weight":
+        return gradcam(committee.networks[committee.highest_weight], prepared, method=method)
+    average = np.zeros(prepared.shape, np.float32)
     for network, weight in zip(committee.networks, committee.weights, strict=True):
-        average += np.float32(weight) * gradcam(network, prepared, variant=variant)
+        average += np.float32(weight) * gradcam(network, prepared, method=method)
     largest = average.max(axis=(1, 2), keepdims=True, initial=0)
     maps: NDArray[np.float32] = np.divide(average, largest, out=np.zeros_like(average), where=largest > 0)
     return maps

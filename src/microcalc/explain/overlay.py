@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
 
+from microcalc.config import GradcamMethod
+from microcalc.explain.methods import METHODS
 from microcalc.files import write_atomically
 
 CLASS_NAMES = ("normal", "cluster")
@@ -36,7 +38,14 @@ def save_figure(figure: Figure, path: Path) -> None:
     write_atomically(path, content.getvalue())
 
 
-def overlay(image: ArrayLike, heat: ArrayLike, probability: float, label: int | None = None, name: str = "") -> Figure:
+def overlay(
+    image: ArrayLike,
+    heat: ArrayLike,
+    probability: float,
+    label: int | None = None,
+    name: str = "",
+    method: GradcamMethod = "hirescam",
+) -> Figure:
     """Draw a patch, its heat map and the one over the other, side by side.
 
     The patch is stretched to its own darkest and brightest pixel, so that faint calcifications can be seen.
@@ -47,6 +56,7 @@ def overlay(image: ArrayLike, heat: ArrayLike, probability: float, label: int | 
         probability: of a cluster, as the explained network or committee gives it.
         label: 1 where a cluster is present, None where it is not known.
         name: of the patch's file.
+        method: by which the map was made.
 
     >>> len(overlay(np.eye(60), np.eye(60), probability=0.9, label=1, name="0312u1_1_1_1_5.png").axes)
     4
@@ -57,7 +67,7 @@ def overlay(image: ArrayLike, heat: ArrayLike, probability: float, label: int | 
     _show_stretched(panels[0], image)
     panels[0].set_title("patch", fontsize=10)
     scale = _show_heat(panels[1], heat)
-    panels[1].set_title("Grad-CAM", fontsize=10)
+    panels[1].set_title(METHODS[method].title, fontsize=10)
     _show_stretched(panels[2], image)
     _show_heat(panels[2], heat, covering=True)
     panels[2].set_title("overlay", fontsize=10)

@@ -1,4 +1,4 @@
-"""What in a file speaks for a cluster, as pictures."""
+"""Pictures of what in a file raises the probability of a cluster."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microcalc.committee.committee import Committee
+from microcalc.config import GradcamMethod
 from microcalc.data.patch_files import Batch, GivenPixelSize, Unreadable, read_batches
-from microcalc.explain.committee import Explained, explain_committee
+from microcalc.explain.committee import Explained, explain
 from microcalc.explain.overlay import contact_sheet, overlay, save_figure
 from microcalc.files import check_unused
 
@@ -42,8 +43,9 @@ def explain_files(
     committee: Committee,
     files: Sequence[Path],
     out: Path,
-    of: Explained = "most_reliable",
+    of: Explained = "highest_weight",
     pixel_size_mm: GivenPixelSize = None,
+    method: GradcamMethod = "hirescam",
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Explanation | Unreadable]:
     """Draw the Grad-CAM map of each file beside the patch and over it, and contact sheets of about 24 patches each.
@@ -54,8 +56,9 @@ def explain_files(
             highest is explained.
         out: the folder, empty or missing, for ``NAME.png`` of each file and ``contact_sheet.png``. Where files of
             several folders have one name, the folder goes before it; what is still equal is numbered.
-        of: the expert of largest weight, or all of them; see :func:`microcalc.explain.committee.explain_committee`.
+        of: the expert of highest weight, or all of them; see :func:`microcalc.explain.committee.explain`.
         pixel_size_mm: of images whose files do not give it.
+        method: of :mod:`microcalc.explain.methods`.
         progress: called with the number of files done, after each sheet.
 
     Raises:
@@ -68,21 +71,27 @@ def explain_files(
     for batch in read_batches(files, PATCHES_A_SHEET, pixel_size_mm):
         outcomes += batch.unreadable
         if batch.read:
-            outcomes += _explained(committee, batch, out, of, names, taken)
+            outcomes += _explained(committee, batch, out, of, method, names, taken)
         progress(len(outcomes))
     return outcomes
 
 
 def _explained(
-    committee: Committee, batch: Batch, out: Path, of: Explained, names: dict[Path, Path], taken: set[str]
+    committee: Committee,
+    batch: Batch,
+    out: Path,
+    of: Explained,
+    method: GradcamMethod,
+    names: dict[Path, Path],
+    taken: set[str],
 ) -> list[Explanation]:
     images, probabilities = _highest(batch, _probabilities(committee, batch.views, of))
-    maps = explain_committee(committee, images, of)
+    maps = explain(committee, images, of, method)
     explanations = []
     for read, image, heat, probability in zip(batch.read, images, maps, probabilities.tolist(), strict=True):
         name = "_".join(names[read.file].parts)
         picture = out / f"{_free_name(name.removesuffix(read.file.suffix), taken, name)}.png"
-        save_figure(overlay(image, heat, probability, name=str(names[read.file])), picture)
+        save_figure(overlay(image, heat, probability, name=str(names[read.file]), method=method), picture)
         explanations.append(Explanation(read.file, picture, probability, read.assumed, read.warnings))
     sheet = contact_sheet(images, maps, probabilities, names=[str(names[read.file]) for read in batch.read])
     save_figure(sheet, out / f"{_free_name(SHEET, taken)}.png")
@@ -119,7 +128,7 @@ def _end(path: Path, length: int) -> Path:
 
 def _probabilities(committee: Committee, images: NDArray[np.float32], of: Explained) -> NDArray[np.float64]:
     experts = committee.expert_probabilities(images)
-    return committee.combine(experts) if of == "committee" else experts[:, committee.most_reliable]
+    return committee.combine(experts) if of == "committee" else experts[:, committee.highest_weight]
 
 
 def _free_name(name: str, taken: set[str], *others: str) -> str:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest
 
 from microcalc.evaluation.calibration import reliability_curve
 from microcalc.evaluation.metrics import assess, mean_roc, roc
@@ -356,7 +357,9 @@ def reliability_diagram(labels: ArrayLike, probabilities: ArrayLike, title: str)
     """
     truth, predicted = np.asarray(labels), np.asarray(probabilities, float)
     curve = reliability_curve(truth, predicted)
-    low, high = _wilson_interval(curve.observed, curve.counts)
+    bins = zip(curve.observed, curve.counts, strict=True)
+    intervals = [binomtest(round(share * n), n).proportion_ci(method="wilson") for share, n in bins]
+    low, high = np.transpose(intervals)
     errors = np.maximum([curve.observed - low, high - curve.observed], 0)
 
     figure = _figure(4.8, 5.9)
@@ -469,10 +472,3 @@ def _draw_confusion(axes: Axes, matrix: NDArray[Any]) -> None:
     axes.set_xticks([0, 1], CLASS_NAMES)
     axes.tick_params(length=0, labelsize=_TICK)
     axes.spines[:].set_visible(False)
-
-
-def _wilson_interval(share: NDArray[Any], count: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    z = 1.96
-    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return centre - half, centre + half

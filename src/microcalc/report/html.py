@@ -53,6 +53,8 @@ def write_report(directory: Path) -> Path:
     report = directory / "report.html"
     try:
         page = _render(_read_run(directory))
+    except RequestError:
+        raise
     except (
         ArithmeticError,
         AttributeError,
@@ -62,9 +64,7 @@ def write_report(directory: Path) -> Path:
         TypeError,
         ValueError,
     ) as error:
-        raise RequestError(
-            f"{directory}: holds what no study leaves ({error!r}); run the study again with --resume"
-        ) from error
+        raise RequestError(f"{directory}: holds what no study leaves ({error!r}); resume the study") from error
     write_atomically(report, page)
     return report
 
@@ -89,6 +89,7 @@ def _read_run(directory: Path) -> dict[str, Any]:
         "worst": _worst(predictions),
         "searches": [read_json(path) for path in histories],
         "figures": {path.stem: _embed(path) for path in (directory / "figures").glob("*.png")},
+        "gradcam_method": metrics.get("gradcam", {}).get("method"),
         "gradcam": {path.stem: _embed(path) for path in sorted((directory / "gradcam").glob("*.png"))},
     }
 
@@ -110,7 +111,7 @@ def _read_table(path: Path) -> list[Row]:
     try:
         return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     except (OSError, ValueError) as error:
-        raise RequestError(f"{path}: cannot be read as a table ({error}); run the study again with --resume") from error
+        raise RequestError(f"{path}: cannot be read as a table ({error}); resume the study") from error
 
 
 def _fold_number(path: Path) -> int:
@@ -123,7 +124,7 @@ def _embed(path: Path) -> Picture:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             width, height = image.size
     except UnidentifiedImageError as error:
-        raise RequestError(f"{path}: is not a PNG picture; run the study again with --resume") from error
+        raise RequestError(f"{path}: is not a PNG picture; resume the study") from error
     uri = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     return Picture(uri, round(CSS_PIXELS_A_DOT * width), round(CSS_PIXELS_A_DOT * height))
 

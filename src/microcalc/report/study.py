@@ -185,16 +185,17 @@ def draw_costly(path: Path, part: Predicted) -> None:
 
 
 def draw_gradcam(folder: Path, data: Data, split: StudySplit, committee: Committee, config: StudyConfig) -> None:
-    """Overlays of random patches of the most reliable expert's own test fold, by that expert."""
-    number = committee.most_reliable
+    """Overlays of random patches of the test fold of the expert of highest weight, by that expert."""
+    number = committee.highest_weight
     test = split.folds[number].test
     shown = min(config.gradcam, len(test))
     chosen = np.sort(np.random.default_rng(config.seed).choice(test, shown, replace=False))
     if shown == 0:
         return
     network, images = committee.networks[number], filtered(data.images[chosen], committee.wavelet)
-    maps, probabilities = gradcam(network, images), predict(network, images, tta=committee.tta)
+    maps = gradcam(network, images, method=config.gradcam_method)
+    probabilities = predict(network, images, tta=committee.tta)
     for image, heat, probability, index in zip(images, maps, probabilities, chosen, strict=True):
         name = Path(data.files[index]).name
-        figure = overlay(image, heat, float(probability), int(data.labels[index]), name)
+        figure = overlay(image, heat, float(probability), int(data.labels[index]), name, config.gradcam_method)
         figures.save_figure(figure, folder / f"{Path(name).stem}.png")

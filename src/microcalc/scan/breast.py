@@ -60,7 +60,7 @@ def find_breast(image: NDArray[np.float32]) -> Breast:
     >>> image[200:600, :300] = 0.5
     >>> breast = find_breast(image)
     >>> round(breast.area_mm2), bool(breast.mask[400, 100]), bool(breast.mask[400, 400]), breast.warnings
-    (867, True, False, ())
+    (935, True, False, ())
     """
     coarse = _coarse(image)
     if np.ptp(coarse) < 1e-3:

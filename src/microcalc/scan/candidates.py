@@ -20,6 +20,9 @@ LEAST_CONTRAST = 3.0
 NOISE_SIDE = 118
 """Side of the square over which noise is estimated: 1 cm."""
 
+LEAST_ROUNDNESS = 0.05
+"""Less round than this is an edge: a ridge of equal heights, of which each pixel would be a spot."""
+
 LEAST_NOISE = 0.5 / 255
 """Half a grey level of 8 bits, before the Gaussians: less noise than that is a grey level that was clipped."""
 
@@ -66,7 +69,7 @@ def find_spots(image: NDArray[np.float32], mask: Mask) -> Spots:
     >>> image = np.random.default_rng(0).normal(0.5, 0.01, (200, 200)).astype(np.float32)
     >>> image[90:92, 120:122] += 0.2
     >>> find_spots(image, np.ones(image.shape, bool)).positions[0].round()
-    array([121.,  91.])
+    array([120.,  91.])
     """
     left, top, right, bottom = _box(mask, margin=NOISE_SIDE // 2)
     image, mask = image[top:bottom, left:right], mask[top:bottom, left:right]
@@ -80,11 +83,12 @@ def find_spots(image: NDArray[np.float32], mask: Mask) -> Spots:
     rows, columns = rows[strongest], columns[strongest]
     fine, coarse = (np.maximum(difference[rows, columns], 1e-6) for difference in differences[:2])
     offsets, roundness = _shape(contrast, rows, columns)
+    spots = roundness >= LEAST_ROUNDNESS
     return Spots(
-        positions=np.stack([columns, rows], axis=1) + offsets + (left, top),
-        contrast=contrast[rows, columns].astype(float),
-        sharpness=(fine / (fine + coarse)).astype(float),
-        roundness=roundness,
+        positions=(np.stack([columns, rows], axis=1) + offsets + (left, top))[spots],
+        contrast=contrast[rows, columns].astype(float)[spots],
+        sharpness=(fine / (fine + coarse)).astype(float)[spots],
+        roundness=roundness[spots],
     )
 
 

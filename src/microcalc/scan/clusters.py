@@ -97,7 +97,7 @@ def window_logits(
 
 def best_expert(committee: Committee, windows: NDArray[np.float32]) -> NDArray[np.float64]:
     """(n, 60, 60) raw patches in [0, 1] to (n,) probabilities by the expert of largest weight alone."""
-    return predict(committee.networks[committee.most_reliable], filtered(windows, committee.wavelet))
+    return predict(committee.networks[committee.highest_weight], filtered(windows, committee.wavelet))
 
 
 def merge_windows(

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from microcalc.committee.committee import Committee
 from microcalc.errors import FailedError, MicrocalcError, RequestError
 from microcalc.files import write_atomically, write_json
 from microcalc.images import Mammogram, read_mammogram
+from microcalc.images.resample import as_pixel_size
 from microcalc.scan.findings import Finding, ScannedImage
 from microcalc.scan.heatmap import draw_heat_map
 from microcalc.scan.overlay import draw_overlay
@@ -58,6 +59,9 @@ class FailedImage:
     reason: str
 
 
+Each = Callable[[Path, str, ScannedImage | FailedImage], None]
+
+
 @dataclass(frozen=True)
 class Scanner:
     """All that the scans of one folder of results have in common.
@@ -69,6 +73,7 @@ class Scanner:
         second_opinion: on what the committee finds; its threshold is the operating point.
         pixel_size_mm: of files that do not give it.
         heatmap: whether to draw a heat map of each image, too.
+        each: is given each file, the name of its pictures and its result, when they are there.
     """
 
     out: Path
@@ -77,6 +82,7 @@ class Scanner:
     second_opinion: SecondOpinion
     pixel_size_mm: float | None = None
     heatmap: bool = False
+    each: "Each | None" = None
 
     def run(self, files: Sequence[Path]) -> Iterator[ScannedImage | FailedImage]:
         """Scan files one after another, and write tables and contact sheet when all are done.
@@ -88,14 +94,18 @@ class Scanner:
             For each file what was found, or why it could not be scanned.
 
         Raises:
-            RequestError: the folder holds a scan with other settings.
+            RequestError: the folder holds a scan with other settings, or the pixel size is impossible.
             FailedError: the folder cannot be written.
         """
+        if self.pixel_size_mm is not None:
+            as_pixel_size(self.pixel_size_mm)  # here once, not as the reason of every file
         log = ProgressLog.open(self.out / PROGRESS, self._settings())
         results: list[tuple[str, ScannedImage | FailedImage]] = []
         for file in files:
             name, result = log.known(file) or self._scan(file, log)
             results.append((name, result))
+            if self.each:
+                self.each(file, name or log.free_name(file), result)
             yield result
         self._write(results)
 
@@ -189,7 +199,7 @@ class ProgressLog:
         """
         lines = list(_lines(path))
         if lines and lines[0] != settings:
-            raise RequestError(f"{path.parent}: holds a scan with other settings; give another folder with --out")
+            raise RequestError(f"{path.parent}: holds a scan with other settings; give another folder")
         write_atomically(path, "".join(json.dumps(line) + "\n" for line in [settings, *lines[1:]]))
         return cls(path, {line["path"]: line for line in lines[1:]}, {line["name"] for line in lines[1:]})
 

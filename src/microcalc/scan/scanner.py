@@ -133,8 +133,8 @@ def scan_mammogram(
 
 @functools.cache
 def packaged() -> Committee:
-    """The committee that comes with microcalc, one view of each window."""
-    return replace(Committee.pretrained(), tta="none")
+    """The committee for whole mammograms that comes with microcalc, one view of each window."""
+    return replace(Committee.pretrained("scan"), tta="none")
 
 
 @functools.cache
@@ -171,7 +171,7 @@ def known_pixel_size(mammogram: Mammogram, given: PixelSize | None) -> tuple[flo
     """
     size = mammogram.pixel_size_mm or (None if given is None else as_pixel_size(given))
     if size is None:
-        raise ImageError("has no pixel size; give it in mm with pixel_size_mm, or --pixel-size on the command line")
+        raise ImageError("has no pixel size; give the pixel size in mm")
     sides = [pixels * mm for pixels, mm in zip(mammogram.pixels.shape, size, strict=True)]
     if min(sides) < SMALLEST_MM or max(sides) > LARGEST_MM:
         raise ImageError(

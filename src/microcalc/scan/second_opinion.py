@@ -128,5 +128,5 @@ class SecondOpinion:
     @classmethod
     def packaged(cls) -> Self:
         """The one made for the committee that comes with microcalc."""
-        with resources.as_file(resources.files("microcalc.scan") / "second_opinion.json") as path:
+        with resources.as_file(resources.files("microcalc") / "pretrained" / "scan" / "second_opinion.json") as path:
             return cls.load(path)

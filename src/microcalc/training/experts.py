@@ -157,7 +157,7 @@ def saved_hyperparameters(fold: int) -> Hyperparameters:
     text = resources.files("microcalc.training").joinpath("saved_hyperparameters.json").read_text(encoding="utf-8")
     saved: list[Hyperparameters] = json.loads(text)
     if fold >= len(saved):
-        raise RequestError(f"--fast-execution has hyperparameters for {len(saved)} folds; give --folds {len(saved)}")
+        raise RequestError(f"fast_execution has hyperparameters for {len(saved)} folds; give folds={len(saved)}")
     return saved[fold]
 
 

@@ -3,14 +3,12 @@
 import dataclasses
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from microcalc.config import AugmentationSettings
 from microcalc.data import Data
 from microcalc.training.splits import Fold, StudySplit
-from microcalc.transforms.augment import augment
 
 COPIES = 1
 
@@ -27,23 +25,16 @@ def augment_before_split(data: Data, settings: AugmentationSettings, seed: int) 
     >>> len(augment_before_split(data, AugmentationSettings(), seed=0)) // len(data)
     2
     """
-    originals, labels = torch.from_numpy(data.images).unsqueeze(1), torch.from_numpy(data.labels)
-    generator = torch.Generator().manual_seed(seed)
     settings = dataclasses.replace(
-        settings, p_background_swap=0.0, p_linear_structures=0.0, p_power_law_noise=0.0, p_dust=0.0
+        settings,
+        p_background_swap=0.0,
+        p_linear_structures=0.0,
+        p_power_law_noise=0.0,
+        p_dust=0.0,
+        p_single_calcifications=0.0,
     )
-    variants = [augment(originals, labels, settings, generator)[:, 0].numpy() for _ in range(COPIES)]
-    times = COPIES + 1
-    return dataclasses.replace(
-        data,
-        images=np.concatenate([data.images, *variants]),
-        labels=np.tile(data.labels, times),
-        groups=np.arange(times * len(data)),
-        files=tuple(f"{file}#{copy}" if copy else file for copy in range(times) for file in data.files),
-        patients=data.patients * times,
-        official_test=None,
-        masks=None,
-    )
+    augmented = data.augment(COPIES, seed, settings)
+    return dataclasses.replace(augmented, groups=np.arange(len(augmented)))
 
 
 def split_naively(labels: NDArray[np.int64], *, folds: int, validation_fraction: float, seed: int) -> StudySplit:

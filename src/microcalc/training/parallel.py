@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from operator import itemgetter
 from pathlib import Path
@@ -26,6 +26,7 @@ from microcalc.training.loop import keep_freed_memory
 from microcalc.training.progress import POLL_SECONDS, Progress, read_progress, serve
 
 PIECES = ("search", "expert")
+SHARED_BYTES = 50 * 2**20  # larger arrays, such as all views of patches at five magnifications, lie in shared memory
 
 OnProgress = Callable[[dict[str, Progress]], None]
 
@@ -60,7 +61,12 @@ def predict_by_experts(
 
 def _side_by_side(processes: int, calls: list[Any]) -> list[Any]:
     parallel = joblib.Parallel(
-        processes, batch_size=1, pre_dispatch="2*n_jobs", max_nbytes=None, initializer=serve, initargs=(os.getpid(),)
+        processes,
+        batch_size=1,
+        pre_dispatch="2*n_jobs",
+        max_nbytes=SHARED_BYTES,
+        initializer=serve,
+        initargs=(os.getpid(),),
     )
     answers: list[Any] = parallel(calls if processes == 1 else _first_without_interrupts(calls, processes))
     return answers
@@ -94,7 +100,7 @@ def no_worker_left(jobs: int) -> Iterator[None]:
     except BrokenProcessPool as error:
         raise FailedError(
             "a worker process was ended from outside, perhaps for want of memory; what is finished is kept: "
-            "run again with --resume and fewer --jobs"
+            "resume it with fewer jobs"
         ) from error
     finally:
         if jobs > 1:
@@ -147,10 +153,11 @@ def watched(tasks: list[FoldTask], on_progress: OnProgress | None) -> Iterator[N
         tell()
 
 
-class PeakMemory:
-    """The largest memory that this process and its children held together, sampled from a thread.
+class PeakMemory(threading.Thread):
+    """The largest memory that this process and its children held together, in bytes, sampled once a second.
 
-    Shared pages count once, in proportion (PSS), where the system tells; else resident memory.
+    It is the sum of their proportional set sizes (PSS: a page that several share counts once) where the system tells,
+    else of their resident sets. The system's own peaks (``getrusage``) are of one process each and cannot be added.
 
     >>> with PeakMemory() as peak:
     ...     block = bytes(10)
@@ -159,34 +166,27 @@ class PeakMemory:
     """
 
     def __init__(self) -> None:
+        super().__init__(daemon=True)
         self.bytes = 0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self.ended = threading.Event()
 
     def __enter__(self) -> "PeakMemory":
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._ended.set()
-        self._thread.join()
+        self.ended.set()
+        self.join()
 
-    def _sample(self) -> None:
-        me = psutil.Process(os.getpid())
+    def run(self) -> None:
+        """Sample until told to end."""
+        me = psutil.Process()
         while True:
             total = 0
             for process in (me, *me.children(recursive=True)):
-                with _gone_is_nothing():
+                with suppress(psutil.Error):  # it may have ended
                     memory = process.memory_full_info()
                     total += getattr(memory, "pss", memory.rss)
             self.bytes = max(self.bytes, total)
-            if self._ended.wait(1.0):
+            if self.ended.wait(1.0):
                 return
-
-
-@contextmanager
-def _gone_is_nothing() -> Iterator[None]:
-    try:
-        yield
-    except psutil.Error:
-        return

@@ -221,10 +221,5 @@ def _run_trial(
         "epochs": len(curve),
         "stopped_early": len(curve) < epochs,
         "seconds": time.monotonic() - start,
-        "curves": {
-            "loss": curves.loss,
-            "accuracy": curves.accuracy,
-            "holdout_loss": curves.holdout_loss,
-            "holdout_accuracy": curves.holdout_accuracy,
-        },
+        "curves": {name: getattr(curves, name) for name in CURVES},
     }

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import count
+from itertools import combinations, count, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,12 +55,16 @@ class TooFewPatientsError(RequestError):
 def split_groups(
     labels: NDArray[np.int64], groups: NDArray[np.int64], fraction: float, seed: int, name: str = "fraction"
 ) -> tuple[Indices, Indices]:
-    """Part about ``fraction`` of the patches from the rest, by whole groups and with the classes in proportion.
+    """Set a share of the patients aside, as nearly as whole patients allow, with the classes in proportion.
+
+    The number of patients is that nearest to the share, in all and among those with only normal patches, with only
+    clusters and with both. They are drawn at random, one from each run of patients with like numbers of patches, so
+    that the share of the patches comes close too.
 
     Args:
         labels: (n,) 0 or 1.
         groups: (n,) patients.
-        fraction: of the part, up to 0.5.
+        fraction: of the patients, above 0 and up to 0.5.
         seed: of the choice.
         name: of the setting that the fraction comes from, for the error.
 
@@ -70,12 +74,52 @@ def split_groups(
     Raises:
         TooFewPatientsError: for both sides to hold both classes.
 
-    >>> rest, part = split_groups(np.arange(40) % 2, np.arange(40) // 2, 0.25, seed=0)
+    >>> rest, part = split_groups(np.arange(40) % 2, np.arange(40) // 2, 0.4, seed=0)
     >>> len(rest), len(part), set(rest // 2) & set(part // 2)
-    (30, 10, set())
+    (24, 16, set())
     """
-    rest, part = next(iter(grouped_folds(labels, groups, round(1 / fraction), seed, setting=(name, fraction))))
-    return rest, part
+    _check_patients(labels, groups, _fewest_for(fraction), (name, fraction))
+    patients, of_patch = np.unique(groups, return_inverse=True)
+    patches = np.bincount(of_patch)
+    clusters = np.bincount(of_patch, labels)
+    only_normal, only_clusters = clusters == 0, clusters == patches
+    kinds = [np.flatnonzero(kind) for kind in (only_normal, only_clusters, ~(only_normal | only_clusters))]
+    generator = np.random.default_rng(seed)
+    chosen = np.zeros(len(patients), bool)
+    for kind, number in zip(kinds, _nearest_numbers([len(kind) for kind in kinds], fraction), strict=True):
+        shuffled = generator.permutation(kind)
+        by_size = shuffled[np.argsort(patches[shuffled], kind="stable")]
+        if number:
+            ends = np.linspace(0, len(kind), number + 1).round().astype(int)
+            chosen[[generator.choice(by_size[start:end]) for start, end in pairwise(ends)]] = True
+    part = chosen[of_patch]
+    if len(np.unique(labels[part])) < 2 or len(np.unique(labels[~part])) < 2:
+        raise TooFewPatientsError(
+            f"{name}={fraction:g} leaves a part by patient without both classes; give more patients or another fraction"
+        )
+    return np.flatnonzero(~part), np.flatnonzero(part)
+
+
+def _nearest_numbers(sizes: list[int], fraction: float) -> list[int]:
+    """How many of each kind make the share of all, rounded to whole ones; largest remainders first.
+
+    >>> _nearest_numbers([26, 67, 4], 0.15)
+    [4, 10, 1]
+    """
+    exact = fraction * np.array(sizes)
+    numbers = np.floor(exact).astype(int)
+    more = math.floor(exact.sum() + 0.5) - numbers.sum()
+    numbers[np.argsort(numbers - exact, kind="stable")[:more]] += 1
+    return [int(number) for number in numbers]
+
+
+def _fewest_for(fraction: float) -> int:
+    """The patients of a class of which the share is one rather than none, whatever the other class has.
+
+    >>> _fewest_for(0.25), _fewest_for(0.5)
+    (3, 2)
+    """
+    return math.ceil(round(0.75 / fraction, 9))
 
 
 def split_study(
@@ -122,12 +166,13 @@ def fewest_patients(folds: int, validation_fraction: float, committee_fraction: 
     """The patients of each class that a study takes, where each patient has one class and all have as many patches.
 
     >>> fewest_patients(5, validation_fraction=0.25, committee_fraction=0.15)
-    14
+    12
     """
-    committee_parts, holdout_parts = round(1 / committee_fraction), round(1 / validation_fraction)
-    for patients in count(2 * committee_parts):
-        others = patients - math.ceil(patients / committee_parts)
-        if others >= folds and others - math.ceil(others / folds) >= holdout_parts:
+    for patients in count(_fewest_for(committee_fraction)):
+        committee = math.floor(2 * committee_fraction * patients + 0.5)
+        others = patients - math.ceil(committee / 2)
+        development = others - math.ceil(others / folds)
+        if committee >= 4 and others >= folds and development >= _fewest_for(validation_fraction):
             return patients
     raise AssertionError
 
@@ -144,12 +189,7 @@ def _check_committee(labels: NDArray[np.int64], groups: NDArray[np.int64], fract
 
 
 def grouped_folds(
-    labels: NDArray[np.int64],
-    groups: NDArray[np.int64],
-    folds: int,
-    seed: int,
-    *,
-    setting: tuple[str, float] | None = None,
+    labels: NDArray[np.int64], groups: NDArray[np.int64], folds: int, seed: int
 ) -> Iterable[tuple[Indices, Indices]]:
     """Indices of the rest and of the part, for each of ``folds`` parts by whole groups, the classes in proportion.
 
@@ -158,37 +198,42 @@ def grouped_folds(
         groups: (n,) patients.
         folds: number of parts.
         seed: of the choice.
-        setting: name and value of the setting that ``folds`` comes from, for the error; None for ``folds`` itself.
 
     Raises:
         TooFewPatientsError: for every side to hold both classes.
     """
-    name, value = setting or ("folds", folds)
-    for label in (0, 1):
-        holders = len(np.unique(groups[labels == label]))
-        if holders < folds:
-            raise TooFewPatientsError(
-                f"{name}={value:g} takes at least {folds} patients of each class, "
-                f"but label {label} has {holders} here; {_way_out(name, holders)}"
-            )
+    _check_patients(labels, groups, folds, ("folds", folds))
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     for rest, part in splitter.split(np.zeros(len(labels)), labels, groups):
         if len(np.unique(labels[part])) < 2 or len(np.unique(labels[rest])) < 2:
             fewest = min(len(np.unique(groups[labels == label])) for label in (0, 1))
             raise TooFewPatientsError(
-                f"{name}={value:g} leaves a part by patient without both classes, for its patients differ much in "
-                f"their numbers of patches; {_way_out(name, fewest - 1)}, or another seed"
+                f"folds={folds} leaves a part by patient without both classes, for its patients differ much in "
+                f"their numbers of patches; {_way_out('folds', fewest - 1)}, or another seed"
             )
         yield rest, part
 
 
-def _way_out(name: str, parts: int) -> str:
-    """What to give instead, so that there are no more than this many parts."""
-    if parts < 2:
+def _check_patients(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], needed: int, setting: tuple[str, float]
+) -> None:
+    name, value = setting
+    for label in (0, 1):
+        holders = len(np.unique(groups[labels == label]))
+        if holders < needed:
+            raise TooFewPatientsError(
+                f"{name}={value:g} takes at least {needed} patients of each class, "
+                f"but label {label} has {holders} here; {_way_out(name, holders)}"
+            )
+
+
+def _way_out(name: str, patients: int) -> str:
+    """What to give instead, where a class has this many patients."""
+    if patients < 2:
         return "give more patients"
     if name == "folds":
-        return f"give more patients or at most folds={parts}"
-    return f"give more patients or at least {name}={math.ceil(1000 / parts) / 1000:g}"
+        return f"give more patients or at most folds={patients}"
+    return f"give more patients or at least {name}={math.ceil(750 / patients) / 1000:g}"
 
 
 def check_split(split: StudySplit, groups: NDArray[np.int64]) -> None:
@@ -207,12 +252,10 @@ def check_split(split: StudySplit, groups: NDArray[np.int64]) -> None:
         return
     for fold in split.folds:
         sides = {"training": fold.training, "holdout": fold.holdout, "test": fold.test, "committee": split.committee}
-        names = list(sides)
-        for position, first in enumerate(names):
-            for second in names[position + 1 :]:
-                shared = np.intersect1d(groups[sides[first]], groups[sides[second]])
-                if len(shared):
-                    raise LeakError(f"group {shared[0]} is both in {first} and in {second}")
+        for first, second in combinations(sides, 2):
+            shared = np.intersect1d(groups[sides[first]], groups[sides[second]])
+            if len(shared):
+                raise LeakError(f"group {shared[0]} is both in {first} and in {second}")
 
 
 def check_unseen(reported: Indices, seen: Indices, groups: NDArray[np.int64], what: str) -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from microcalc.config import AugmentationSettings
-from microcalc.transforms.dust import draw_dust
+from microcalc.transforms.specks import CALCIFICATION_WIDTHS, DUST_WIDTHS, draw_specks
 from microcalc.transforms.tissue import draw_tissue
 
 BLUR_STEP = 0.05
@@ -25,14 +25,14 @@ def augment(images: Tensor, labels: Tensor, settings: AugmentationSettings, gene
     https://arxiv.org/abs/2004.05498, exchange low frequencies between two sources of images.)
 
     Then comes a blur, which stands in for other film and keeps what shrinks free of aliasing. Rotation, shift, flips
-    and scale go through one bilinear resampling, with reflection at the borders. Then some normal patches get dust,
-    which nothing blurs any more; last come gamma, contrast (about the patch's mean), brightness and Gaussian noise.
-    Half of the patches are enlarged, half reduced; each other range is symmetric about no change. All are uniform, of
-    scale, gamma and contrast in the logarithm. The batch given is left as it is.
+    and scale go through one bilinear resampling, with reflection at the borders. Then some normal patches get dust
+    or single calcifications, which nothing blurs any more; last come gamma, contrast (about the patch's mean),
+    brightness and Gaussian noise. Half of the patches are enlarged, half reduced; each other range is symmetric about
+    no change. All are uniform, of scale, gamma and contrast in the logarithm. The batch given is left as it is.
 
     Args:
         images: (n, 1, height, width) float32 in [0, 1].
-        labels: (n,), 0 for normal; dust is drawn into these alone.
+        labels: (n,), 0 for normal; specks are drawn into these alone.
         settings: the ranges and shares.
         generator: random numbers, on the device of ``images``; an equal state gives an equal result.
 
@@ -52,7 +52,8 @@ def augment(images: Tensor, labels: Tensor, settings: AugmentationSettings, gene
     blurred = _blur(images, _blur_widths(draws[1], scale, settings))
     grid = F.affine_grid(_affine(draws[2:7], scale, settings, images.shape), list(images.shape), align_corners=False)
     moved = F.grid_sample(blurred, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    moved = draw_dust(moved, labels, drawn["p_dust"], generator)
+    moved = draw_specks(moved, labels, drawn["p_dust"], DUST_WIDTHS, generator)
+    moved = draw_specks(moved, labels, settings.p_single_calcifications, CALCIFICATION_WIDTHS, generator)
     gamma, gain, offset, noise = draws[7:].view(4, -1, 1, 1, 1)
     if settings.gamma:
         moved = moved.clamp_min_(1e-4).log_().mul_(torch.exp(gamma * math.log1p(settings.gamma))).exp_()

@@ -65,11 +65,11 @@ def _check(images: NDArray[np.float32], name: str, threshold: float, backend: st
         raise RequestError(f"the wavelet filter takes images of shape (n, height, width): got {images.shape}")
     names = [known for known in get_args(WaveletName) if known != "none"]
     if name not in names:
-        raise RequestError(f"--wavelet must be one of {', '.join(names)} to filter: got {name!r}")
+        raise RequestError(f"wavelet must be one of {', '.join(names)} to filter: got {name!r}")
     if backend not in get_args(WaveletBackend):
-        raise RequestError(f"--wavelet-backend must be one of {', '.join(get_args(WaveletBackend))}: got {backend!r}")
+        raise RequestError(f"wavelet_backend must be one of {', '.join(get_args(WaveletBackend))}: got {backend!r}")
     if not 0 < threshold < np.inf:
-        raise RequestError(f"--threshold must be a positive number of standard deviations: got {threshold}")
+        raise RequestError(f"threshold must be a positive number of standard deviations: got {threshold}")
     if threshold > _LARGEST_QUIET_THRESHOLD:
         warnings.warn(
             f"a wavelet threshold of {threshold:g} standard deviations is above {_LARGEST_QUIET_THRESHOLD:g}: "
@@ -117,14 +117,14 @@ def _matlab_engine() -> Iterator[tuple[Any, Any]]:
         engine = matlab.engine.start_matlab()
     except Exception as error:  # The engine raises kinds of its own, and OSError or RuntimeError at its import.
         raise RequestError(
-            "--wavelet-backend matlab needs MATLAB and its Python engine (pip install matlabengine, of MATLAB's "
-            f"release): {' '.join(str(error).split())}; mend that or use --wavelet-backend pywavelets"
+            "wavelet_backend=matlab needs MATLAB and its Python engine (pip install matlabengine, of MATLAB's "
+            f"release): {' '.join(str(error).split())}; mend that or use pywavelets"
         ) from error
     try:
         if not engine.exist("wavedec2"):
             raise RequestError(
-                "--wavelet-backend matlab needs MATLAB's Wavelet Toolbox, and this MATLAB has no wavedec2; "
-                "install it or use --wavelet-backend pywavelets"
+                "wavelet_backend=matlab needs MATLAB's Wavelet Toolbox, and this MATLAB has no wavedec2; "
+                "install it or use pywavelets"
             )
         engine.dwtmode("sym", "nodisp", nargout=0)
         yield engine, matlab.double
