@@ -121,7 +121,8 @@ def auc_costs(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> Floats:
     """
     truth, scores = _of_both_classes(labels, probabilities, "an AUC")
     wrong: Floats = 1 - structural_components(truth, scores)
-    return wrong / np.where(truth, truth.sum(), (~truth).sum())
+    costs: Floats = wrong / np.where(truth, truth.sum(), (~truth).sum())
+    return costs
 
 
 def mean_roc(folds: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]], points: int = 101) -> MeanRoc:
