@@ -106,8 +106,8 @@ BUGS = [
     ),
     Bug(
         "weights learned on all patches",
-        'learn_weights(experts["own"][chosen], labels, groups,',
-        'learn_weights(experts["own"], self.data.labels, self.data.groups,',
+        'experts["own"][chosen], self.data.labels[chosen], self.data.groups[chosen],',
+        'experts["own"], self.data.labels, self.data.groups,',
         (STUDY,),
     ),
     Bug(
@@ -124,7 +124,7 @@ BUGS = [
     ),
     Bug(
         "the last epoch's weights are kept",
-        'np.array(weights[_best(curves["holdout_loss"])], np.float64)',
+        'np.array(weights[chosen_epoch(curves["holdout_loss"])], np.float64)',
         "np.array(weights[-1], np.float64)",
         (GUARDS + "::test_the_curves_are_the_cross_entropies_of_either_half_and_the_weights_those_of_the_best_epoch",),
     ),
@@ -166,8 +166,8 @@ BUGS = [
     ),
     Bug(
         "a wavelet committee is explained on raw patches",
-        "prepared = filtered(images, committee.wavelet)",
-        "prepared = images",
+        "prepared = filtered(check_patches(images), committee.wavelet)",
+        "prepared = check_patches(images)",
         (LEAKS + "::test_a_committee_of_filtered_patches_explains_and_predicts_raw_ones_through_the_filter",),
     ),
     Bug(
@@ -196,8 +196,8 @@ BUGS = [
     ),
     Bug(
         "> for >= in predict",
-        "decision=int(probability >= committee.threshold)",
-        "decision=int(probability > committee.threshold)",
+        "decision=int(probability >= threshold)",
+        "decision=int(probability > threshold)",
         (LEAKS + "::test_every_line_of_predict_speaks_of_its_own_file_and_the_threshold_itself_is_a_cluster",),
     ),
     Bug(
@@ -226,8 +226,8 @@ BUGS = [
     ),
     Bug(
         "naive copies with wrong labels",
-        "labels=np.tile(data.labels, times)",
-        "labels=np.repeat(data.labels, times)",
+        "labels=np.tile(self.labels, times)",
+        "labels=np.repeat(self.labels, times)",
         (LEAKS + "::test_every_naive_copy_has_the_label_the_file_and_the_patient_of_its_original",),
     ),
     Bug(
@@ -244,8 +244,8 @@ BUGS = [
     ),
     Bug(
         "outliers by distances from a fit that holds the patch",
-        "*_fit(statistics[rest]))",
-        "*_fit(statistics))",
+        "*_fit(statistics[rest], kinds[rest]))",
+        "*_fit(statistics, kinds))",
         (GUARDS + "::test_the_threshold_of_outliers_rests_on_distances_from_other_patients",),
     ),
     Bug(
@@ -317,20 +317,20 @@ BUGS = [
     ),
     Bug(
         "one patient of a class is enough for the committee",
-        "labels[committee] == label])) < 2:",
-        "labels[committee] == label])) < 1:",
+        "if holders < 2:",
+        "if holders < 1:",
         (GUARDS,),
     ),
     Bug(
         "the two shares change places",
-        "validation_fraction=share,\n            committee_fraction=config.committee_fraction,",
-        "validation_fraction=config.committee_fraction,\n            committee_fraction=share,",
+        "validation_fraction=config.validation_fraction,\n        committee_fraction=config.committee_fraction,",
+        "validation_fraction=config.committee_fraction,\n        committee_fraction=config.validation_fraction,",
         (STUDY,),
     ),
     Bug(
         "the split ignores the seed",
-        "committee_fraction=config.committee_fraction,\n            seed=seed,",
-        "committee_fraction=config.committee_fraction,\n            seed=0,",
+        "committee_fraction=config.committee_fraction,\n        seed=config.seed,",
+        "committee_fraction=config.committee_fraction,\n        seed=0,",
         (STUDY,),
     ),
     Bug(
@@ -360,7 +360,7 @@ BUGS = [
     ),
     Bug(
         "every trial's network starts from seed 0",
-        "preprocessing=config.training.preprocessing, seed=seed)",
+        "preprocessing=config.training.preprocessing, seed=task.seed)",
         "preprocessing=config.training.preprocessing, seed=0)",
         (GUARDS + "::test_every_trial_gets_both_parts_and_the_settings_of_the_search",),
     ),
@@ -419,15 +419,9 @@ BUGS = [
         (LEAKS + "::test_a_finished_study_goes_on_to_the_same_figures_without_any_training",),
     ),
     Bug(
-        "search and training get raw patches of a wavelet study",
-        "images = filtered(self.data.images, self.config.wavelet)\n",
-        "images = self.data.images\n",
-        (LEAKS + "::test_search_training_and_prediction_get_filtered_patches_alone",),
-    ),
-    Bug(
         "experts are given raw patches of a wavelet study",
-        "{name: filtered(data.images, self.config.wavelet) for",
-        "{name: data.images for",
+        "return {name: filtered(each, self.config.wavelet) for name, each in images.items()}",
+        "return images",
         (LEAKS + "::test_search_training_and_prediction_get_filtered_patches_alone",),
     ),
     # The committee
@@ -439,8 +433,8 @@ BUGS = [
     ),
     Bug(
         "the weights ignore the seed of the study",
-        "groups, seed=self.config.seed, external=monitored)",
-        "groups, seed=0, external=monitored)",
+        "patients,\n                seed=self.config.seed,",
+        "patients,\n                seed=0,",
         (STUDY,),
     ),
     Bug(
@@ -457,20 +451,20 @@ BUGS = [
     ),
     Bug(
         "the stated sensitivity is ignored",
-        "sensitivity=self.config.sensitivity)",
-        "sensitivity=None)",
+        "sensitivity=self.config.sensitivity,",
+        "sensitivity=None,",
         (LEAKS + "::test_a_stated_sensitivity_reaches_the_threshold",),
     ),
     Bug(
         "outliers fitted as if each patch were a patient",
-        "fit_novelty(self.data.images, self.data.groups)",
-        "fit_novelty(self.data.images, np.arange(len(self.data)))",
+        "fit_outlier_detector(self.data.images, self.data.groups,",
+        "fit_outlier_detector(self.data.images, np.arange(len(self.data)),",
         (STUDY,),
     ),
     Bug(
         "outliers fitted on filtered patches",
-        "fit_novelty(self.data.images, self.data.groups)",
-        'fit_novelty(images["own"], self.data.groups)',
+        "fit_outlier_detector(self.data.images, self.data.groups,",
+        'fit_outlier_detector(self._filtered["own"], self.data.groups,',
         (LEAKS + "::test_outliers_are_measured_on_the_patches_before_the_filter",),
     ),
     Bug(
@@ -488,8 +482,8 @@ BUGS = [
     ),
     Bug(
         "cross-validation intervals by patch",
-        "probabilities[judged], own.data.groups[judged], seed=seed)",
-        "probabilities[judged], np.arange(judged.sum()), seed=seed)",
+        "probabilities[tested], own.data.groups[tested], seed=seed)",
+        "probabilities[tested], np.arange(tested.sum()), seed=seed)",
         (STUDY,),
     ),
     Bug(
@@ -500,7 +494,7 @@ BUGS = [
     ),
     Bug(
         "the sets are judged at one half",
-        "evaluate_external(self._predicted[name], self.committee.threshold, config.seed)",
+        "evaluate_external(self._predicted[name], self._threshold(name), config.seed)",
         "evaluate_external(self._predicted[name], 0.5, config.seed)",
         (STUDY,),
     ),
@@ -518,8 +512,8 @@ BUGS = [
     ),
     Bug(
         "overlays with the label of another patch",
-        "float(probability), int(data.labels[index]), name)",
-        "float(probability), int(data.labels[index - 1]), name)",
+        "float(probability), int(data.labels[index]), name,",
+        "float(probability), int(data.labels[index - 1]), name,",
         (STUDY,),
     ),
     Bug(
@@ -573,8 +567,8 @@ BUGS = [
     ),
     Bug(
         "naive copies under other files",
-        "for copy in range(times) for file in data.files",
-        "for file in data.files for copy in range(times)",
+        "for copy in range(times) for file in self.files",
+        "for file in self.files for copy in range(times)",
         (LEAKS + "::test_every_naive_copy_has_the_label_the_file_and_the_patient_of_its_original",),
     ),
     Bug(
@@ -591,8 +585,8 @@ BUGS = [
     ),
     Bug(
         "images of a folder in reverse order",
-        "read_patch(image, resize) for image in paths",
-        "read_patch(image, resize) for image in reversed(paths)",
+        "read_patch(image, pixel_size_mm) for image in paths",
+        "read_patch(image, pixel_size_mm) for image in reversed(paths)",
         (FOLDER,),
     ),
     Bug(

@@ -1,4 +1,4 @@
-"""Tells normal breast tissue from clusters of microcalcifications in mammograms, and shows how far to believe it."""
+"""Finds clusters of microcalcifications in mammograms, and reports how far to believe it."""
 
 from importlib import import_module
 from importlib.metadata import version

@@ -28,7 +28,7 @@ class DataError(RequestError):
 
 
 class UnreachableError(DataError):
-    """A dataset's site gives no answer, or refuses: the dataset may be had elsewhere, or later."""
+    """A dataset's site gives no answer, or refuses: another source, or a later try, may give the dataset."""
 
 
 class FailedError(MicrocalcError, OSError):

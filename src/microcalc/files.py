@@ -128,7 +128,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = (
     """Refuse outputs that would overwrite each other or an input.
 
     Args:
-        outputs: by the names that the error gives them; None where one is not asked for.
+        outputs: by the names that the error gives them; None where one is not requested.
         inputs: files that are read.
 
     Raises:
@@ -193,7 +193,7 @@ def _opened_beside(path: Path) -> Iterator[BinaryIO]:
     if before is not None and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Some letters of the name tell whose part it is; all of a long name would exceed what the disk takes.
+    # Some letters of the name show whose part it is; all of a long name would exceed what the disk takes.
     beside = target.with_name(f".{target.name[:32]}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | O_BINARY, 0o666 if before is None else 0o600)
     try:
@@ -263,7 +263,7 @@ def filled_folder(folder: Path) -> Iterator[Path]:
         raise
     except OSError as error:
         raise FailedError(
-            f"{folder}: cannot be written ({error.strerror or error}); make room or go elsewhere"
+            f"{folder}: cannot be written ({error.strerror or error}); make room or choose another folder"
         ) from error
 
 

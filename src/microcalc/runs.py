@@ -49,7 +49,7 @@ def open_run(path: Path, identity: dict[str, Any], *, resume: bool) -> Iterator[
         resume: continue what is there, which must have been made with the same identity.
 
     Raises:
-        RequestError: not empty and ``resume`` not asked for; made with other settings or data; or in use.
+        RequestError: not empty and ``resume`` is False; made with other settings or data; or in use.
         FailedError: the system failed whatever was done meanwhile, such as by a full disk.
 
     >>> import tempfile

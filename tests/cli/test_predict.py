@@ -589,6 +589,6 @@ def test_progress_is_shown_in_letters_that_the_terminal_has(encoding: str) -> No
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=stream, force_terminal=True)
     with shown_progress(console, StudyConfig()) as show:
-        show({"fold 0": Progress(1, "epoch 1 of 2")})
+        show({"fold 0": Progress("expert", "training", epoch=1, done=1, total=2)})
     stream.flush()
-    assert "epoch 1 of 2" in stream.buffer.getvalue().decode(encoding)
+    assert "epoch 1 of 80" in stream.buffer.getvalue().decode(encoding)

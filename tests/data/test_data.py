@@ -701,7 +701,7 @@ def test_random_images_come_from_the_classes_asked_for_with_their_labels() -> No
 
 
 def test_more_random_images_than_there_are_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"7 random images asked for, but mine has 6 of classes \[1\]"):
+    with pytest.raises(DataError, match=r"size must be from 0 to 6, the patches of classes \[1\]: got 7"):
         some_data().get_random_images(7, classes=[1])
     with pytest.raises(DataError, match=r"classes are 0 \(normal\) and 1 \(cluster\): got \[2\]"):
         some_data().get_random_images(1, classes=[2])

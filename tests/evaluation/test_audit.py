@@ -147,11 +147,11 @@ def test_pixels_join_patients_that_names_keep_apart():
 
 def test_names_that_tell_no_patient_are_a_finding():
     data = dataset(noise(12), [0, 1] * 6, map(str, range(12)))
-    assert audit(data)["patients"]["told"]
+    assert audit(data)["patients"]["named"]
     untold = replace(data, patients=data.files)
-    assert not audit(untold)["patients"]["told"]
-    assert any("tell no patients" in sentence for sentence in findings(audit(untold)))
-    assert not any("tell no patients" in sentence for sentence in findings(audit(data)))
+    assert not audit(untold)["patients"]["named"]
+    assert any("give no patients" in sentence for sentence in findings(audit(untold)))
+    assert not any("give no patients" in sentence for sentence in findings(audit(data)))
 
 
 def test_an_official_test_without_common_patients_is_no_finding():

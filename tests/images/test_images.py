@@ -332,7 +332,7 @@ BAD: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
     "truncated PNG": (PNG[: len(PNG) // 2], DAMAGED + "PNG"),
     "PNG with a flipped bit": (PNG[:900] + bytes([PNG[900] ^ 1]) + PNG[901:], DAMAGED + "PNG"),
     "PNG header without pixels": (png_header(60, 60), DAMAGED + "PNG"),
-    "truncated PGM": (picture(RAMP, "PPM")[:-1], "fewer samples than its width and height ask for"),
+    "truncated PGM": (picture(RAMP, "PPM")[:-1], "fewer samples than its width and height require"),
     "PGM with bytes to spare": (picture(RAMP, "PPM") + b"12", "2 bytes beyond its width and height"),
     "plain PGM with a number to spare": (b"P2 8 8 9 " + 65 * b"7 ", "65 samples and not 64"),
     "plain PGM with a word": (b"P2 8 8 9 " + 63 * b"7 " + b"-7", "no whole numbers"),

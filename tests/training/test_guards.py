@@ -18,7 +18,7 @@ from microcalc.training.committee import learn_weights
 from microcalc.training.experts import saved_hyperparameters
 from microcalc.training.loop import Curves, Epoch
 from microcalc.training.outliers import fit_outlier_detector
-from microcalc.training.search import cannot_win, search
+from microcalc.training.search import SearchTask, cannot_win, search
 from microcalc.training.splits import LeakError, StudySplit, check_split, check_unseen, grouped_folds, split_study
 
 SIDES = ("training", "holdout", "test", "committee")
@@ -164,7 +164,7 @@ PARTS = ((np.zeros((4, 60, 60), np.float32), np.arange(4) % 2), (np.ones((2, 60,
 
 
 def explore(directory: Path, config: StudyConfig = CONFIG, seed: int = 4) -> Any:
-    return search(*PARTS, config, directory, seed=seed, tick=lambda done, text: None)
+    return search(SearchTask(*PARTS, config, directory, seed, on_progress=lambda progress: None))
 
 
 @pytest.mark.parametrize(("fraction", "trials"), [(0.01, 1), (0.125, 1), (0.5, 4), (0.875, 7), (1.0, 8)])

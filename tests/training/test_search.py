@@ -10,7 +10,8 @@ import pytest
 from microcalc.config import SearchSettings, StudyConfig, TrainingSettings
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import FailedError, RequestError
-from microcalc.training.search import cannot_win, search
+from microcalc.training.progress import Progress
+from microcalc.training.search import SearchTask, cannot_win, search
 
 CONFIG = StudyConfig(
     search=SearchSettings(dim=(2, 3), depth=(1, 2), dropout=(0.0,), searching_fraction=1.0, epochs=2),
@@ -24,8 +25,8 @@ def parts():
     return (images[:80], labels[:80]), (images[80:], labels[80:])
 
 
-def explore(parts, directory: Path, config: StudyConfig = CONFIG, tick=lambda done, text: None):
-    return search(*parts, config, directory, seed=1, tick=tick)
+def explore(parts, directory: Path, config: StudyConfig = CONFIG, on_progress=lambda progress: None):
+    return search(SearchTask(*parts, config, directory, 1, on_progress))
 
 
 def untimed(trials: list[dict]) -> list[dict]:
@@ -55,12 +56,12 @@ def test_trials_that_cannot_win_stop_early_unless_pruning_is_off(parts, tmp_path
 def test_a_search_killed_between_trials_ends_as_one_never_interrupted(parts, tmp_path: Path) -> None:
     whole = explore(parts, tmp_path / "whole")
 
-    def kill(done: int, text: str) -> None:
-        if text.startswith("trial 3") and "epoch" in text:
+    def kill(progress: Progress) -> None:
+        if progress.trial == 2 and progress.stage == "training":
             raise FailedError("killed")
 
     with pytest.raises(FailedError, match="killed"):
-        explore(parts, tmp_path / "killed", tick=kill)
+        explore(parts, tmp_path / "killed", on_progress=kill)
     assert not (tmp_path / "killed" / "trial_2.json").exists()
     resumed = explore(parts, tmp_path / "killed")
     assert untimed(resumed.trials) == untimed(whole.trials)
@@ -70,12 +71,12 @@ def test_a_search_killed_between_trials_ends_as_one_never_interrupted(parts, tmp
 
 def test_finished_trials_are_not_run_again(parts, tmp_path: Path) -> None:
     explore(parts, tmp_path)
-    told: list[str] = []
-    explore(parts, tmp_path, tick=lambda done, text: told.append(text))
-    assert not any("epoch" in text for text in told)
+    reported: list[Progress] = []
+    explore(parts, tmp_path, on_progress=reported.append)
+    assert reported and {progress.stage for progress in reported} == {"trained"}
 
 
-def test_a_damaged_record_is_told_by_name(parts, tmp_path: Path) -> None:
+def test_a_damaged_record_is_refused_by_name(parts, tmp_path: Path) -> None:
     (tmp_path / "trial_0.json").write_text("{")
     with pytest.raises(RequestError, match=r"trial_0\.json"):
         explore(parts, tmp_path)

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parsed(arguments: Sequence[str]) -> Any:
-    """The command that was asked for, as its dataclass.
+    """The requested command, as its dataclass.
 
     Raises:
         RequestError: a setting is out of its range.

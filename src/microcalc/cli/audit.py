@@ -21,7 +21,7 @@ from microcalc.files import check_outputs, check_writable
 
 @dataclass(frozen=True)
 class Audit(Common):
-    """Tell what must be known of a dataset before a result on it is believed."""
+    """Report what must be known of a dataset before a result on it is believed."""
 
     data: Positional[str] = "infn"
     """infn, phantom, external, or a folder with 0/ and 1/."""
@@ -30,7 +30,7 @@ class Audit(Common):
     pixel_size: PixelSize = None
     """Of images that do not give it, in mm, or unknown."""
     against: str | None = None
-    """Another dataset, to tell how far its grey levels lie from these."""
+    """Another dataset, to measure how far its grey levels lie from these."""
     out: Path | None = None
     """A file for the figures; - for standard output."""
 

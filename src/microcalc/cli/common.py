@@ -146,4 +146,4 @@ def print_unreadable(unreadable: "Sequence[Unreadable]", total: int) -> None:
     for each in unreadable:
         errors.print(f"microcalc: {each.problem}", markup=False)
     if unreadable:
-        raise FailedError(f"{len(unreadable)} of {total} files could not be used, as said above; the rest is done")
+        raise FailedError(f"{len(unreadable)} of {total} files could not be used, as listed above; the rest is done")

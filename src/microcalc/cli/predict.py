@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Common):
-    """Ask a committee about patches: the probability of a cluster, its decision, and whether a patch is an outlier."""
+    """Predict patches by a committee: the probability of a cluster, its decision, and whether a patch is an outlier."""
 
     paths: Positional[tuple[str, ...]]
     """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,

@@ -1,4 +1,4 @@
-"""How far a study is: a bar on a terminal, plain lines elsewhere."""
+"""The progress of a study: a bar on a terminal, plain lines where the output is none."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ def shown_progress(
     if console.quiet:
         yield None
     elif not console.is_terminal:
-        yield plain_lines(console)
+        yield plain_lines(console, config)
     else:
         trials = 0 if config.fast_execution else config.search.trials
         epochs = config.folds * (trials * config.search.epochs + config.training.epochs)
@@ -35,7 +35,7 @@ def shown_progress(
             task = bar.add_task("study", total=epochs)
 
             def show(pieces: dict[str, "PieceProgress"]) -> None:
-                running = [f"{name}: {piece.text}" for name, piece in pieces.items() if is_running(piece)]
+                running = [f"{name}: {describe(piece, config)}" for name, piece in pieces.items() if is_running(piece)]
                 description = " | ".join(running) or "study"
                 bar.update(task, completed=sum(piece.done for piece in pieces.values()), description=description)
 
@@ -44,18 +44,33 @@ def shown_progress(
 
 def is_running(piece: "PieceProgress") -> bool:
     """Whether a piece of work has begun and not ended."""
-    return "epoch" in piece.text
+    return piece.stage == "training" and piece.done < piece.total
 
 
-def plain_lines(console: Console) -> Callable[[dict[str, "PieceProgress"]], None]:
-    """One line whenever a trial has ended, and whenever an expert starts."""
-    last: dict[str, str] = {}
+def describe(piece: "PieceProgress", config: StudyConfig) -> str:
+    """The trial and the epoch of a piece of work.
+
+    >>> from microcalc.training.progress import Progress
+    >>> describe(Progress("search", "training", trial=1, epoch=3, done=11, total=56), StudyConfig())
+    'trial 2 of 7, epoch 3 of 8'
+    """
+    if piece.trial is None:
+        return f"epoch {piece.epoch} of {config.training.epochs}"
+    return f"trial {piece.trial + 1} of {config.search.trials}, epoch {piece.epoch} of {config.search.epochs}"
+
+
+def plain_lines(console: Console, config: StudyConfig) -> Callable[[dict[str, "PieceProgress"]], None]:
+    """One line when a trial starts and when it has ended, and when an expert starts."""
+    last: dict[str, tuple[str, int | None]] = {}
 
     def show(pieces: dict[str, "PieceProgress"]) -> None:
         for name, piece in pieces.items():
-            stage = piece.text.partition(", epoch")[0].partition("epoch")[0] or "training"
-            if piece.text and last.get(name) != stage:
-                last[name] = stage
-                console.print(f"{name}: {stage}")
+            state = piece.stage, piece.trial
+            if piece.stage == "waiting" or last.get(name) == state:
+                continue
+            last[name] = state
+            trial = "" if piece.trial is None else f"trial {piece.trial + 1} of {config.search.trials}"
+            ended = " done" if piece.stage == "trained" else ""
+            console.print(f"{name}: {trial}{ended}" if trial else f"{name}: training")
 
     return show

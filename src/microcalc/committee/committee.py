@@ -219,7 +219,7 @@ class Committee:
             directory: of a committee, or of the run that holds it in ``committee/``.
 
         Raises:
-            RequestError: a file is missing, damaged, or asks for something that no committee is.
+            RequestError: a file is missing, damaged, or describes something that is no committee.
         """
         path = _description(Path(directory))
         saved = read_json(path, "give the directory of a finished run or its committee/")

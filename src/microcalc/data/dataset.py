@@ -34,7 +34,7 @@ class Data:
         labels: (n,) int64, 1 = cluster present, 0 = normal tissue.
         groups: (n,) int64, equal for patches of one patient or linked by identical or overlapping pixels.
         files: path of each patch in its archive or folder.
-        patients: the patient of each patch, as its name or ``groups.csv`` tells.
+        patients: the patient of each patch, by its name or ``groups.csv``.
         official_test: (n,) bool, whether a patch is in the INFN archive's own Test folder; None for other data.
         masks: (n, 60, 60) bool, where the calcifications are; None except for the phantom.
         pixel_size: "known" (85 um), "assumed" to be that where neither file nor user gave it, or "unknown".
@@ -152,7 +152,7 @@ class Data:
             (size, 60, 60) images and (size,) labels.
 
         Raises:
-            DataError: more are asked for than there are, or a label other than 0 and 1.
+            DataError: ``size`` is more than there are, or a label other than 0 and 1.
             RequestError: a seed that is negative or above 2,147,483,647.
         """
         check_seed(seed)
@@ -162,7 +162,7 @@ class Data:
         candidates = np.flatnonzero(np.isin(self.labels, wanted))
         if not 0 <= size <= len(candidates):
             raise DataError(
-                f"{size} random images asked for, but {self.name} has {len(candidates)} of classes {list(wanted)}"
+                f"size must be from 0 to {len(candidates)}, the patches of classes {list(wanted)}: got {size}"
             )
         rows = np.random.default_rng(seed).choice(candidates, size, replace=False)
         return self.images[rows], self.labels[rows]

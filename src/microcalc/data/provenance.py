@@ -1,4 +1,4 @@
-"""Which patches come from the same patient: told by their names, and by the pixels that they share."""
+"""Which patches come from the same patient: known by their names, and by the pixels that they share."""
 
 import re
 from collections import defaultdict
@@ -234,7 +234,7 @@ def _mixed(values: Hashes) -> Hashes:
 
 
 def _varied(images: Images, size: int) -> NDArray[np.bool_]:
-    """Where a block holds enough detail to tell where it comes from: (n, height - size + 1, width - size + 1)."""
+    """Where a block holds enough detail to show where it comes from: (n, height - size + 1, width - size + 1)."""
     changes = np.zeros(images.shape, dtype=np.uint64)
     changes[:, :, 1:] = images[:, :, 1:] != images[:, :, :-1]
     return _block_sums(changes, size) >= _LEAST_VARIED * size * size

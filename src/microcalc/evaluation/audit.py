@@ -24,8 +24,8 @@ def audit(data: Data) -> dict[str, Any]:
 
     Returns:
         ``dataset``: name, fingerprint, images, normal, positives.
-        ``patients``: whether the names tell them, how many by ``names`` and in ``groups`` (names joined by shared
-        pixels), ``joined`` names, groups by the classes that they hold, ``rois`` (INFN names only).
+        ``patients``: whether the names give them (``named``), how many by ``names`` and in ``groups`` (names joined by
+        shared pixels), ``joined`` names, groups by the classes that they hold, ``rois`` (INFN names only).
         ``shared_pixels``: pairs of identical patches and of patches that share a 16 x 16 block otherwise, across
         patients' names and within, those across by file, and identical patches of different label.
         ``plain_folds``: share of patches tested with a patch of their patient on the training side.
@@ -112,7 +112,7 @@ def _patients(data: Data) -> dict[str, Any]:
         names[group].add(patient)
     normal, cluster = (set(data.groups[data.labels == label].tolist()) for label in (0, 1))
     return {
-        "told": data.patients != data.files,
+        "named": data.patients != data.files,
         "names": len(set(data.patients)),
         "groups": len(names),
         "joined": sorted(sorted(joined) for joined in names.values() if len(joined) > 1),
@@ -124,7 +124,7 @@ def _patients(data: Data) -> dict[str, Any]:
 
 
 def _rois(files: Sequence[str]) -> int | None:
-    """Number of regions of interest, where the names tell; each cluster of a numbered ROI is cut out by itself."""
+    """Number of regions of interest, where the names give it; each cluster of a numbered ROI is cut out by itself."""
     try:
         names = [parse_infn_name(file) for file in files]
     except DataError:
@@ -192,9 +192,9 @@ def _about_patients(dataset: dict[str, Any], patients: dict[str, Any]) -> list[s
         f"{dataset['name']} holds {dataset['normal']} normal patches and {dataset['positives']} with a cluster, of"
         f" {patients['groups']} patients{rois}: the patients, not the patches, are the sample."
     ]
-    if not patients["told"]:
+    if not patients["named"]:
         sentences.append(
-            "The names tell no patients: each patch counts as one, unless it shares pixels with another. Patches of one"
+            "The names give no patients: each patch counts as one, unless it shares pixels with another. Patches of one"
             " patient may fall on both sides of a split, and every interval is too narrow."
         )
     holders = {kind: patients[f"only_{kind}"] + patients["both"] for kind in ("normal", "cluster")}
@@ -205,8 +205,8 @@ def _about_patients(dataset: dict[str, Any], patients: dict[str, Any]) -> list[s
     if one_class > patients["groups"] / 2 and dataset["images"] >= 2 * patients["groups"]:
         sentences.append(
             f"{one_class} of {patients['groups']} patients give patches of one class only ({patients['only_normal']}"
-            f" normal, {patients['only_cluster']} with a cluster): whatever tells the patients apart, be it film,"
-            " scanner or tissue, tells the classes apart as well, and no way of splitting removes that."
+            f" normal, {patients['only_cluster']} with a cluster): whatever distinguishes the patients, be it film,"
+            " scanner or tissue, distinguishes the classes as well, and no way of splitting removes that."
         )
     return sentences
 
@@ -255,7 +255,7 @@ def _about_shortcuts(shortcuts: dict[str, Any] | None) -> list[str]:
         "Mean, standard deviation, minimum and maximum of a patch alone reach AUC"
         f" {_auc(intensity)} in grouped {FOLDS}-fold (plain: {intensity['plain_auc']:.3f}). Each by"
         f" itself, without training: {', '.join(f'{name} {value:.2f}' for name, value in intensity['alone'].items())}"
-        " (below 0.5: lower with a cluster). Mean and min tell of film and tissue, std and max of bright calcifications"
+        " (below 0.5: lower with a cluster). Mean and min reflect film and tissue, std and max of bright calcifications"
         " too.",
         f"Logistic regression on {wavelet['statistics']} wavelet statistics reaches AUC {_auc(wavelet)} in grouped"
         f" {FOLDS}-fold (plain: {wavelet['plain_auc']:.3f}): a network that does not beat that has learned nothing"

@@ -134,9 +134,9 @@ def _padded(dataset: Any, every: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 
 def _view(dataset: Any) -> str | None:
-    said = _text(dataset, "ViewPosition")
-    if said:
-        return said
+    position = _text(dataset, "ViewPosition")
+    if position:
+        return position
     for item in dataset.get("ViewCodeSequence") or ():
         view = _VIEWS.get(str(item.get("CodeValue") or "").strip())
         if view:

@@ -36,7 +36,7 @@ class FoundImages:
 
 
 def find_images(folder: str | os.PathLike[str]) -> FoundImages:
-    """Find the images in a folder and in all below it, told by content; linked folders are followed, each once.
+    """Find the images in a folder and in all below it, recognised by content; linked folders are followed, each once.
 
     Hidden files and folders are left alone. A file that cannot be read, or has the suffix of an image and no content of
     one, counts as an image, so that whoever reads it reports it.
@@ -58,7 +58,7 @@ def find_images(folder: str | os.PathLike[str]) -> FoundImages:
 
 
 IMAGE_SUFFIXES = frozenset({".pgm", ".png", ".tif", ".tiff", ".jpg", ".jpeg", ".dcm", ".dicom"})
-"""Lower-case suffixes by which a damaged file is still told to be meant as an image."""
+"""Lower-case suffixes by which a damaged file is still recognised as meant to be an image."""
 
 
 def is_image(path: Path) -> bool:

@@ -39,7 +39,7 @@ def mammogram_greys(
         dataset: its rescale, VOI, photometric interpretation, and pixel intensity relationship count.
         stored: (n,) every value that it could store, rising.
         counts: gives (n,) how many pixels store each, padding left out.
-        warnings: what is to be said is added to it.
+        warnings: new warnings are added to it.
     """
     if is_for_processing(dataset):
         return _presentation_like(dataset, _rescaled(dataset, stored), counts(), warnings)
@@ -58,8 +58,8 @@ def is_for_processing(dataset: Any) -> bool:
     """Whether the values are the detector's, not yet meant to be looked at (PS3.3 C.8.11.7.1)."""
     from pydicom.uid import DigitalMammographyXRayImageStorageForProcessing
 
-    said = str(dataset.get("PresentationIntentType") or "").strip().upper()
-    return said == "FOR PROCESSING" or dataset.get("SOPClassUID") == DigitalMammographyXRayImageStorageForProcessing
+    intent = str(dataset.get("PresentationIntentType") or "").strip().upper()
+    return intent == "FOR PROCESSING" or dataset.get("SOPClassUID") == DigitalMammographyXRayImageStorageForProcessing
 
 
 def _rescale(dataset: Any) -> tuple[float, float]:
@@ -121,7 +121,7 @@ def _windowed(dataset: Any, values: Table, warnings: list[str]) -> Table | None:
     center, width = centers[0], widths[0]
     function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
-        raise ImageError(f"asks for the VOI LUT Function {function[:20]!a}, which is not in the standard; correct it")
+        raise ImageError(f"requires the VOI LUT Function {function[:20]!a}, which is not in the standard; correct it")
     if not width > 0 or (function == "LINEAR" and width < 1) or not np.isfinite([center, width]).all():
         warnings.append(f"the window of width {width:g} is impossible and was ignored")
         return None

@@ -59,5 +59,5 @@ def _binary(content: bytes, count: int, maxval: int) -> NDArray[np.uint16] | NDA
     if start is None:
         surplus = len(content) - max(starts, default=0) - expected
         trouble = f"{surplus:,} bytes beyond" if surplus > 0 else "fewer samples than"
-        raise ImageError(f"is a damaged PGM: it holds {trouble} its width and height ask for; {_COPY}")
+        raise ImageError(f"is a damaged PGM: it holds {trouble} its width and height require; {_COPY}")
     return np.frombuffer(content, sample, count, start)

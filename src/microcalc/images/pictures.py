@@ -52,7 +52,7 @@ def read_picture(file: BinaryIO, kind: str) -> NDArray[np.float32]:
 
 
 def _upright(picture: Any) -> Any:
-    """A JPEG turned as its Exif orientation asks, which viewers follow."""
+    """A JPEG turned by its Exif orientation, as in viewers."""
     from PIL import ImageOps
 
     return ImageOps.exif_transpose(picture)

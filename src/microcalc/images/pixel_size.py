@@ -14,7 +14,7 @@ MOST_DISAGREEMENT = 1.25
 
 
 def pixel_size_mm(dataset: Any) -> tuple[PixelSize | None, list[str]]:
-    """The pixel size and what is to be said of it.
+    """The pixel size, and a warning where it is doubtful.
 
     In this order: Pixel Spacing, where it is calibrated (it says so, or differs from Imager Pixel Spacing, or there is
     none of that); Imager Pixel Spacing over the Estimated Radiographic Magnification Factor; Nominal Scanned Pixel

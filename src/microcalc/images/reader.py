@@ -1,4 +1,4 @@
-"""One image file of any kind, told by content, -> an :class:`~microcalc.images.image.Image`."""
+"""One image file of any kind, recognised by content, -> an :class:`~microcalc.images.image.Image`."""
 
 import os
 import re
@@ -17,13 +17,13 @@ LARGEST_FILE = 2**30
 """Most bytes of a file."""
 
 HEAD = 132
-"""Bytes that tell what a file is."""
+"""Bytes that show what a file is."""
 
 Read = TypeVar("Read")
 
 
 def read_image(path: str | os.PathLike[str]) -> Image:
-    """Read one grey image as a patch or a part of a mammogram: PGM, PNG, TIFF, JPEG or DICOM, told apart by content.
+    """Read one grey image as a patch or a part of a mammogram: PGM, PNG, TIFF, JPEG or DICOM, recognised by content.
 
     Samples are scaled by what the file could hold, never by what it does hold, so that two files stay comparable:
 
@@ -59,10 +59,10 @@ def read_mammogram(path: str | os.PathLike[str]) -> Mammogram:
 
     As :func:`read_image`, except for DICOM files:
 
-    - For Presentation, and Secondary Capture: the VOI LUT or window that the file asks for is applied (PS3.3 C.11.2;
+    - For Presentation, and Secondary Capture: the VOI LUT or window that the file names is applied (PS3.3 C.11.2;
       LINEAR, LINEAR_EXACT or SIGMOID); the first, where there are several.
     - For Processing: brought to a presentation-like scale, by logarithm and inversion where Pixel Intensity
-      Relationship asks for them, between the 0.1 and 99.9 % quantiles; a warning says so.
+      Relationship requires them, between the 0.1 and 99.9 % quantiles; a warning says so.
     - Pixel padding is set to 0 and kept as a mask; side, view, orientation and SOP class are kept as the file has them.
     - An image that its header does not call a mammogram has a warning; one of another kind (CT, a chest radiograph,
       tomosynthesis and other multi-frame objects) is refused.

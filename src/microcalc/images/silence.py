@@ -1,4 +1,4 @@
-"""Keep libraries from writing to the terminal while a file is read; what is wrong is told once, in one line."""
+"""Keep libraries from writing to the terminal while a file is read; errors are reported once, in one line."""
 
 import logging
 import os

@@ -316,7 +316,7 @@ def external_curve(history: Curves) -> Figure:
 
 
 def roc_curve(labels: ArrayLike, probabilities: ArrayLike, threshold: float, title: str) -> Figure:
-    """Draw one ROC curve, with the operating point that the threshold fixed at home gives.
+    """Draw one ROC curve, with the operating point that the threshold chosen on the committee's own patients gives.
 
     Args:
         labels: (n,), both classes present.
@@ -347,7 +347,7 @@ def roc_curve(labels: ArrayLike, probabilities: ArrayLike, threshold: float, tit
 
 
 def reliability_diagram(labels: ArrayLike, probabilities: ArrayLike, title: str) -> Figure:
-    """Draw how often a cluster was present where the committee said a given probability.
+    """Draw how often a cluster was present where the committee gave a given probability.
 
     Bins are those of :func:`microcalc.evaluation.calibration.reliability_curve`, their bars 95 % Wilson intervals
     (Wilson, J. Am. Stat. Assoc. 22, 1927), which take patches as independent. The lower panel counts the patches of

@@ -154,10 +154,10 @@ def _headline(metrics: dict[str, Any]) -> list[dict[str, Any]]:
 def _compare(naive: dict[str, Any], honest: dict[str, Any]) -> list[tuple[str, float, float]]:
     """Each figure that both protocols have: its name, as the naive one gives it, and as this study does.
 
-    The naive protocol tests abroad on clusters alone; what it calls accuracy there is a sensitivity.
+    The naive protocol tests on the clusters of the external set alone; its accuracy there is a sensitivity.
     """
-    abroad = naive.get("external") or {}
-    clusters_only = abroad.get("specificity", 0) is None
+    external = naive.get("external") or {}
+    clusters_only = external.get("specificity", 0) is None
     rows = (
         ("cross_validation", "auc", "Cross-validation: AUC"),
         ("cross_validation", "accuracy", "Cross-validation: accuracy"),
@@ -186,12 +186,12 @@ def _count_roles(predictions: Sequence[Row]) -> list[dict[str, Any]]:
 
 def _worst(predictions: Sequence[Row]) -> list[dict[str, Any]]:
     """The cross-validated patches called wrongly at 0.5, those farthest from their label first."""
-    judged: list[dict[str, Any]] = [
+    evaluated: list[dict[str, Any]] = [
         {**row, "probability": float(row["out_of_fold"])}
         for row in predictions
         if row["role"] == "development" and row["out_of_fold"]
     ]
-    wrong = [row for row in judged if (row["probability"] >= 0.5) != (row["label"] == "1")]
+    wrong = [row for row in evaluated if (row["probability"] >= 0.5) != (row["label"] == "1")]
     return sorted(wrong, key=lambda row: -abs(row["probability"] - 0.5))[:WORST_SHOWN]
 
 

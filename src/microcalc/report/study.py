@@ -53,7 +53,7 @@ def write_study(
     write_atomically(directory / "folds.csv", to_csv(fold_rows(metrics)))
     draw_data(directory / "figures", own.data, config)
     draw_training(directory, len(split.folds))
-    draw_judgement(directory / "figures", split, predicted, metrics)
+    draw_evaluation(directory / "figures", split, predicted, metrics)
     draw_gradcam(directory / "gradcam", own.data, split, committee, config)
     write_json(directory / "metrics.json", metrics)
     write_report(directory)
@@ -154,10 +154,10 @@ def draw_training(directory: Path, folds: int) -> None:
         figures.save_figure(figures.external_curve(learned), folder / "external_curve.png")
 
 
-def draw_judgement(
+def draw_evaluation(
     folder: Path, split: StudySplit, predicted: Mapping[str, Predicted], metrics: dict[str, Any]
 ) -> None:
-    """ROC curves, confusion matrices and reliability, each on patches unseen by what is judged."""
+    """ROC curves, confusion matrices and reliability, each on patches that the evaluated part has not seen."""
     own = predicted["own"]
     probabilities = out_of_fold(own, split)
     folds = [(own.data.labels[fold.test], probabilities[fold.test]) for fold in split.folds]

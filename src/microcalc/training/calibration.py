@@ -55,7 +55,7 @@ def choose_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike, sensit
 
     Args:
         labels: (n,), 1 where a cluster is present; both classes.
-        probabilities: (n,), calibrated, of patches on which the threshold will not be judged.
+        probabilities: (n,), calibrated, of patches on which the threshold will not be evaluated.
         sensitivity: None for the best balanced accuracy to be expected; a number in (0, 1] for the largest threshold
             with at least this sensitivity on the patches.
 

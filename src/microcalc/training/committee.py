@@ -100,7 +100,7 @@ def learn_weights(
     """Weigh the experts so that their average is right, by the cross-entropy that stands in for accuracy.
 
     Half of the patients train the weights; the others say when to stop. The weights start equal, and their scores (of
-    which they are the softmax) have a standard normal prior: where few patches tell the experts apart, the average
+    which they are the softmax) have a standard normal prior: where few patches distinguish the experts, the average
     stays an average, and no chance start decides.
 
     Args:
@@ -131,8 +131,8 @@ def learn_weights(
             curves["accuracy"].append(((combined[fitting] >= 0.5) == (targets[fitting] > 0.5)).float().mean().item())
             curves["holdout_loss"].append(functional.binary_cross_entropy(combined[stopping], targets[stopping]).item())
             if external is not None:
-                abroad = external[0] @ np.array(weights[-1]) >= 0.5
-                curves["external_accuracy"].append(float(np.mean(abroad == external[1])))
+                decisions = external[0] @ np.array(weights[-1]) >= 0.5
+                curves["external_accuracy"].append(float(np.mean(decisions == external[1])))
         if epoch - chosen_epoch(curves["holdout_loss"]) >= PATIENCE:
             break
         optimizer.zero_grad()

@@ -20,8 +20,8 @@ from microcalc.errors import RequestError
 from microcalc.files import not_ours, read_record, write_json
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.loop import Epoch, train
-from microcalc.training.progress import ProgressFile
-from microcalc.training.search import SPACE, Hyperparameters, SearchResult, best_of, is_trial, search
+from microcalc.training.progress import Progress, ProgressFile
+from microcalc.training.search import SPACE, Hyperparameters, SearchResult, SearchTask, best_of, is_trial, search
 from microcalc.training.splits import Fold
 
 EXPERT = {"expert": {"loss": [float], "accuracy": [float], "seconds": float}}
@@ -72,7 +72,9 @@ def run_search(task: FoldTask) -> SearchResult:
         task.directory.mkdir(parents=True, exist_ok=True)
         training, holdout = task.part(task.fold.training), task.part(task.fold.holdout)
         with _one_thread():
-            found = search(training, holdout, task.config, task.directory, seed=task.seed, tick=progress.tell)
+            found = search(
+                SearchTask(training, holdout, task.config, task.directory, task.seed, on_progress=progress.report)
+            )
     write_json(record, vars(found))
     return found
 
@@ -89,7 +91,8 @@ def run_expert(task: FoldTask, found: SearchResult) -> None:
     epochs = task.config.training.epochs
 
     def on_epoch(epoch: Epoch) -> bool:
-        progress.tell(epoch.number + 1, f"epoch {epoch.number + 1} of {epochs}")
+        done = epoch.number + 1
+        progress.report(Progress("expert", "training", epoch=done, done=done, total=epochs))
         return False
 
     start = time.monotonic()

@@ -92,8 +92,8 @@ def train(
         augmentation: how each patch is varied each time it is used; None leaves it as it is.
         epochs: how many times each patch is used.
         seed: of the order of the patches, the augmentation and the dropout.
-        holdout: images and labels on which each epoch is judged; the network ends with the weights of the epoch whose
-            loss on them is least.
+        holdout: images and labels on which each epoch is evaluated; the network ends with the weights of the epoch
+            whose loss on them is least.
         on_epoch: called after each epoch; training stops when it returns True.
         device: "cpu", "cuda" or "auto", before ``settings.device``.
 
@@ -115,8 +115,8 @@ def train(
         done: list[Epoch] = []
         best: list[Tensor] = []
         for number, (loss, accuracy) in enumerate(run_epoch):
-            judgement = () if holdout is None else _judge(network, *holdout)
-            done.append(Epoch(number, loss, accuracy, *judgement))
+            figures = () if holdout is None else _evaluate(network, *holdout)
+            done.append(Epoch(number, loss, accuracy, *figures))
             if holdout is not None and _curves(done).best_epoch == number:
                 best = [variable.value.detach().clone() for variable in network.variables]
             if on_epoch is not None and on_epoch(done[-1]):
@@ -172,7 +172,7 @@ def _optimizer(network: Any, settings: TrainingSettings, steps: int) -> tuple[Ad
     return optimizer, OneCycleLR(optimizer, settings.learning_rate, total_steps=steps)
 
 
-def _judge(network: Any, images: Images, labels: Labels) -> tuple[float, float, float]:
+def _evaluate(network: Any, images: Images, labels: Labels) -> tuple[float, float, float]:
     """Loss, accuracy and AUC on the hold-out."""
     probabilities = predict(network, images)
     loss = log_loss(labels, probabilities, labels=[0, 1])
@@ -182,11 +182,11 @@ def _judge(network: Any, images: Images, labels: Labels) -> tuple[float, float, 
 
 
 def _curves(epochs: list[Epoch]) -> Curves:
-    judged = [epoch for epoch in epochs if epoch.holdout_loss is not None]
+    tested = [epoch for epoch in epochs if epoch.holdout_loss is not None]
     return Curves(
         [epoch.loss for epoch in epochs],
         [epoch.accuracy for epoch in epochs],
-        *([getattr(epoch, name) for epoch in judged] for name in ("holdout_loss", "holdout_accuracy", "holdout_auc")),
+        *([getattr(epoch, name) for epoch in tested] for name in ("holdout_loss", "holdout_accuracy", "holdout_auc")),
     )
 
 

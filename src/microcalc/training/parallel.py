@@ -124,17 +124,17 @@ def _expert_piece(task: FoldTask) -> None:
 
 @contextmanager
 def watched(tasks: list[FoldTask], on_progress: OnProgress | None) -> Iterator[None]:
-    """Tell the state of all pieces of work from a thread beside them, and once more at the end."""
+    """Report the state of all pieces of work from a thread beside them, and once more at the end."""
     pieces = {f"fold {task.number + 1} {piece}": task.directory / piece for task in tasks for piece in PIECES}
     ended = threading.Event()
 
-    def tell() -> None:
+    def report() -> None:
         if on_progress is not None:
             on_progress({name: read_progress(path) for name, path in pieces.items()})
 
     def poll() -> None:
         while not ended.wait(POLL_SECONDS):
-            tell()
+            report()
 
     thread = threading.Thread(target=poll, daemon=True)
     thread.start()
@@ -143,13 +143,13 @@ def watched(tasks: list[FoldTask], on_progress: OnProgress | None) -> Iterator[N
     finally:
         ended.set()
         thread.join()
-        tell()
+        report()
 
 
 class PeakMemory(threading.Thread):
     """The largest memory that this process and its children held together, in bytes, sampled once a second.
 
-    It is the sum of their proportional set sizes (PSS: a page that several share counts once) where the system tells,
+    It is the sum of their proportional set sizes (PSS: shared pages count once) where the system gives it,
     else of their resident sets. The system's own peaks (``getrusage``) are of one process each and cannot be added.
 
     >>> with PeakMemory() as peak:
@@ -172,7 +172,7 @@ class PeakMemory(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        """Sample until told to end."""
+        """Sample until the end."""
         me = psutil.Process()
         while True:
             total = 0

@@ -14,7 +14,7 @@ def plan_study(data: Data, config: StudyConfig) -> StudySplit:
     """Every split that a study makes, the one inside the committee's patients included, so that none fails later.
 
     Raises:
-        TooFewPatientsError: naming the setting that asks for more of them, and how many would do.
+        TooFewPatientsError: naming the setting that needs more of them, and how many would do.
     """
     split = split_study(
         data.labels,
@@ -38,7 +38,7 @@ def check_nested(data: Data, config: StudyConfig) -> None:
     """Refuse a nested study that has too few patients, before anything is trained.
 
     Raises:
-        TooFewPatientsError: naming the setting that asks for more of them, and how many would do.
+        TooFewPatientsError: naming the setting that needs more of them, and how many would do.
     """
     for number, (rest, _) in enumerate(grouped_folds(data.labels, data.groups, config.folds, config.seed)):
         try:

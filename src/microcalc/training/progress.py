@@ -1,11 +1,13 @@
-"""How far each piece of work is, told across processes through one small file a piece."""
+"""The progress of each piece of work, passed between processes through one small file a piece."""
 
+import json
 import os
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from microcalc.files import TEMPORARY_SUFFIX
 
@@ -15,39 +17,51 @@ POLL_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Progress:
-    """What one piece of work last said: units done, and what is running."""
+    """The state of one piece of work.
 
-    done: int
-    text: str
+    Attributes:
+        piece: "search" or "expert".
+        stage: "waiting" before it begins, "training", or "trained" when a trial has ended.
+        trial: of a search, from 0; None for an expert.
+        epoch: epochs done of the trial or of the expert's training.
+        done: epochs done of the whole piece.
+        total: epochs of the whole piece, were no trial pruned.
+    """
+
+    piece: Literal["search", "expert"]
+    stage: Literal["waiting", "training", "trained"] = "waiting"
+    trial: int | None = None
+    epoch: int = 0
+    done: int = 0
+    total: int = 0
 
 
 class ProgressFile:
-    """Where one piece of work tells how far it is: a temporary file, swept when the run directory is let go.
+    """Reports the progress of one piece of work in a temporary file, which is removed with the run directory's lock.
 
     >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> ProgressFile(folder / "expert").tell(3, "epoch 3 of 40")
-    >>> read_progress(folder / "expert")
-    Progress(done=3, text='epoch 3 of 40')
+    >>> path = Path(tempfile.mkdtemp()) / "expert"
+    >>> ProgressFile(path).report(Progress("expert", "training", epoch=3, done=3, total=40))
+    >>> read_progress(path).epoch
+    3
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def tell(self, done: int, text: str) -> None:
-        """Leave the newest state where :func:`read_progress` finds it."""
+    def report(self, progress: Progress) -> None:
+        """Write the newest state where :func:`read_progress` finds it."""
         beside = self.path.with_name(f".{self.path.name}{TEMPORARY_SUFFIX}")
-        beside.write_text(f"{done}\t{text}", encoding="utf-8")
+        beside.write_text(json.dumps(asdict(progress)), encoding="utf-8")
         beside.replace(_place(self.path))
 
 
 def read_progress(path: Path) -> Progress:
-    """The last word of the piece of work that tells its progress there; nothing done where it has not begun."""
+    """The newest state that a piece of work has reported; "waiting" where it has not begun."""
     try:
-        done, _, text = _place(path).read_text(encoding="utf-8").partition("\t")
+        return Progress(**json.loads(_place(path).read_text(encoding="utf-8")))
     except FileNotFoundError:
-        return Progress(0, "")
-    return Progress(int(done), text)
+        return Progress("search" if path.name == "search" else "expert")
 
 
 def _place(path: Path) -> Path:

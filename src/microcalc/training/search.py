@@ -22,6 +22,7 @@ from microcalc.config import StudyConfig
 from microcalc.files import MEND_RECORD, fits, not_ours, read_json, write_json
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.loop import Epoch, train
+from microcalc.training.progress import Progress
 
 RANDOM_TRIALS = 3
 MEDIAN_RULE_STARTS = 1 / 3
@@ -42,7 +43,40 @@ TRIAL = {
 
 Patches = tuple[NDArray[np.float32], NDArray[np.int64]]
 Hyperparameters = dict[str, Any]
-Tick = Callable[[int, str], None]
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, eq=False)
+class SearchTask:
+    """All that the search of one fold needs.
+
+    Attributes:
+        training: images (n, 60, 60) in [0, 1] and labels (n,).
+        holdout: the same for the patches that the choice is made on.
+        config: of the study.
+        directory: of this fold.
+        seed: of this fold.
+        on_progress: called after each epoch and each trial.
+    """
+
+    training: Patches
+    holdout: Patches
+    config: StudyConfig
+    directory: Path
+    seed: int
+    on_progress: OnProgress
+
+    def report(self, trial: int, epoch: int) -> None:
+        """Report that so many epochs of a trial are done."""
+        settings = self.config.search
+        done, total = trial * settings.epochs + epoch, settings.trials * settings.epochs
+        self.on_progress(Progress("search", "training", trial, epoch, done, total))
+
+    def report_end(self, trial: int) -> None:
+        """Report that a trial has ended; epochs that it did not need count as done."""
+        settings = self.config.search
+        done, total = (trial + 1) * settings.epochs, settings.trials * settings.epochs
+        self.on_progress(Progress("search", "trained", trial, settings.epochs, done, total))
 
 
 @dataclass(frozen=True)
@@ -101,35 +135,28 @@ def cannot_win(curve: list[float], earlier: list[list[float]], epochs: int) -> b
     return min(curve) > statistics.median(rivals)
 
 
-def search(
-    training: Patches, holdout: Patches, config: StudyConfig, directory: Path, *, seed: int, tick: Tick
-) -> SearchResult:
+def search(task: SearchTask) -> SearchResult:
     """Explore ``config.search.trials`` combinations, each trained on one part and scored on the other.
 
     Each finished trial leaves ``trial_N.json`` in the directory, and the best so far its weights. A search that runs
-    again over the same directory takes finished trials from there: the oracle, told the same results in the same
+    again over the same directory takes finished trials from there: the oracle, given the same results in the same
     order, proposes the same combinations, so that the outcome equals that of a search never interrupted.
-
-    Args:
-        training: images (n, 60, 60) in [0, 1] and labels (n,).
-        holdout: the same for the patches that the choice is made on.
-        directory: of this fold.
-        tick: called after each epoch with the epochs done, of ``trials`` x ``epochs``, and what is running.
 
     Returns:
         The trials and the best of them; its weights are in ``best.safetensors``.
     """
+    config = task.config
     trials: list[dict[str, Any]] = []
 
     def run(number: int, hyperparameters: Hyperparameters) -> float:
-        record = directory / f"trial_{number}.json"
+        record = task.directory / f"trial_{number}.json"
         if record.exists():
             saved = _read_trial(record, number, hyperparameters, config)
         else:
-            saved = _run_trial(training, holdout, config, directory, number, hyperparameters, trials, seed, tick)
+            saved = _run_trial(task, number, hyperparameters, trials)
             write_json(record, saved)
         trials.append(saved)
-        tick(len(trials) * config.search.epochs, f"trial {number + 1} of {config.search.trials} done")
+        task.report_end(number)
         return float(saved[OBJECTIVE])
 
     space = keras_tuner.HyperParameters()
@@ -140,10 +167,10 @@ def search(
         max_trials=config.search.trials,
         num_initial_points=RANDOM_TRIALS,
         hyperparameters=space,
-        seed=seed,
+        seed=task.seed,
     )
     oracle.verbose = 0
-    tuner = _HoldoutTuner(run, oracle=oracle, directory=str(directory), project_name="keras_tuner", overwrite=True)
+    tuner = _HoldoutTuner(run, oracle=oracle, directory=str(task.directory), project_name="keras_tuner", overwrite=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of the Gaussian process, on the few first trials
         tuner.search()
@@ -175,17 +202,10 @@ def _read_trial(path: Path, number: int, hyperparameters: Hyperparameters, confi
 
 
 def _run_trial(
-    training: Patches,
-    holdout: Patches,
-    config: StudyConfig,
-    directory: Path,
-    number: int,
-    hyperparameters: Hyperparameters,
-    earlier: list[dict[str, Any]],
-    seed: int,
-    tick: Tick,
+    task: SearchTask, number: int, hyperparameters: Hyperparameters, earlier: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Train one combination, leave its weights where it is the best so far, and return its record."""
+    config = task.config
     epochs = config.search.epochs
     rivals = [trial["curves"][OBJECTIVE] for trial in earlier]
     curve: list[float] = []
@@ -193,25 +213,24 @@ def _run_trial(
     def on_epoch(epoch: Epoch) -> bool:
         assert epoch.holdout_loss is not None
         curve.append(epoch.holdout_loss)
-        done = number * epochs + epoch.number + 1
-        tick(done, f"trial {number + 1} of {config.search.trials}, epoch {epoch.number + 1} of {epochs}")
+        task.report(number, epoch.number + 1)
         return config.search.pruning and cannot_win(curve, rivals, epochs)
 
     start = time.monotonic()
-    network = build_network(**hyperparameters, preprocessing=config.training.preprocessing, seed=seed)
+    network = build_network(**hyperparameters, preprocessing=config.training.preprocessing, seed=task.seed)
     curves = train(
         network,
-        *training,
+        *task.training,
         settings=config.training,
         augmentation=config.training_augmentation,
         epochs=epochs,
-        seed=seed,
-        holdout=holdout,
+        seed=task.seed,
+        holdout=task.holdout,
         on_epoch=on_epoch,
     )
     best = curves.best_epoch
     if all(curves.holdout_loss[best] < trial[OBJECTIVE] for trial in earlier):
-        save_weights(network, directory / "best.safetensors")
+        save_weights(network, task.directory / "best.safetensors")
     return {
         "trial": number,
         **hyperparameters,

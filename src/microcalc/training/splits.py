@@ -49,7 +49,7 @@ class StudySplit:
 
 
 class TooFewPatientsError(RequestError):
-    """A class has too few patients for what a setting asks for."""
+    """A class has too few patients for a setting."""
 
 
 def split_groups(
@@ -134,7 +134,7 @@ def split_study(
     """The whole plan of a study: patients of the committee first, then the outer folds, each with its hold-out.
 
     Raises:
-        TooFewPatientsError: naming the setting that asks for more of them, and how many would do.
+        TooFewPatientsError: naming the setting that needs more of them, and how many would do.
 
     >>> labels, groups = np.arange(200) % 2, np.arange(200) // 4
     >>> split = split_study(labels, groups, folds=5, validation_fraction=0.25, committee_fraction=0.15, seed=0)
@@ -259,11 +259,11 @@ def check_split(split: StudySplit, groups: NDArray[np.int64]) -> None:
 
 
 def check_unseen(reported: Indices, seen: Indices, groups: NDArray[np.int64], what: str) -> None:
-    """Refuse to report on patches whose patient any part being judged has seen.
+    """Refuse to report on patches whose patient any evaluated part has seen.
 
     Args:
         reported: indices of the patches that a figure is about to be computed from.
-        seen: indices of all that reached the judged parts by training, tuning, weighting, thresholding or calibrating.
+        seen: indices of all that reached the evaluated parts by training, tuning, weighting, thresholds or calibration.
         groups: (n,) group of each patch.
         what: the name of the figure, for the message.
 

@@ -45,7 +45,7 @@ def wavelet_filter(
 
     Raises:
         RequestError: an unknown wavelet or backend, a threshold that is not a positive number, images of another
-            shape, or no MATLAB where MATLAB is asked for.
+            shape, or MATLAB is missing where it is the backend.
 
     >>> patch = np.zeros((1, 60, 60), np.float32)
     >>> patch[0, 30:32, 30:32] = 1.0
