@@ -19,7 +19,7 @@ REFUSED = {
     "a NaN": (np.where(PATCHES > 0.999, np.nan, PATCHES), "must be finite"),
     "infinity": (np.where(PATCHES > 0.999, np.inf, PATCHES), "must be finite"),
     "8-bit grey values": (PATCHES * 255, r"must lie in \[0, 1\]: got 0.* to 25.*; divide 8-bit grey values by 255"),
-    "negative values": (PATCHES - 0.5, r"must lie in \[0, 1\]: got -0\.5\S* to 0\.5\S*$"),
+    "negative values": (PATCHES - 0.5, r"must lie in \[0, 1\]: got -0\.\d+ to 0\.\d+$"),
 }
 
 

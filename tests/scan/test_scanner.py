@@ -94,7 +94,7 @@ def test_a_breast_without_spots_has_no_findings() -> None:
 
 
 def test_an_image_of_unknown_pixel_size_is_refused(pixels: np.ndarray) -> None:
-    with pytest.raises(ImageError, match="has no pixel size; give it in mm with pixel_size_mm"):
+    with pytest.raises(ImageError, match="has no pixel size; give the pixel size in mm"):
         scan(pixels)
 
 

@@ -49,7 +49,7 @@ class Predict(Common):
     unlike its own better; its probabilities are no longer calibrated."""
     engine: Engine = "torch"
     """What computes: torch; torch-bfloat16, about twice as fast where the processor has AMX or AVX512-BF16, with
-    probabilities that differ by about 0.01 at most; or onnx, which needs the extra: pip install "microcalc[onnx]"."""
+    probabilities that differ by about 0.02 at most; or onnx, which needs the extra: pip install "microcalc[onnx]"."""
     rows: int = 20
     """Most predictions shown on the terminal."""
 
