@@ -36,7 +36,7 @@ class Node(Common):
             return
         from microcalc.dicom.node import Node as Working
 
-        scan, algorithm = prepare_scan(self.committee, self.pixel_size)
+        scan, algorithm = prepare_scan(self.committee, self.pixel_size, console)
         node = Working(self.settings, scan, algorithm, report=lambda line: console.print(line, markup=False))
         console.print(f"{self.settings.ae_title} listens on {self.settings.bind} port {node.port}", markup=False)
         try:
@@ -64,7 +64,7 @@ def show_status(folder: Path, console: Console) -> None:
         console.print("start the node again to try the parked studies once more")
 
 
-def prepare_scan(committee: Path | None, pixel_size: float | None) -> "tuple[Scan, Algorithm]":
+def prepare_scan(committee: Path | None, pixel_size: float | None, console: Console) -> "tuple[Scan, Algorithm]":
     """The scan by a committee, and what results state of it."""
     from microcalc import __version__
     from microcalc.cli.scan import load_committee
@@ -74,7 +74,7 @@ def prepare_scan(committee: Path | None, pixel_size: float | None) -> "tuple[Sca
     from microcalc.scan.overlay import draw_overlay
     from microcalc.scan.scanner import scan_mammogram
 
-    loaded, opinion = load_committee(committee)
+    loaded, opinion = load_committee(committee, console)
 
     def scan(path: Path) -> "tuple[ScannedImage, bytes]":
         mammogram = read_mammogram(path)

@@ -112,7 +112,8 @@ def outlier_line(committee: "Committee", outliers: int) -> str:
     detector = committee.outlier_detector
     if detector is None:
         return "this committee was saved without an outlier detector, so that outliers are not found"
+    count = "1 outlier" if outliers == 1 else f"{outliers} outliers"
     return (
-        f"{outliers} outliers, not breast tissue at 85 um a pixel (distance above {detector.threshold:.3g}): ignore "
+        f"{count}, not breast tissue at 85 um a pixel (distance above {detector.threshold:.3g}): ignore "
         f"their probabilities ({detector.false_alarm_rate:.1%} of its own kind are flagged by mistake)"
     )

@@ -15,7 +15,7 @@ from microcalc.errors import FailedError, ImageError, RequestError
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
     from microcalc.scan.findings import ScannedImage
-    from microcalc.scan.output import Each, FailedImage
+    from microcalc.scan.output import Each, FailedImage, Scanner
     from microcalc.scan.second_opinion import SecondOpinion
 
 
@@ -30,7 +30,7 @@ class Scan(Common):
     pixel_size: float | None = None
     """Size of a pixel in mm, for files that do not give it."""
     committee: Path | None = None
-    """The committee/ of a finished run, instead of the committee that comes with microcalc."""
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
     threshold: float | None = None
     """Mark findings from this probability on, instead of from the operating point."""
     dicom: bool = False
@@ -40,43 +40,36 @@ class Scan(Common):
 
     def run(self, console: Console) -> None:
         """Scan all files behind a progress bar, then say what was found and what failed."""
-        from microcalc import __version__
         from microcalc.data.patch_files import find_files
-        from microcalc.scan.output import FailedImage, Scanner
 
         found = find_files(self.paths)
-        files = found.files
-        committee, opinion = load_committee(self.committee)
+        scanner = self._scanner(console)
+        columns: tuple[Any, ...] = (BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
+        with Progress(*columns, console=console, disable=not console.is_terminal or self.quiet) as bar:
+            results = bar.track(scanner.run(found.files), total=len(found.files))
+            marks = [print_result(result, console) for result in results]
+        scanned = [count for count in marks if count is not None]
+        console.print(f"{sum(scanned)} findings in {len(scanned)} mammograms: {self.out / 'index.html'}", markup=False)
+        if found.note():
+            console.print(found.note(), markup=False, soft_wrap=True)
+        if len(scanned) < len(marks):
+            failed = len(marks) - len(scanned)
+            raise FailedError(f"{failed} of {len(marks)} files could not be scanned; see {self.out / 'findings.json'}")
+
+    def _scanner(self, console: Console) -> "Scanner":
+        from microcalc import __version__
+        from microcalc.scan.output import Scanner
+
+        committee, opinion = load_committee(self.committee, console)
         if self.threshold is not None:
             if not 0 <= self.threshold <= 1:
                 raise RequestError(f"--threshold must be a probability from 0 to 1: got {self.threshold}")
             opinion = replace(opinion, threshold=self.threshold)
         name = str(self.committee) if self.committee else f"pretrained {__version__}"
         scanner = Scanner(self.out, committee, name, opinion, self.pixel_size, self.heatmap)
-        if self.dicom:
-            scanner = replace(scanner, each=self._dicom_writer(name, opinion.threshold, console))
-        columns: tuple[Any, ...] = (BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
-        failed, marks = [], 0
-        with Progress(*columns, console=console, disable=not console.is_terminal or self.quiet) as bar:
-            for result in bar.track(scanner.run(files), total=len(files)):
-                if isinstance(result, FailedImage):
-                    failed.append(result)
-                    console.print(f"[red]not scanned[/]: {escape(f'{result.file}: {result.reason}')}", soft_wrap=True)
-                    continue
-                count = sum(finding.marked for finding in result.findings)
-                marks += count
-                console.print(f"{result.file}: {count} findings, {result.seconds:.1f} s", markup=False, soft_wrap=True)
-                for warning in result.warnings:
-                    console.print(f"  {warning}", markup=False, soft_wrap=True)
-        console.print(
-            f"{marks} findings in {len(files) - len(failed)} mammograms: {self.out / 'index.html'}", markup=False
-        )
-        if found.note():
-            console.print(found.note(), markup=False, soft_wrap=True)
-        if failed:
-            raise FailedError(
-                f"{len(failed)} of {len(files)} files could not be scanned; see {self.out / 'findings.json'}"
-            )
+        if not self.dicom:
+            return scanner
+        return replace(scanner, each=self._dicom_writer(name, opinion.threshold, console))
 
     def _dicom_writer(self, committee: str, operating_point: float, console: Console) -> "Each":
         """Writes the DICOM results of one file, and says what its header lacks."""
@@ -101,7 +94,21 @@ class Scan(Common):
         return write
 
 
-def load_committee(directory: Path | None) -> "tuple[Committee, SecondOpinion]":
+def print_result(result: "ScannedImage | FailedImage", console: Console) -> int | None:
+    """One line on a mammogram, and its warnings; give the number of marked findings, None where it was not scanned."""
+    from microcalc.scan.output import FailedImage
+
+    if isinstance(result, FailedImage):
+        console.print(f"[red]not scanned[/]: {escape(f'{result.file}: {result.reason}')}", soft_wrap=True)
+        return None
+    count = sum(finding.marked for finding in result.findings)
+    console.print(f"{result.file}: {count} findings, {result.seconds:.1f} s", markup=False, soft_wrap=True)
+    for warning in result.warnings:
+        console.print(f"  {warning}", markup=False, soft_wrap=True)
+    return count
+
+
+def load_committee(directory: Path | None, console: Console) -> "tuple[Committee, SecondOpinion]":
     """The committee, and the second opinion that was made for it; the package's where there is none beside it."""
     from microcalc.committee.committee import Committee
     from microcalc.scan.scanner import packaged, packaged_opinion
@@ -109,5 +116,14 @@ def load_committee(directory: Path | None) -> "tuple[Committee, SecondOpinion]":
 
     if directory is None:
         return packaged(), packaged_opinion()
-    own = directory / "second_opinion.json"
-    return Committee.load(directory), SecondOpinion.load(own) if own.exists() else packaged_opinion()
+    committee = Committee.load(directory)
+    for own in (directory / "second_opinion.json", directory / "committee" / "second_opinion.json"):
+        if own.exists():
+            return committee, SecondOpinion.load(own)
+    console.print(
+        f"{directory}: no second_opinion.json beside this committee; the one that comes with microcalc is used, whose "
+        "operating point may not suit it (make one with benchmarks/scan_model.py)",
+        markup=False,
+        soft_wrap=True,
+    )
+    return committee, packaged_opinion()

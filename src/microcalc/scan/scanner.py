@@ -51,8 +51,9 @@ def scan(
         ImageError: the file cannot be read, has no pixel size, or shows no breast.
         RequestError: the pixel size is impossible.
 
-    >>> image = np.zeros((900, 700), np.float32)
-    >>> image[100:800, :500] = np.random.default_rng(0).normal(0.4, 0.01, (700, 500))
+    >>> rows, columns = np.ogrid[:900, :700]
+    >>> image = 0.5 * np.clip(1.2 - np.hypot((rows - 450) / 350, columns / 450), 0, 1) ** 0.5
+    >>> image = (image + np.random.default_rng(0).normal(0, 0.002, image.shape)).clip(0, 1).astype(np.float32)
     >>> for row, column in [(400, 200), (412, 215), (395, 220), (420, 195), (405, 208)]:
     ...     image[row : row + 3, column : column + 3] += 0.2
     >>> [finding.center_px for finding in scan(image, pixel_size_mm=0.085)][0]
