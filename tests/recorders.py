@@ -35,6 +35,7 @@ PARTS = {
     "gradcam": "microcalc.explain.gradcam",
     "overlay": "microcalc.explain.overlay",
     "contact_sheet": "microcalc.explain.overlay",
+    "save_figure": "microcalc.explain.overlay",
     "shortcut_figures": "microcalc.evaluation.shortcuts",
     "costly_patches": "microcalc.report.figures",
     "learning_curves": "microcalc.report.figures",
@@ -202,7 +203,7 @@ class Recorder:
         """Take the places of training and prediction, and leave out what only costs time: drawing and shortcuts."""
         replace(patch, "train", self.train)
         replace(patch, "predict", self.predict)
-        for part in ("overlay", "contact_sheet", "shortcut_figures"):
+        for part in ("overlay", "contact_sheet", "save_figure", "shortcut_figures"):
             replace(patch, part, nothing(original(part)))
         for name, function in inspect.getmembers(figures, inspect.isfunction):
             if function.__module__ == figures.__name__ and not name.startswith("_"):

@@ -249,7 +249,7 @@ def filled_folder(folder: Path) -> Iterator[Path]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError(f"{folder}: there is something here already; give an empty or a new folder")
     try:
-        place = folder.absolute()
+        place = folder.resolve()
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as beside:
             whole = Path(beside) / "whole"

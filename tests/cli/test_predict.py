@@ -149,7 +149,7 @@ def test_a_gradient_is_flagged_and_a_patch_is_not(tmp_path: Path, saved: Path, c
     write(tmp_path / "patch.png", IMAGES[0])
     _, out, _ = ask(capsys, "predict", tmp_path, "--committee", saved, "--csv", tmp_path / "p.csv")
     assert [row["outlier"] for row in rows(tmp_path / "p.csv")] == ["1", "0"]
-    assert "1 outliers" in out and "by mistake" in " ".join(out.split())
+    assert "1 outlier," in out and "by mistake" in " ".join(out.split())
 
 
 def test_unreadable_files_are_named_at_the_end_and_cost_only_themselves(folder: Path, saved: Path, capsys) -> None:

@@ -187,7 +187,8 @@ def test_a_write_of_keras_tuner_that_fails_ends_the_study_and_not_just_the_trial
         patched.setattr("keras_tuner.src.engine.oracle.Oracle._save_trial", full)
         code, line = told.resuming(study, patches)
     assert code == 1 and "No space left on device" in line and "resume" in line
-    assert told.resuming(study, patches)[0] == 0
+    code, line = told.resuming(study, patches)
+    assert code == 0, line
     assert results(study) == results(finished)
 
 
@@ -314,7 +315,8 @@ def test_a_deleted_record_is_made_anew(study: Path, finished: Path, patches: Pat
     fold = study / "search" / "fold_1"
     for path in (fold / "search.json", fold / "history.json", fold / "trial_0.json", study / "metrics.json"):
         path.unlink()
-    assert told.resuming(study, patches)[0] == 0
+    code, line = told.resuming(study, patches)
+    assert code == 0, line
     assert results(study) == results(finished)
 
 

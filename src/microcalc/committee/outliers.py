@@ -57,11 +57,12 @@ def _statistics(images: Images) -> Reals:
     energies = [np.log(uniform_filter(band**2, (0, NEARBY, NEARBY)) + NOISE_FLOOR**2) for band in bands]
     columns = []
     for band in bands[:3]:
-        variance = _mean(band**2)
+        square = band * band  # numpy's third and fourth powers take ten times as long
+        variance = _mean(square)
         columns += [
             np.log(variance + NOISE_FLOOR**2) / 2,
-            np.arcsinh(_mean(band**3) / (variance + NOISE_FLOOR**2 / 4) ** 1.5),
-            np.log(1 + _mean(band**4) / (variance + NOISE_FLOOR**2 / 4) ** 2),
+            np.arcsinh(_mean(square * band) / (variance + NOISE_FLOOR**2 / 4) ** 1.5),
+            np.log(1 + _mean(square * square) / (variance + NOISE_FLOOR**2 / 4) ** 2),
         ]
     columns += [_correlation(energy, smoothed[3]) for energy in energies[:3]]
     columns += [_correlation(fine, coarse) for fine, coarse in itertools.pairwise(energies)]

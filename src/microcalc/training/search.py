@@ -153,6 +153,8 @@ def search(task: SearchTask) -> SearchResult:
         if record.exists():
             saved = _read_trial(record, number, hyperparameters, config)
         else:
+            for later in range(number + 1, config.search.trials):  # or the weights kept would not be of the best trial
+                (task.directory / f"trial_{later}.json").unlink(missing_ok=True)
             saved = _run_trial(task, number, hyperparameters, trials)
             write_json(record, saved)
         trials.append(saved)
