@@ -20,12 +20,12 @@ from sklearn.preprocessing import StandardScaler
 from microcalc import Committee, Data
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.evaluation.froc import RATES, ScoredImage, froc_curve, score_findings, sensitivity_at
-from microcalc.images.resample import to_true_scale
+from microcalc.images.resample import TRUE_PIXEL_MM, to_true_scale
 from microcalc.scan import second_opinion
 from microcalc.scan.breast import find_breast
 from microcalc.scan.candidates import find_spots
 from microcalc.scan.findings import ScannedImage
-from microcalc.scan.scanner import PIXEL_MM, find_clusters
+from microcalc.scan.scanner import find_clusters
 from microcalc.scan.truth import phantom_truth
 
 PLACE = Path(second_opinion.__file__).parents[1] / "pretrained" / "scan" / "second_opinion.json"
@@ -43,14 +43,14 @@ class Described:
 
     def scored(self, scores: np.ndarray) -> ScoredImage:
         """The image with these scores for its clusters."""
-        return score_findings(self.centers, scores, self.boxes, (PIXEL_MM, PIXEL_MM))
+        return score_findings(self.centers, scores, self.boxes, (TRUE_PIXEL_MM, TRUE_PIXEL_MM))
 
     def labels(self) -> np.ndarray:
         """Whether each cluster hits a true one."""
         return np.array([len(self._one(center).false_marks) == 0 for center in self.centers])
 
     def _one(self, center: np.ndarray) -> ScoredImage:
-        return score_findings([center], [1.0], self.boxes, (PIXEL_MM, PIXEL_MM))
+        return score_findings([center], [1.0], self.boxes, (TRUE_PIXEL_MM, TRUE_PIXEL_MM))
 
 
 def examples(data: Data, seed: int) -> Iterator[tuple[str, np.ndarray, ScannedImage]]:
@@ -64,7 +64,7 @@ def describe(name: str, pixels: np.ndarray, truth: ScannedImage, committee: Comm
     image = to_true_scale(pixels, truth.pixel_size_mm)
     spots = find_spots(image, find_breast(image).mask)
     clusters = find_clusters(image, spots, committee)
-    scale = np.array(truth.pixel_size_mm[::-1]) / PIXEL_MM
+    scale = np.array(truth.pixel_size_mm[::-1]) / TRUE_PIXEL_MM
     return Described(
         name,
         second_opinion.features(clusters, spots),

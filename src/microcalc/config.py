@@ -359,8 +359,7 @@ class NodeSettings:
         if not 0 <= self.port <= 65535:
             raise RequestError(f"port must lie in [0, 65535]: got {self.port}")
         for name in ("associations", "largest_object_mib", "tries"):
-            if getattr(self, name) < 1:
-                raise RequestError(f"{name} must be at least 1: got {getattr(self, name)}")
+            check_number(name, getattr(self, name), 1)
         for name in ("disk_gib", "pause_s", "longest_pause_s"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise RequestError(f"{name} must be positive: got {getattr(self, name)}")

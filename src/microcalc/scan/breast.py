@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from microcalc.errors import ImageError
+from microcalc.images.resample import TRUE_PIXEL_MM
 
-PIXEL_MM = 0.085
 COARSE = 8  # pixels of 85 um in a side of the pixels in which the breast is looked for: 0.68 mm
 MARKER_MM = 8.0  # whatever is narrower is a label, a marker or the edge of the film
 SKIN_LEVEL = 0.15  # of the way from the background to the median of the tissue
@@ -67,7 +67,7 @@ def find_breast(image: NDArray[np.float32]) -> Breast:
         raise ImageError("holds one grey level only; give a mammogram")
     mask, warnings = _mask(coarse)
     pectoral = find_pectoral(coarse, mask)
-    pixel_mm2 = (PIXEL_MM * COARSE) ** 2
+    pixel_mm2 = (TRUE_PIXEL_MM * COARSE) ** 2
     if mask.sum() * pixel_mm2 < SMALLEST_MM2:
         raise ImageError(f"no breast found: less than {SMALLEST_MM2 / 100:.0f} square cm of tissue; give a mammogram")
     return Breast(
@@ -129,7 +129,7 @@ def otsu(values: NDArray[np.floating]) -> float:
 
 def _without_strips(mask: Mask) -> Mask:
     """Opening by a disc; the image is mirrored at its edge, so that half a disc is enough there."""
-    radius = MARKER_MM / 2 / (PIXEL_MM * COARSE)
+    radius = MARKER_MM / 2 / (TRUE_PIXEL_MM * COARSE)
     margin = int(radius) + 1
     padded = np.pad(mask, margin, mode="symmetric")
     core = ndimage.distance_transform_edt(padded) > radius
@@ -201,7 +201,7 @@ def _from_corner(mask: Mask, turns: int, mirrored: bool) -> Mask:
 def _best_edge(root: NDArray[np.float32], mask: Mask) -> tuple[float, Mask]:
     """The line of most contrast between a point of the upper side (the chest wall) and one of the left side."""
     wall, side = (_run(mask[0]), _run(mask[:, 0]))
-    shortest = 15 / (PIXEL_MM * COARSE)
+    shortest = 15 / (TRUE_PIXEL_MM * COARSE)
     if wall < shortest or side < shortest:
         return 0.0, np.zeros_like(mask)
     ends = np.stack(np.meshgrid(np.linspace(shortest, wall, LINES), np.linspace(shortest, side, LINES)), -1).reshape(
@@ -212,7 +212,7 @@ def _best_edge(root: NDArray[np.float32], mask: Mask) -> tuple[float, Mask]:
     columns, rows = ends[:, :1] * along, ends[:, 1:] * (1 - along)
     normal = ends[:, ::-1] / np.hypot(ends[:, 0], ends[:, 1])[:, None]  # (column, row) towards the breast
     steps, tissue = np.zeros(columns.shape), np.ones(columns.shape, bool)
-    for depth in STRIP_MM / (PIXEL_MM * COARSE) * np.array([-1, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1]):
+    for depth in STRIP_MM / (TRUE_PIXEL_MM * COARSE) * np.array([-1, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1]):
         where = [rows + depth * normal[:, 1:], columns + depth * normal[:, :1]]
         steps -= np.sign(depth) * ndimage.map_coordinates(root, where, order=1, mode="nearest") / 4
         tissue &= ndimage.map_coordinates(mask, where, order=0, mode="nearest")

@@ -8,10 +8,11 @@ from scipy.spatial.distance import pdist
 
 from microcalc.committee.committee import Committee, filtered
 from microcalc.committee.inference import predict
+from microcalc.images.resample import TRUE_PIXEL_MM
+from microcalc.images.tiles import PATCH_SIDE
 from microcalc.scan.candidates import Spots
 
-SIDE = 60
-MERGE = 5.0 / 0.085
+MERGE = 5.0 / TRUE_PIXEL_MM
 """Windows nearer than this to a better one, in pixels of 85 um, belong to its cluster: 5 mm."""
 
 FIRST_LOOK = 50
@@ -68,11 +69,11 @@ def cut_windows(image: NDArray[np.float32], centers: NDArray[np.float64]) -> NDA
     (1, 60, 60)
     """
     rows, columns = image.shape
-    corner = np.rint(centers - (SIDE - 1) / 2).astype(int)
-    corner = np.clip(corner, 0, [max(columns - SIDE, 0), max(rows - SIDE, 0)])
-    if min(image.shape) < SIDE:
-        image = np.pad(image, [(0, max(SIDE - side, 0)) for side in image.shape], mode="edge")
-    views = np.lib.stride_tricks.sliding_window_view(image, (SIDE, SIDE))
+    corner = np.rint(centers - (PATCH_SIDE - 1) / 2).astype(int)
+    corner = np.clip(corner, 0, [max(columns - PATCH_SIDE, 0), max(rows - PATCH_SIDE, 0)])
+    if min(image.shape) < PATCH_SIDE:
+        image = np.pad(image, [(0, max(PATCH_SIDE - side, 0)) for side in image.shape], mode="edge")
+    views = np.lib.stride_tricks.sliding_window_view(image, (PATCH_SIDE, PATCH_SIDE))
     windows: NDArray[np.float32] = views[corner[:, 1], corner[:, 0]]
     return windows
 

@@ -18,7 +18,6 @@ from microcalc.scan.clusters import Cluster, cut_windows, extent, look_again, me
 from microcalc.scan.findings import Finding, ScannedImage
 from microcalc.scan.second_opinion import SecondOpinion, features
 
-PIXEL_MM = 0.085
 LOW_FLOOR = 0.001
 """Findings of a lower probability are left out."""
 
