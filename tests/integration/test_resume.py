@@ -283,6 +283,14 @@ main(["audit"])
 """
 
 
+def test_ctrl_c_in_an_import_that_would_abort_on_it_is_one_line(tmp_path: Path) -> None:
+    aborting = "import os, signal\ntry: signal.raise_signal(signal.SIGINT)\nexcept BaseException: os.abort()\n"
+    (tmp_path / "aborting.py").write_text(aborting)
+    code = "from microcalc.cli import Audit, main\ndef audit(*_): import aborting\nAudit.run = audit\nmain(['audit'])"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=15)
+    assert (answer.returncode, answer.stderr) == (1, "microcalc: interrupted\n")
+
+
 @pytest.mark.parametrize("kind", ["audit", "imports"])
 def test_a_ctrl_c_that_python_or_a_library_drops_is_told_again(kind: str) -> None:
     start = time.monotonic()

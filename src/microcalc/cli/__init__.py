@@ -57,15 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command: Any = None
     try:
         command = parsed(arguments)
-        with surely_interrupted():
+        with surely_interrupted(lambda: print_error(KeyboardInterrupt(), command)):
             command.run(Console(quiet=command.quiet, highlight=False, stderr=writes_standard_output(command)))
     except (Exception, KeyboardInterrupt) as error:
         if "--debug" in arguments:
             raise
         if isinstance(error, KeyboardInterrupt):
             gc.freeze()  # searching all of PyTorch for cycles takes Python a second when it leaves
-        line = escape(one_line(error, command))
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"microcalc: {line}")
+        print_error(error, command)
         sys.exit(getattr(error, "exit_code", 1))
 
 
@@ -96,6 +95,12 @@ def parsed(arguments: Sequence[str]) -> Any:
 def writes_standard_output(command: Any) -> bool:
     """Whether a file of the request is standard output, which nothing else may then be printed to."""
     return any(isinstance(value, Path) and is_standard_output(value) for value in vars(command).values())
+
+
+def print_error(error: BaseException, command: Any) -> None:
+    """Print an error in one line on standard error."""
+    line = escape(one_line(error, command))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"microcalc: {line}")
 
 
 def one_line(error: BaseException, command: Any) -> str:

@@ -5,26 +5,35 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 PATIENCE_SECONDS = 2.0
 
 
 @contextmanager
-def surely_interrupted() -> Iterator[None]:
+def surely_interrupted(report_interruption: Callable[[], None]) -> Iterator[None]:
     """Let Ctrl-C and a polite kill interrupt alike, once: a signal soon after is the same wish, a later one ends.
 
-    Python drops an interruption that falls into a finaliser, and a library may make another error of one that falls
-    into its import: the first is raised again, the second is reported as it is.
+    Python drops an interruption that falls into a finaliser: it is raised again. A library may make another error of
+    one that falls into its import: it is reported as an interruption. PyTorch's C++ aborts the process on one that
+    falls into its import, so that while anything is imported the process ends at once, like one killed.
+
+    Args:
+        report_interruption: says in one line that the command was interrupted, before the process ends during an
+            import.
     """
     interrupted_at = 0.0
 
-    def interrupt(number: int, frame: Any) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal interrupted_at
         if not interrupted_at:
             interrupted_at = time.monotonic()
+            if is_importing(frame):
+                report_interruption()
+                os._exit(1)
             raise KeyboardInterrupt
         if time.monotonic() - interrupted_at > PATIENCE_SECONDS:
             os._exit(1)
@@ -49,3 +58,12 @@ def surely_interrupted() -> Iterator[None]:
         sys.unraisablehook = report
         for number, handler in before.items():
             signal.signal(number, interrupt if interrupted_at else handler)
+
+
+def is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported at this point of the program."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
