@@ -23,6 +23,10 @@ class ImageError(RequestError):
     """One image file cannot be read, or is not what is needed."""
 
 
+class TransientImageError(ImageError):
+    """The system could not read an image file: another try may read it."""
+
+
 class DataError(RequestError):
     """A dataset cannot be found, fetched or trusted."""
 

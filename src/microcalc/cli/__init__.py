@@ -16,6 +16,7 @@ from rich.markup import escape
 from tyro.conf import subcommand
 
 from microcalc import __version__
+from microcalc.cli.archive import Archive
 from microcalc.cli.audit import Audit
 from microcalc.cli.common import Common
 from microcalc.cli.compare import Compare
@@ -36,6 +37,7 @@ COMMANDS: tuple[type[Common], ...] = (
     Predict,
     Explain,
     Scan,
+    Archive,
     Node,
     Audit,
     Compare,
@@ -109,6 +111,8 @@ def one_line(error: BaseException, command: Any) -> str:
         text = "interrupted"
         if isinstance(command, Run):
             text += f"; what is finished is kept: go on with --resume --out {command.out}"
+        elif isinstance(command, Predict | Scan) and command.archive.manifest is not None:
+            text += "; what is finished is kept: the same command goes on"
     elif isinstance(error, MicrocalcError):
         text = str(error)
     else:

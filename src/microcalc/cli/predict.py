@@ -2,14 +2,15 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
+from microcalc.cli.archive import ManifestOptions, run_manifest
 from microcalc.cli.common import (
     Common,
     PixelSize,
@@ -22,9 +23,11 @@ from microcalc.cli.common import (
     shown_files,
 )
 from microcalc.config import Engine
+from microcalc.errors import RequestError
 from microcalc.files import check_outputs, check_writable
 
 if TYPE_CHECKING:
+    from microcalc.archive.task import Task
     from microcalc.committee.committee import Committee
     from microcalc.committee.predictions import Prediction
 
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 class Predict(Common):
     """Predict patches by a committee: the probability of a cluster, its decision, and whether a patch is an outlier."""
 
-    paths: Positional[tuple[str, ...]]
+    paths: Positional[tuple[str, ...]] = ()
     """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
     or patterns such as 'scans/*.png'."""
     committee: Path | None = None
@@ -52,9 +55,18 @@ class Predict(Common):
     probabilities that differ by about 0.02 at most; or onnx, which needs the extra: pip install "microcalc[onnx]"."""
     rows: int = 20
     """Most predictions shown on the terminal."""
+    out: Path | None = None
+    """With --manifest: folder for the predictions as Parquet. The same command goes on with what is there."""
+    archive: OmitArgPrefixes[ManifestOptions] = field(default_factory=ManifestOptions)
 
     def run(self, console: Console) -> None:
         """Read and predict files, then write the tables, and name the unreadable files at the end."""
+        self.archive.check(self.paths, self.out, {"--csv": self.csv, "--json": self.json, "--adapt": self.adapt})
+        if self.archive.manifest is not None and self.out is not None:
+            run_manifest(self.archive, self._task, self.archive.manifest, self.out, console)
+            return
+        if self.out is not None:
+            raise RequestError("--out needs --manifest; give --csv or --json for predictions of named images")
         from microcalc.committee.predictions import BATCH, Prediction, predict_files, write_csv, write_json
         from microcalc.data.patch_files import Unreadable, find_files, read_batches
 
@@ -81,6 +93,11 @@ class Predict(Common):
         print_predictions(predictions, committee, self.rows, console)
         print_reading(predictions, found.note(), console)
         print_unreadable(unreadable, len(files))
+
+    def _task(self) -> "Task":
+        from microcalc.archive.task import PredictTask
+
+        return PredictTask.of(self.committee, pixel_size_mm=self.pixel_size, engine=self.engine)
 
 
 def print_predictions(predictions: "Sequence[Prediction]", committee: "Committee", rows: int, console: Console) -> None:

@@ -1,18 +1,20 @@
 """``microcalc scan``: whole mammograms in, a folder of findings out."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
+from microcalc.cli.archive import ManifestOptions, run_manifest
 from microcalc.cli.common import Common
 from microcalc.errors import FailedError, ImageError, RequestError
 
 if TYPE_CHECKING:
+    from microcalc.archive.task import Task
     from microcalc.committee.committee import Committee
     from microcalc.scan.findings import ScannedImage
     from microcalc.scan.output import Each, FailedImage, Scanner
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
 class Scan(Common):
     """Find clusters of microcalcifications in whole mammograms."""
 
-    paths: Positional[tuple[str, ...]]
+    paths: Positional[tuple[str, ...]] = ()
     """Mammograms (DICOM, PNG, TIFF, PGM, JPEG), folders of them, or patterns such as 'scans/*.dcm'."""
     out: Path
-    """Folder for findings.json, findings.csv, overlays/ and index.html. The same command goes on with what is there."""
+    """Folder for findings.json, findings.csv, overlays/ and index.html; with --manifest, for findings as Parquet. The
+    same command goes on with what is there."""
     pixel_size: float | None = None
     """Size of a pixel in mm, for files that do not give it."""
     committee: Path | None = None
@@ -38,8 +41,16 @@ class Scan(Common):
     heatmap: bool = False
     """Draw a heat map of each mammogram, too: some 15 seconds more for each."""
 
+    archive: OmitArgPrefixes[ManifestOptions] = field(default_factory=ManifestOptions)
+
     def run(self, console: Console) -> None:
         """Scan all files behind a progress bar, then say what was found and what failed."""
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise RequestError(f"--threshold must be a probability from 0 to 1: got {self.threshold}")
+        self.archive.check(self.paths, self.out, {"--dicom": self.dicom, "--heatmap": self.heatmap})
+        if self.archive.manifest is not None:
+            run_manifest(self.archive, self._task, self.archive.manifest, self.out, console)
+            return
         from microcalc.data.patch_files import find_files
 
         found = find_files(self.paths)
@@ -62,14 +73,17 @@ class Scan(Common):
 
         committee, opinion = load_committee(self.committee, console)
         if self.threshold is not None:
-            if not 0 <= self.threshold <= 1:
-                raise RequestError(f"--threshold must be a probability from 0 to 1: got {self.threshold}")
             opinion = replace(opinion, threshold=self.threshold)
         name = str(self.committee) if self.committee else f"pretrained {__version__}"
         scanner = Scanner(self.out, committee, name, opinion, self.pixel_size, self.heatmap)
         if not self.dicom:
             return scanner
         return replace(scanner, each=self._dicom_writer(name, opinion.threshold, console))
+
+    def _task(self) -> "Task":
+        from microcalc.archive.task import ScanTask
+
+        return ScanTask.of(self.committee, pixel_size_mm=self.pixel_size, threshold=self.threshold)
 
     def _dicom_writer(self, committee: str, operating_point: float, console: Console) -> "Each":
         """Writes the DICOM results of one file, and says what its header lacks."""
@@ -116,10 +130,9 @@ def load_committee(directory: Path | None, console: Console) -> "tuple[Committee
 
     if directory is None:
         return packaged(), packaged_opinion()
-    committee = Committee.load(directory)
-    for own in (directory / "second_opinion.json", directory / "committee" / "second_opinion.json"):
-        if own.exists():
-            return committee, SecondOpinion.load(own)
+    committee, own = Committee.load(directory), SecondOpinion.beside(directory)
+    if own is not None:
+        return committee, own
     console.print(
         f"{directory}: no second_opinion.json beside this committee; the one that comes with microcalc is used, whose "
         "operating point may not suit it (make one with benchmarks/scan_model.py)",

@@ -221,7 +221,7 @@ class Committee:
         Raises:
             RequestError: a file is missing, damaged, or describes something that is no committee.
         """
-        path = _description(Path(directory))
+        path = description_file(Path(directory))
         saved = read_json(path, "give the directory of a finished run or its committee/")
         if isinstance(saved, dict) and saved.get("format") == 1:
             raise RequestError(f"{path}: was saved by an earlier version of microcalc; run its study again")
@@ -255,7 +255,7 @@ class Committee:
         return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, tta, detector, unknown_scale)
 
 
-def _description(directory: Path) -> Path:
+def description_file(directory: Path) -> Path:
     """The ``committee.json`` of a committee, of a run, or given itself."""
     if directory.name == "committee.json" and directory.is_file():
         return directory

@@ -202,13 +202,14 @@ def write_json(
             "threshold": detector.threshold,
             "false_alarm_rate": detector.false_alarm_rate,
         },
-        "predictions": [_row(each) for each in predictions],
+        "predictions": [plain_row(each) for each in predictions],
         "unreadable": [{"file": str(each.file), "problem": each.problem} for each in unreadable],
     }
     write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
-def _row(prediction: Prediction) -> dict[str, Any]:
+def plain_row(prediction: Prediction) -> dict[str, Any]:
+    """Plain values, as the JSON of :func:`write_json` and the Parquet of an archive hold them."""
     return {
         "file": str(prediction.file),
         "probability": prediction.probability,

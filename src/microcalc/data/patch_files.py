@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from microcalc.errors import DataError, ImageError, RequestError
+from microcalc.errors import DataError, ImageError, RequestError, TransientImageError
 from microcalc.images import FoundImages, find_images, read_image
 from microcalc.images.image import PixelSize
 from microcalc.images.resample import TRUE_PIXEL_MM, as_pixel_size
@@ -41,10 +41,11 @@ class PatchFile:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that holds no patch, and why, in one line that names it."""
+    """A file that holds no patch, and why, in one line that names it; another try may read a ``transient`` one."""
 
     file: Path
     problem: str
+    transient: bool = False
 
 
 def find_files(requests: Sequence[str]) -> FoundImages:
@@ -185,7 +186,8 @@ def read_batches(files: Sequence[Path], size: int, pixel_size_mm: GivenPixelSize
             batch.read.append(read_patch_file(file, pixel_size_mm))
             count += len(batch.read[-1].views)
         except ImageError as error:
-            batch.unreadable.append(Unreadable(file, str(error)))
+            transient = isinstance(error, TransientImageError)
+            batch.unreadable.append(Unreadable(file, str(error), transient))
         if count + len(batch.unreadable) >= size:
             yield batch
             batch, count = Batch(), 0

@@ -1,5 +1,6 @@
 """One image file of any kind, recognised by content, -> an :class:`~microcalc.images.image.Image`."""
 
+import errno
 import os
 import re
 import stat
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from microcalc.errors import ImageError
+from microcalc.errors import ImageError, TransientImageError
 from microcalc.images.dicom import looks_like_dicom, read_dicom_image, read_dicom_mammogram
 from microcalc.images.image import Image, Mammogram
 from microcalc.images.pictures import read_picture
@@ -18,6 +19,18 @@ LARGEST_FILE = 2**30
 
 HEAD = 132
 """Bytes that show what a file is."""
+
+MAY_PASS = {
+    errno.EIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.EAGAIN,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EBUSY,
+}
+"""Errors of the system, such as of a network drive, after which another try may read a file."""
 
 Read = TypeVar("Read")
 
@@ -103,6 +116,7 @@ def _read(
     path: str | os.PathLike[str], dicom: Callable[[BinaryIO], Read], picture: Callable[[BinaryIO, str], Read]
 ) -> Read:
     name = os.fspath(path)
+    kind_of_error = ImageError
     try:
         _check_file(Path(path).stat())
         with Path(path).open("rb") as file:
@@ -122,7 +136,8 @@ def _read(
         problem, cause = "may not be read by this user; change its permissions", error
     except OSError as error:
         problem, cause = f"cannot be read ({error.strerror}); check its name and the disk", error
-    raise ImageError(f"{name if name.isprintable() else ascii(name)}: {problem}") from cause
+        kind_of_error = TransientImageError
+    raise kind_of_error(f"{name if name.isprintable() else ascii(name)}: {problem}") from cause
 
 
 def _check_file(status: os.stat_result) -> None:

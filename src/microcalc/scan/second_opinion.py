@@ -126,6 +126,16 @@ class SecondOpinion:
         return cls(**kept)
 
     @classmethod
+    def beside(cls, committee: Path) -> Self | None:
+        """The one that was made for a committee, from its directory or that of its run; None where there is none.
+
+        Raises:
+            RequestError: as for :meth:`load`.
+        """
+        places = (committee / "second_opinion.json", committee / "committee" / "second_opinion.json")
+        return next((cls.load(path) for path in places if path.exists()), None)
+
+    @classmethod
     def packaged(cls) -> Self:
         """The one made for the committee that comes with microcalc."""
         with resources.as_file(resources.files("microcalc") / "pretrained" / "scan" / "second_opinion.json") as path:

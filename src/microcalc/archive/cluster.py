@@ -1,0 +1,123 @@
+"""The Dask cluster that works: one that is there already, or one of this machine's own processes."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import joblib
+from distributed import Client, LocalCluster
+
+from microcalc import __version__
+from microcalc.config import check_number
+from microcalc.errors import FailedError, RequestError
+
+FIRST_ANSWER_SECONDS = 10
+PATIENCE_SECONDS = 600.0
+POLL_SECONDS = 1.0
+MOST_WORKERS = 1024
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where the scheduler of a Dask cluster is.
+
+    Attributes:
+        address: such as ``tcp://127.0.0.1:8786``.
+        say: is given what a user should know, a line each.
+    """
+
+    address: str
+    say: Say
+
+    def connect(self) -> Client:
+        """A client of a scheduler that answers now.
+
+        Raises:
+            RequestError: none answers at the address, or a worker has another version of microcalc.
+        """
+        try:
+            client = Client(self.address, timeout=FIRST_ANSWER_SECONDS)
+        except (OSError, ValueError, ImportError) as error:
+            raise RequestError(
+                f"{self.address}: no Dask scheduler answers there ({_short(error)}); give the address that it prints"
+            ) from error
+        self.say(f"Dask's dashboard: {client.dashboard_link}")
+        return self._with_workers(client)
+
+    def connect_again(self) -> Client:
+        """A client of the same scheduler once it is back, after it has gone.
+
+        Raises:
+            FailedError: it is not back within ten minutes.
+        """
+        self.say(f"{self.address}: the scheduler is gone; waiting for it")
+        end = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < end:
+            try:
+                return self._with_workers(Client(self.address, timeout=FIRST_ANSWER_SECONDS))
+            except OSError:
+                time.sleep(POLL_SECONDS)
+        raise FailedError(
+            f"{self.address}: the scheduler has been gone for {PATIENCE_SECONDS / 60:.0f} minutes; what is finished is "
+            "kept: start it and run the same command again"
+        )
+
+    def _with_workers(self, client: Client) -> Client:
+        if not threads(client):
+            self.say("waiting for workers")
+        while not threads(client):
+            time.sleep(POLL_SECONDS)
+        for address, worker in client.get_versions(packages=["microcalc"])["workers"].items():
+            found = worker["packages"].get("microcalc") if worker else None
+            if found != __version__:
+                client.close()
+                has = f"microcalc {found}" if found else "no microcalc"
+                raise RequestError(
+                    f"the worker {address} has {has}, this command {__version__}; install the same there"
+                )
+        return client
+
+
+def threads(client: Client) -> int:
+    """How many batches the workers do at once."""
+    return sum(client.nthreads().values())
+
+
+@contextmanager
+def started(address: str | None, workers: int | None, say: Say) -> Iterator[Cluster]:
+    """A cluster at an address, or else one of processes of this machine, which end with the block.
+
+    Args:
+        address: of a scheduler that runs already.
+        workers: processes of a single thread each where there is none; as many as cores where None.
+        say: is given what a user should know, a line each.
+
+    Raises:
+        RequestError: both are given, or an impossible number of workers.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its tracebacks of lost connections are handled here
+    if address is not None:
+        if workers is not None:
+            raise RequestError(
+                "a cluster and a number of workers of this machine cannot both be given; give one of them"
+            )
+        yield Cluster(address, say)
+        return
+    count = joblib.cpu_count() if workers is None else workers
+    check_number("workers", count, 1, MOST_WORKERS)
+    with LocalCluster(
+        n_workers=count,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    ) as local:
+        yield Cluster(local.scheduler_address, say)
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:100] or type(error).__name__

@@ -1,0 +1,157 @@
+"""All files of a manifest through a cluster: batches out, parts in, each name once."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, Future, wait
+
+from microcalc.archive.cluster import Cluster, threads
+from microcalc.archive.fetch import Failure
+from microcalc.archive.folder import ArchiveFolder
+from microcalc.archive.manifest import in_batches
+from microcalc.archive.task import Outcome, Task, run_batch
+from microcalc.errors import RequestError
+
+TRIES = 3
+"""How often a file is tried in one command where its reason to fail may pass."""
+
+PAUSE_SECONDS = 5.0
+BATCHES_A_THREAD = 3
+SPLIT = 8
+"""Parts of a batch that could not be done as a whole, such as with a file that no worker has the memory for."""
+
+FAILURES_EVERY_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class ArchiveProgress:
+    """How far a command is.
+
+    Attributes:
+        done: files with a row, those of earlier commands too.
+        failed: files without.
+        total: names in the manifest.
+        workers: batches that the cluster does at once.
+    """
+
+    done: int
+    failed: int
+    total: int
+    workers: int
+
+
+OnProgress = Callable[[ArchiveProgress], None]
+
+
+def run_archive(
+    task: Task, names: Sequence[str], out: Path, cluster: Cluster, on_progress: OnProgress = lambda progress: None
+) -> ArchiveProgress:
+    """Do a task to every file of a manifest that is not done yet.
+
+    A worker that ends loses the batches that it was working on, which others do again; a scheduler that ends is waited
+    for. A file that fails for a reason that may pass is tried three times in all, at the end of the others.
+
+    Args:
+        task: what is done.
+        names: of the manifest, each once.
+        out: folder of the results, which an earlier command with the same task may have begun.
+        cluster: that works.
+        on_progress: called after each batch.
+
+    Returns:
+        The last progress.
+
+    Raises:
+        RequestError: the folder or the cluster cannot be used for this.
+        FailedError: the folder cannot be written, or the scheduler does not come back.
+    """
+    with ArchiveFolder.opened(out, task.identity(), len(names)) as folder:
+        left = folder.missing(names)
+        for number in range(TRIES):
+            if not left:
+                break
+            time.sleep(PAUSE_SECONDS * number)
+            _Round(task, folder, len(names), cluster, on_progress).run(left)
+            left = [name for name in left if name in folder.failures and folder.failures[name].transient]
+        return ArchiveProgress(len(folder.done), len(folder.failures), len(names), 0)
+
+
+@dataclass
+class _Round:
+    """Every name of a list through the cluster, once."""
+
+    task: Task
+    folder: ArchiveFolder
+    total: int
+    cluster: Cluster
+    on_progress: OnProgress
+    waiting: deque[list[str]] = field(default_factory=deque)
+    running: dict[Future, list[str]] = field(default_factory=dict)
+    written: float = field(default_factory=time.monotonic)
+
+    def run(self, names: list[str]) -> None:
+        client = self.cluster.connect()
+        try:
+            self.waiting.extend(in_batches(names, threads(client), self.task.largest_batch))
+            self._report(client)
+            while self.waiting or self.running:
+                self._submit(client)
+                finished = list(self._finished())
+                if any(future.status == "cancelled" for future in finished):
+                    self.waiting.extendleft(self.running.values())
+                    self.running.clear()
+                    client.close()
+                    client = self.cluster.connect_again()
+                    continue
+                for future in finished:
+                    self._take(future, self.running.pop(future))
+                self._report(client)
+        finally:
+            client.close()
+
+    def _submit(self, client: Client) -> None:
+        most = BATCHES_A_THREAD * max(threads(client), 1)
+        while self.waiting and len(self.running) < most:
+            names = self.waiting.popleft()
+            self.running[client.submit(run_batch, self.task, names, str(Path.cwd()), pure=False)] = names
+
+    def _finished(self) -> Iterator[Future]:
+        try:
+            wait(list(self.running), timeout=1, return_when="FIRST_COMPLETED")
+        except TimeoutError:
+            return
+        except Exception as error:  # of futures that were cancelled
+            if not any(future.status == "cancelled" for future in self.running):
+                raise error
+        yield from (future for future in self.running if future.done())
+
+    def _take(self, future: Future, names: list[str]) -> None:
+        error: Any = future.exception()
+        if error is None:
+            outcome: Outcome = future.result()
+            self.folder.add(names, outcome.part, outcome.failures)
+        elif isinstance(error, RequestError):
+            raise error
+        elif len(names) > 1:
+            size = -(-len(names) // SPLIT)
+            self.waiting.extend(names[start : start + size] for start in range(0, len(names), size))
+        else:
+            self.folder.add(names, b"", [Failure(names[0], _reason(error))])
+
+    def _report(self, client: Client) -> None:
+        if time.monotonic() - self.written > FAILURES_EVERY_SECONDS:
+            self.folder.write_failures()
+            self.written = time.monotonic()
+        done, failed = len(self.folder.done), len(self.folder.failures)
+        self.on_progress(ArchiveProgress(done, failed, self.total, threads(client)))
+
+
+def _reason(error: BaseException) -> str:
+    if type(error).__name__ == "KilledWorker":
+        return "every worker that took it ended, perhaps for want of memory; give the workers more"
+    text = " ".join(str(error).split())
+    return f"cannot be done ({type(error).__name__}{f': {text}' if text else ''})"
