@@ -11,14 +11,20 @@ from pathlib import Path
 import psutil
 
 TESTS = str(Path(__file__).parents[1])
-SETTINGS = {"PYTHONPATH": TESTS, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0", "OMP_NUM_THREADS": "1"}
+SETTINGS = {"PYTHONPATH": TESTS, "OMP_NUM_THREADS": "1"}
 
 
 class DaskProcesses:
-    """``dask scheduler`` and ``dask worker`` as a user starts them; ``folder`` takes their logs."""
+    """``dask scheduler`` and ``dask worker`` as a user starts them.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: that takes their logs.
+        deaths: of workers after which the scheduler gives up a batch that they had.
+    """
+
+    def __init__(self, folder: Path, deaths: int) -> None:
         self.folder = folder
+        self.environment = {**os.environ, **SETTINGS, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(deaths - 1)}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -40,7 +46,7 @@ class DaskProcesses:
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.folder / "dask.log").open("ab") as log:
             command = [sys.executable, "-m", "dask", *arguments]
-            started = subprocess.Popen(command, stderr=log, env={**os.environ, **SETTINGS}, cwd=self.folder)
+            started = subprocess.Popen(command, stderr=log, env=self.environment, cwd=self.folder)
         self.processes.append(started)
         return started
 

@@ -37,7 +37,7 @@ SPELLINGS = ("", "./", "././", "./././", "../{here}/")
 
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
-    processes = DaskProcesses(tmp_path_factory.mktemp("dask"))
+    processes = DaskProcesses(tmp_path_factory.mktemp("dask"), deaths=1)
     processes.start_worker()
     processes.start_worker()
     yield processes
@@ -77,7 +77,7 @@ def failures_in(out: Path) -> dict[str, tuple[str, int]]:
 
 
 def test_a_killed_worker_and_a_restarted_scheduler_leave_each_file_with_one_row(folder: Path, tmp_path: Path) -> None:
-    dask = DaskProcesses(tmp_path)
+    dask = DaskProcesses(tmp_path, deaths=4)
     try:
         first, _ = dask.start_worker(), dask.start_worker()
         command = ["predict", "--manifest", "manifest.txt", "--out", str(tmp_path / "out"), "--cluster", dask.address]

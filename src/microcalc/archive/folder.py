@@ -56,7 +56,7 @@ class ArchiveFolder:
         _check_folder(path, identity)
         lock = FileLock(path / LOCK)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=1)  # `archive status` takes it for a moment
         except Timeout as error:
             raise RequestError(
                 f"{path}: another command is working on it; wait for it or give another folder"

@@ -1,0 +1,199 @@
+"""Archives on Dask: rows after kills, overhead, memory of a worker, and what the scheduler takes.
+
+Run as `python benchmarks/archives.py [--patches 100000] [--compare 10000] [--names 1000000]`, on an otherwise idle
+machine. It starts a scheduler and two workers, each a process of its own on loopback.
+
+- kills: so many phantom patches; the scheduler is killed and restarted after a tenth, and one worker killed half-way.
+- overhead: `predict --csv` on two cores against `predict --manifest` on two workers that run already.
+- names: a worker that does nothing but write a row for each name, through the real scheduler, folder and parts.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from archive.dask_processes import DaskProcesses
+from archive.idle import IdleTask
+
+from microcalc.archive.cluster import Cluster
+from microcalc.archive.work import run_archive
+from microcalc.data.phantom import make_phantom
+
+DISTINCT = 3000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--patches", type=int, default=100_000, help="0 leaves this part out")
+    parser.add_argument("--compare", type=int, default=10_000, help="0 leaves this part out")
+    parser.add_argument("--names", type=int, default=1_000_000, help="0 leaves this part out")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        if options.names:
+            names(options.names, folder)
+        if options.compare or options.patches:
+            write_patches(max(options.compare, options.patches), folder / "patches")
+        if options.compare:
+            overhead(options.compare, folder)
+        if options.patches:
+            kills(options.patches, folder)
+
+
+def write_patches(count: int, folder: Path) -> None:
+    """Phantom patches, a file each; after the first 3,000 they repeat, as other files."""
+    images, _, _, _ = make_phantom(patients=DISTINCT // 6, patches_per_patient=6, seed=0)
+    folder.mkdir()
+    for number in range(count):
+        pixels = (255 * images[number % len(images)]).round().astype(np.uint8)
+        (folder / f"{number:06}.pgm").write_bytes(b"P5 60 60 255\n" + pixels.tobytes())
+
+
+def command(manifest: Path, out: Path, dask: DaskProcesses) -> list[str]:
+    call = [sys.executable, "-m", "microcalc", "predict", "--manifest", str(manifest), "--out", str(out)]
+    return [*call, "--cluster", dask.address]
+
+
+def write_manifest(folder: Path, count: int) -> Path:
+    manifest = folder / f"{count}.txt"
+    manifest.write_text("".join(f"{folder / 'patches' / f'{number:06}.pgm'}\n" for number in range(count)))
+    return manifest
+
+
+def started(folder: Path) -> DaskProcesses:
+    logs = folder / f"dask{time.monotonic_ns()}"
+    logs.mkdir()
+    dask = DaskProcesses(logs, deaths=4)
+    dask.start_worker()
+    dask.start_worker()
+    return dask
+
+
+def rows(out: Path) -> list[str]:
+    return list(pq.read_table(out / "results").column("file").to_pylist())
+
+
+def count_rows(out: Path) -> int:
+    return sum(pq.read_metadata(part).num_rows for part in (out / "results").glob("*.parquet"))
+
+
+def kills(count: int, folder: Path) -> None:
+    dask, out = started(folder), folder / "killed"
+    archive = subprocess.Popen(command(write_manifest(folder, count), out, dask), stdout=subprocess.DEVNULL)
+    try:
+        await_rows(archive, out, count // 10)
+        dask.kill(dask.scheduler)
+        dask.start_scheduler()
+        kept, lost = dask.start_worker(), dask.start_worker()
+        done = count_rows(out)
+        await_rows(archive, out, done + 2000)  # a thousand a worker
+        first = worker_bytes(kept)
+        await_rows(archive, out, count // 2)
+        dask.kill(lost)
+        dask.start_worker()
+        last = first
+        while archive.poll() is None:
+            last = worker_bytes(kept) or last
+            time.sleep(1)
+    finally:
+        dask.end()
+    found = Counter(rows(out))
+    print(f"kills: {count:,} names; {len(found):,} with a row, {sum(found.values()) - len(found)} rows twice")
+    print(
+        f"memory of the worker that stayed: {first / 2**20:.0f} MiB after 1,000 patches, {last / 2**20:.0f} at the end "
+        f"({last / first:.2f} x)"
+    )
+
+
+def await_rows(archive: "subprocess.Popen[bytes]", out: Path, count: int) -> None:
+    while count_rows(out) < count:
+        assert archive.poll() is None, "the archive has ended early"
+        time.sleep(0.2)
+
+
+def worker_bytes(worker: "subprocess.Popen[bytes]") -> int:
+    """Resident memory of a worker without its nanny."""
+    try:
+        return max(child.memory_info().rss for child in psutil.Process(worker.pid).children(recursive=True))
+    except (psutil.Error, ValueError):
+        return 0
+
+
+def overhead(count: int, folder: Path) -> None:
+    dask = started(folder)
+    try:
+        subprocess.run(
+            command(write_manifest(folder, 100), folder / "warm", dask), check=True, stdout=subprocess.DEVNULL
+        )
+        manifest = write_manifest(folder, count)
+        csv = folder / "plain.csv"
+        files = manifest.read_text().split()
+        plain, archive = [], []
+        for number in range(3):
+            start = time.perf_counter()
+            call = [sys.executable, "-m", "microcalc", "predict", *files, "--csv", str(csv), "-q"]
+            subprocess.run(call, check=True, stdout=subprocess.DEVNULL)
+            plain.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            out = folder / f"compared{number}"
+            subprocess.run(command(manifest, out, dask), check=True, stdout=subprocess.DEVNULL)
+            archive.append(time.perf_counter() - start)
+    finally:
+        dask.end()
+    ratio = np.median(np.array(archive) / np.array(plain))
+    print(
+        f"overhead: {count:,} patches in {np.median(plain):.1f} s plain, {np.median(archive):.1f} s on two workers; "
+        f"ratio {ratio:.2f} (median of 3)"
+    )
+
+
+@dataclass
+class Peak:
+    """The largest resident memory of a process, sampled four times a second."""
+
+    process: psutil.Process
+    bytes: int = 0
+    ended: bool = False
+
+    def __post_init__(self) -> None:
+        threading.Thread(target=self._sample, daemon=True).start()
+
+    def _sample(self) -> None:
+        while not self.ended:
+            self.bytes = max(self.bytes, self.process.memory_info().rss)
+            time.sleep(0.25)
+
+
+def names(count: int, folder: Path) -> None:
+    dask = started(folder)
+    try:
+        cluster = Cluster(dask.address, say=lambda line: None)
+        run_archive(IdleTask(), ["warm"], folder / "idle", cluster)
+        peak = Peak(psutil.Process(dask.scheduler.pid))
+        listed = [f"/archive/2026/{number // 1000:04}/{number:07}.dcm" for number in range(count)]
+        start = time.perf_counter()
+        run_archive(IdleTask(), listed, folder / "names", cluster)
+        seconds = time.perf_counter() - start
+        peak.ended = True
+    finally:
+        dask.end()
+    print(
+        f"names: {count:,} in {seconds:.0f} s, {count / seconds:,.0f} a second; scheduler at most "
+        f"{peak.bytes / 2**30:.2f} GB; {len(rows(folder / 'names')):,} rows"
+    )
+
+
+if __name__ == "__main__":
+    main()
