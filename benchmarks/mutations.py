@@ -94,14 +94,14 @@ BUGS = [
     ),
     Bug(
         "one trial too many",
-        "max_trials=config.search.trials,",
-        "max_trials=config.search.trials + 1,",
+        "_explore(task, config.search.trials, run)",
+        "_explore(task, config.search.trials + 1, run)",
         (STUDY,),
     ),
     Bug(
         "a trial is scored by its last epoch",
-        "best = curves.best_epoch",
-        "best = -1",
+        "best, epochs = curves.best_epoch, len(curves.loss)",
+        "best, epochs = -1, len(curves.loss)",
         (GUARDS + "::test_a_trial_is_recorded_with_the_figures_of_its_best_epoch",),
     ),
     Bug(
@@ -354,8 +354,8 @@ BUGS = [
     ),
     Bug(
         "the search trains without augmentation",
-        "augmentation=config.training_augmentation,\n        epochs=epochs,",
-        "augmentation=None,\n        epochs=epochs,",
+        "augmentation=config.training_augmentation,\n        epochs=config.search.epochs,",
+        "augmentation=None,\n        epochs=config.search.epochs,",
         (STUDY,),
     ),
     Bug(

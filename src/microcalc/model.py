@@ -72,6 +72,7 @@ class Model:
         seed: int | None = None,
         out: str | Path = "runs/first",
         jobs: int | None = None,
+        client: Any = None,
         resume: bool = False,
         on_progress: OnProgress | None = None,
     ) -> None:
@@ -83,7 +84,8 @@ class Model:
             test: patches set aside before the study, on which only the finished committee is evaluated.
             config: all settings; ``searching_fraction``, ``fast_execution`` and ``seed`` go before those in it.
             out: the run directory, empty or missing.
-            jobs: processes side by side; as many as cores when not given.
+            jobs: processes side by side; as many as cores when not given, and one beside a client.
+            client: of a Dask cluster (``distributed.Client``) whose workers do the folds; they must share ``out``.
             resume: continue the study that is in ``out``.
             on_progress: called about four times a second with the state of each piece of work, by its name.
 
@@ -109,7 +111,8 @@ class Model:
         self.data, self.external, self.test = data, external, test
         self.config = config
         self.out = Path(out)
-        self.jobs = jobs or joblib.cpu_count()
+        self.jobs = 1 if client is not None else jobs or joblib.cpu_count()
+        self.client = client
         self.on_progress = on_progress
         self.split = self._plan()
         self._resume = resume
@@ -150,14 +153,14 @@ class Model:
     def fold(self) -> None:
         """Tune and train the expert of every fold."""
         with self._run_directory():
-            run_folds(self._tasks(), jobs=self.jobs, on_progress=self.on_progress)
+            run_folds(self._tasks(), jobs=self.jobs, client=self.client, on_progress=self.on_progress)
 
     def get_ensemble(self) -> Committee:
         """Weigh and calibrate the experts on the patients set aside, choose the threshold, and save the committee."""
         with self._run_directory():
             start = time.monotonic()
             with no_worker_left(self.jobs):
-                experts = predict_by_experts(self._tasks(), self._filtered, jobs=self.jobs)
+                experts = predict_by_experts(self._tasks(), self._filtered, jobs=self.jobs, client=self.client)
             uniform = self._uniform_committee()
             chosen = self.split.committee
             check_split(self.split, self.data.groups)
@@ -353,6 +356,7 @@ def run_naively(model: Model) -> dict[str, Any]:
         external.select(external.labels == 1) if external is not None else None,
         config=dataclasses.replace(config, protocol="naive", augmentation=None),
         out=model.out / "naive",
+        client=model.client,
         jobs=model.jobs,
         resume=True,
         on_progress=model.on_progress,
@@ -372,13 +376,12 @@ def run_nested(model: Model) -> dict[str, Any]:
     Returns:
         What ``metrics.json`` holds then.
     """
-    data, config = model.data, model.config
+    data, config, jobs, client = model.data, model.config, model.jobs, model.client
     probabilities, decisions = np.empty(len(data)), np.empty(len(data))
     for number, (rest, part) in enumerate(grouped_folds(data.labels, data.groups, config.folds, config.seed)):
         out = model.out / "nested" / f"fold_{number}"
-        inner = Model(
-            data.select(rest), config=config, out=out, jobs=model.jobs, resume=True, on_progress=model.on_progress
-        )
+        inner = Model(data.select(rest), config=config, out=out, jobs=jobs, client=client, resume=True)
+        inner.on_progress = model.on_progress
         check_unseen(part, rest, data.groups, "nested")
         inner.train()
         probabilities[part] = inner.committee.predict_proba(data.images[part])

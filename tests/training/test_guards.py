@@ -18,8 +18,9 @@ from microcalc.training.committee import learn_weights
 from microcalc.training.experts import saved_hyperparameters
 from microcalc.training.loop import Curves, Epoch
 from microcalc.training.outliers import fit_outlier_detector
-from microcalc.training.search import SearchTask, cannot_win, search
+from microcalc.training.search import cannot_win, search
 from microcalc.training.splits import LeakError, StudySplit, check_split, check_unseen, grouped_folds, split_study
+from microcalc.training.trial import SearchTask
 
 SIDES = ("training", "holdout", "test", "committee")
 FOLDS = 4

@@ -11,7 +11,8 @@ from microcalc.config import SearchSettings, StudyConfig, TrainingSettings
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import FailedError, RequestError
 from microcalc.training.progress import Progress
-from microcalc.training.search import SearchTask, cannot_win, search
+from microcalc.training.search import cannot_win, random_combinations, search
+from microcalc.training.trial import SearchTask, train_ahead
 
 CONFIG = StudyConfig(
     search=SearchSettings(dim=(2, 3), depth=(1, 2), dropout=(0.0,), searching_fraction=1.0, epochs=2),
@@ -67,6 +68,25 @@ def test_a_search_killed_between_trials_ends_as_one_never_interrupted(parts, tmp
     assert untimed(resumed.trials) == untimed(whole.trials)
     weights = [(tmp_path / name / "best.safetensors").read_bytes() for name in ("whole", "killed")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("pruning", [True, False])
+def test_trials_trained_ahead_change_nothing(parts, tmp_path: Path, pruning: bool) -> None:
+    config = replace(CONFIG, search=replace(CONFIG.search, epochs=6, pruning=pruning))
+    whole = explore(parts, tmp_path / "whole", config)
+    ahead = SearchTask(*parts, config, tmp_path / "ahead", 1, lambda progress: None)
+    first = random_combinations(ahead)
+    assert first == [{name: trial[name] for name in first[0]} for trial in whole.trials[:3]]
+    ahead.directory.mkdir()
+    for number in (2, 0, 1):
+        train_ahead(ahead, number, first[number])
+    done: list[Progress] = []
+    found = explore(parts, ahead.directory, config, done.append)
+    assert {progress.trial for progress in done if progress.stage == "training"} == {3}
+    assert untimed(found.trials) == untimed(whole.trials)
+    weights = [(tmp_path / name / "best.safetensors").read_bytes() for name in ("whole", "ahead")]
+    assert weights[0] == weights[1]
+    assert not list(ahead.directory.glob("ahead_*"))
 
 
 def test_finished_trials_are_not_run_again(parts, tmp_path: Path) -> None:

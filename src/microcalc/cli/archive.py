@@ -102,6 +102,25 @@ def run_manifest(
 
 
 @contextmanager
+def dask_client(address: str | None, workers: int | None, console: Console) -> Iterator[Any]:
+    """A client of a cluster, one of this machine's own where a number of workers is given, else None.
+
+    Raises:
+        RequestError: the extra is not installed, or there is no such cluster.
+    """
+    if address is None and workers is None:
+        yield None
+        return
+    with extra_needed():
+        from microcalc.archive.cluster import started
+    with (
+        started(address, workers, lambda line: console.print(line, markup=False)) as cluster,
+        cluster.connect() as client,
+    ):
+        yield client
+
+
+@contextmanager
 def shown_archive(console: Console, total: int) -> "Iterator[Callable[[ArchiveProgress], None]]":
     """A bar over the files with rate and time left; a line a tenth of the way where the output is no terminal."""
     columns: tuple[Any, ...] = (
@@ -139,7 +158,7 @@ def extra_needed() -> Iterator[None]:
         if error.name is None or error.name.startswith("microcalc"):
             raise
         raise RequestError(
-            f'archives need the package {error.name}: pip install "microcalc[dask]" on every machine of the cluster'
+            f'a cluster needs the package {error.name}: pip install "microcalc[dask]" on every machine of the cluster'
         ) from error
 
 

@@ -11,15 +11,18 @@ from rich.console import Console
 from rich.markup import escape
 from tyro.conf import AvoidSubcommands, OmitArgPrefixes
 
+from microcalc.cli.archive import dask_client
 from microcalc.cli.common import Common, PixelSize, describe, print_table, printable, warn
 from microcalc.cli.study_progress import shown_progress
 from microcalc.config import StudyConfig
+from microcalc.errors import RequestError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from microcalc.data import Data
+    from microcalc.model import Model
     from microcalc.training.splits import StudySplit
 
 PHANTOM_NOTICE = "PHANTOM DATA: the INFN archive was not found, so this study runs on the built-in phantom"
@@ -48,6 +51,10 @@ class Run(Common):
     """Vary the training patches on the fly."""
     jobs: int | None = None
     """Processes side by side; as many as cores when not given."""
+    cluster: str | None = None
+    """Address of a Dask scheduler, such as tcp://127.0.0.1:8786, whose workers do the folds; they must share --out."""
+    workers: int | None = None
+    """Dask workers on this machine, instead of --cluster or --jobs; the study goes on when one of them is killed."""
     resume: bool = False
     """Continue the study that is in --out."""
     settings: OmitArgPrefixes[AvoidSubcommands[StudyConfig]]
@@ -61,9 +68,11 @@ class Run(Common):
     def run(self, console: Console) -> None:
         """Load the data, run the study, and say what it found and where it is."""
         from microcalc.data import Data
-        from microcalc.model import Model, run_naively, run_nested
-        from microcalc.training.plan import check_nested, set_test_aside
+        from microcalc.model import Model
+        from microcalc.training.plan import set_test_aside
 
+        if self.jobs is not None and (self.cluster is not None or self.workers is not None):
+            raise RequestError("--jobs does not go with --cluster or --workers; give one of them")
         config = self.config
         size = None if self.pixel_size == "unknown" else self.pixel_size
         data = Data.load(self.data, archive=self.archive, pixel_size_mm=size, seed=config.seed)
@@ -75,22 +84,30 @@ class Run(Common):
         for title, part in {"data": data, "test set": test, "external set": external}.items():
             if part is not None:
                 console.print(f"{title}: {describe(part)}")
-        model = Model(data, external, test=test, config=config, out=self.out, jobs=self.jobs, resume=self.resume)
-        console.print(f"patients of the study: {describe_split(model.split, data)}")
+        with dask_client(self.cluster, self.workers, console) as client:
+            settings = {"config": config, "out": self.out, "jobs": self.jobs, "client": client, "resume": self.resume}
+            self._study(Model(data, external, test=test, **settings), console)
+        console.print(f"report: {self.out / 'report.html'}")
+        console.print(f"to try next:\n{next_commands(self.out)}", markup=False, soft_wrap=True)
+
+    def _study(self, model: "Model", console: Console) -> None:
+        """Run the study, and what repeats it, behind progress bars."""
+        from microcalc.model import run_naively, run_nested
+        from microcalc.training.plan import check_nested
+
+        console.print(f"patients of the study: {describe_split(model.split, model.data)}")
         if self.nested:
-            check_nested(data, config)
-        with shown_progress(console, config) as model.on_progress:
+            check_nested(model.data, model.config)
+        with shown_progress(console, model.config) as model.on_progress:
             metrics = model.train()
         if self.nested:
-            with shown_progress(console, config) as model.on_progress:
+            with shown_progress(console, model.config) as model.on_progress:
                 metrics = run_nested(model)
         print_metrics(metrics, console)
         if self.settings.protocol == "naive":
-            with shown_progress(console, config) as model.on_progress:
+            with shown_progress(console, model.config) as model.on_progress:
                 naive = run_naively(model)
             print_metrics(naive, console)
-        console.print(f"report: {self.out / 'report.html'}")
-        console.print(f"to try next:\n{next_commands(self.out)}", markup=False, soft_wrap=True)
 
 
 def describe_split(split: "StudySplit", data: "Data") -> str:

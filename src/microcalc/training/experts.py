@@ -21,8 +21,9 @@ from microcalc.files import not_ours, read_record, write_json
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.loop import Epoch, train
 from microcalc.training.progress import Progress, ProgressFile
-from microcalc.training.search import SPACE, Hyperparameters, SearchResult, SearchTask, best_of, is_trial, search
+from microcalc.training.search import SearchResult, best_of, is_trial, random_combinations, search
 from microcalc.training.splits import Fold
+from microcalc.training.trial import SPACE, Hyperparameters, OnProgress, SearchTask, train_ahead
 
 EXPERT = {"expert": {"loss": [float], "accuracy": [float], "seconds": float}}
 
@@ -68,15 +69,27 @@ def run_search(task: FoldTask) -> SearchResult:
     if task.config.fast_execution:
         found = SearchResult(saved_hyperparameters(task.number), trials=[], best=None)
     else:
-        progress = ProgressFile(task.directory / "search")
         task.directory.mkdir(parents=True, exist_ok=True)
-        training, holdout = task.part(task.fold.training), task.part(task.fold.holdout)
+        progress = ProgressFile(task.directory / "search")
         with _one_thread():
-            found = search(
-                SearchTask(training, holdout, task.config, task.directory, task.seed, on_progress=progress.report)
-            )
+            found = search(_search_task(task, progress.report))
     write_json(record, vars(found))
     return found
+
+
+def run_trial_ahead(task: FoldTask, number: int) -> None:
+    """Train one of the first trials of a fold's search before the search comes to it, where it is not done yet."""
+    if (task.directory / "search.json").exists():
+        return
+    task.directory.mkdir(parents=True, exist_ok=True)
+    searched = _search_task(task, on_progress=lambda progress: None)
+    with _one_thread():
+        train_ahead(searched, number, random_combinations(searched)[number])
+
+
+def _search_task(task: FoldTask, on_progress: OnProgress) -> SearchTask:
+    training, holdout = task.part(task.fold.training), task.part(task.fold.holdout)
+    return SearchTask(training, holdout, task.config, task.directory, task.seed, on_progress)
 
 
 def run_expert(task: FoldTask, found: SearchResult) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from microcalc.errors import FailedError
 from microcalc.training.experts import FoldTask, predict_by_expert, run_expert, run_search
+from microcalc.training.on_cluster import predict_on_cluster, run_folds_on_cluster
 from microcalc.training.progress import POLL_SECONDS, Progress, read_progress, serve
 
 PIECES = ("search", "expert")
@@ -30,7 +31,7 @@ SHARED_BYTES = 50 * 2**20  # larger arrays, such as all views of patches at five
 OnProgress = Callable[[dict[str, Progress]], None]
 
 
-def run_folds(tasks: list[FoldTask], *, jobs: int, on_progress: OnProgress | None = None) -> None:
+def run_folds(tasks: list[FoldTask], *, jobs: int, client: Any = None, on_progress: OnProgress | None = None) -> None:
     """Search and train every fold; what they find is on disk afterwards, in the tasks' directories.
 
     Each process begins with a search; then experts and the searches that are left take turns, so that pieces of
@@ -40,8 +41,13 @@ def run_folds(tasks: list[FoldTask], *, jobs: int, on_progress: OnProgress | Non
     Args:
         tasks: one a fold.
         jobs: processes side by side; 1 computes in this one.
+        client: of a Dask cluster that works instead; see :mod:`microcalc.training.on_cluster`.
         on_progress: called about four times a second with the state of each piece of work, by its name.
     """
+    if client is not None:
+        with watched(tasks, on_progress):
+            run_folds_on_cluster(client, tasks)
+        return
     processes = min(jobs, len(tasks))
     searches = [(number, joblib.delayed(run_search)(task)) for number, task in enumerate(tasks)]
     experts = [(number + processes - 0.5, joblib.delayed(_expert_piece)(task)) for number, task in enumerate(tasks)]
@@ -51,10 +57,14 @@ def run_folds(tasks: list[FoldTask], *, jobs: int, on_progress: OnProgress | Non
 
 
 def predict_by_experts(
-    tasks: list[FoldTask], images: dict[str, NDArray[np.float32]], *, jobs: int
+    tasks: list[FoldTask], images: dict[str, NDArray[np.float32]], *, jobs: int, client: Any = None
 ) -> dict[str, NDArray[np.float64]]:
     """The probabilities by every trained expert, (n, experts) for each of the named (n, 60, 60) images."""
-    votes = _side_by_side(min(jobs, len(tasks)), [joblib.delayed(predict_by_expert)(task, images) for task in tasks])
+    if client is not None:
+        votes = predict_on_cluster(client, tasks, images)
+    else:
+        calls = [joblib.delayed(predict_by_expert)(task, images) for task in tasks]
+        votes = _side_by_side(min(jobs, len(tasks)), calls)
     return {name: np.stack([vote[name] for vote in votes], axis=1) for name in images}
 
 

@@ -2,32 +2,26 @@
 
 import itertools
 import statistics
-import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import microcalc.networks.backend  # noqa: F401  chooses PyTorch before KerasTuner imports Keras
 
 # isort: split
 import keras_tuner
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from microcalc.committee.weights import save_weights
 from microcalc.config import StudyConfig
 from microcalc.files import MEND_RECORD, fits, not_ours, read_json, write_json
-from microcalc.networks.hypermodel import build_network
-from microcalc.training.loop import Epoch, train
-from microcalc.training.progress import Progress
+from microcalc.training.trial import SPACE, Hyperparameters, SearchTask, forget_ahead, take_trial, train_trial
 
 RANDOM_TRIALS = 3
 MEDIAN_RULE_STARTS = 1 / 3
 OBJECTIVE = "holdout_loss"
-SPACE = {"dim": int, "depth": int, "dropout": float}
 CURVES = ("loss", "accuracy", "holdout_loss", "holdout_accuracy")
 TRIAL = {
     **SPACE,
@@ -40,43 +34,6 @@ TRIAL = {
     "seconds": float,
     "curves": {name: [float] for name in CURVES},
 }
-
-Patches = tuple[NDArray[np.float32], NDArray[np.int64]]
-Hyperparameters = dict[str, Any]
-OnProgress = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, eq=False)
-class SearchTask:
-    """All that the search of one fold needs.
-
-    Attributes:
-        training: images (n, 60, 60) in [0, 1] and labels (n,).
-        holdout: the same for the patches that the choice is made on.
-        config: of the study.
-        directory: of this fold.
-        seed: of this fold.
-        on_progress: called after each epoch and each trial.
-    """
-
-    training: Patches
-    holdout: Patches
-    config: StudyConfig
-    directory: Path
-    seed: int
-    on_progress: OnProgress
-
-    def report(self, trial: int, epoch: int) -> None:
-        """Report that so many epochs of a trial are done."""
-        settings = self.config.search
-        done, total = trial * settings.epochs + epoch, settings.trials * settings.epochs
-        self.on_progress(Progress("search", "training", trial, epoch, done, total))
-
-    def report_end(self, trial: int) -> None:
-        """Report that a trial has ended; epochs that it did not need count as done."""
-        settings = self.config.search
-        done, total = (trial + 1) * settings.epochs, settings.trials * settings.epochs
-        self.on_progress(Progress("search", "trained", trial, settings.epochs, done, total))
 
 
 @dataclass(frozen=True)
@@ -161,12 +118,33 @@ def search(task: SearchTask) -> SearchResult:
         task.report_end(number)
         return float(saved[OBJECTIVE])
 
+    _explore(task, config.search.trials, run)
+    forget_ahead(task.directory)
+    return best_of(trials)
+
+
+def random_combinations(task: SearchTask) -> list[Hyperparameters]:
+    """The first combinations that :func:`search` tries, which depend on no result."""
+    found: list[Hyperparameters] = []
+
+    def note(number: int, hyperparameters: Hyperparameters) -> float:
+        found.append(hyperparameters)
+        return 0.0
+
+    with TemporaryDirectory() as elsewhere:
+        aside = replace(task, directory=Path(elsewhere))
+        _explore(aside, min(RANDOM_TRIALS, task.config.search.trials), note)
+    return found
+
+
+def _explore(task: SearchTask, trials: int, run: Callable[[int, Hyperparameters], float]) -> None:
+    """Let the oracle propose combinations, and tell it the loss that ``run`` gives for each."""
     space = keras_tuner.HyperParameters()
     for name in SPACE:
-        space.Choice(name, sorted(set(getattr(config.search, name))))
+        space.Choice(name, sorted(set(getattr(task.config.search, name))))
     oracle = _DistinctBayesianOracle(
         objective=keras_tuner.Objective(OBJECTIVE, "min"),
-        max_trials=config.search.trials,
+        max_trials=trials,
         num_initial_points=RANDOM_TRIALS,
         hyperparameters=space,
         seed=task.seed,
@@ -176,7 +154,6 @@ def search(task: SearchTask) -> SearchResult:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of the Gaussian process, on the few first trials
         tuner.search()
-    return best_of(trials)
 
 
 def best_of(trials: list[dict[str, Any]]) -> SearchResult:
@@ -208,39 +185,26 @@ def _run_trial(
 ) -> dict[str, Any]:
     """Train one combination, leave its weights where it is the best so far, and return its record."""
     config = task.config
-    epochs = config.search.epochs
     rivals = [trial["curves"][OBJECTIVE] for trial in earlier]
-    curve: list[float] = []
 
-    def on_epoch(epoch: Epoch) -> bool:
-        assert epoch.holdout_loss is not None
-        curve.append(epoch.holdout_loss)
-        task.report(number, epoch.number + 1)
-        return config.search.pruning and cannot_win(curve, rivals, epochs)
+    def is_pruned(curve: list[float]) -> bool:
+        return config.search.pruning and cannot_win(curve, rivals, config.search.epochs)
 
-    start = time.monotonic()
-    network = build_network(**hyperparameters, preprocessing=config.training.preprocessing, seed=task.seed)
-    curves = train(
-        network,
-        *task.training,
-        settings=config.training,
-        augmentation=config.training_augmentation,
-        epochs=epochs,
-        seed=task.seed,
-        holdout=task.holdout,
-        on_epoch=on_epoch,
+    trained = take_trial(task.directory, number, hyperparameters, is_pruned) or train_trial(
+        task, number, hyperparameters, is_pruned
     )
-    best = curves.best_epoch
+    curves = trained.curves
+    best, epochs = curves.best_epoch, len(curves.loss)
     if all(curves.holdout_loss[best] < trial[OBJECTIVE] for trial in earlier):
-        save_weights(network, task.directory / "best.safetensors")
+        trained.save(task.directory / "best.safetensors")
     return {
         "trial": number,
         **hyperparameters,
         OBJECTIVE: curves.holdout_loss[best],
         "holdout_auc": curves.holdout_auc[best],
         "holdout_accuracy": curves.holdout_accuracy[best],
-        "epochs": len(curve),
-        "stopped_early": len(curve) < epochs,
-        "seconds": time.monotonic() - start,
+        "epochs": epochs,
+        "stopped_early": epochs < config.search.epochs,
+        "seconds": trained.seconds,
         "curves": {name: getattr(curves, name) for name in CURVES},
     }
