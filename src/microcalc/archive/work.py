@@ -2,14 +2,16 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from distributed import Client, Future, wait
 
-from microcalc.archive.cluster import Cluster, threads
+from microcalc.archive.cluster import POLL_SECONDS, Cluster, threads
 from microcalc.archive.fetch import Failure
 from microcalc.archive.folder import ArchiveFolder
 from microcalc.archive.manifest import in_batches
@@ -100,7 +102,7 @@ class _Round:
             self._report(client)
             while self.waiting or self.running:
                 self._submit(client)
-                finished = list(self._finished())
+                finished = self._finished()
                 if any(future.status == "cancelled" for future in finished):
                     self.waiting.extendleft(self.running.values())
                     self.running.clear()
@@ -119,15 +121,10 @@ class _Round:
             names = self.waiting.popleft()
             self.running[client.submit(run_batch, self.task, names, str(Path.cwd()), pure=False)] = names
 
-    def _finished(self) -> Iterator[Future]:
-        try:
-            wait(list(self.running), timeout=1, return_when="FIRST_COMPLETED")
-        except TimeoutError:
-            return
-        except Exception as error:  # of futures that were cancelled
-            if not any(future.status == "cancelled" for future in self.running):
-                raise error
-        yield from (future for future in self.running if future.done())
+    def _finished(self) -> list[Future]:
+        with suppress(TimeoutError, CancelledError):
+            wait(list(self.running), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
+        return [future for future in self.running if future.done()]
 
     def _take(self, future: Future, names: list[str]) -> None:
         error: Any = future.exception()
