@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,53 +73,56 @@ def run_archive(
     """
     with ArchiveFolder.opened(out, task.identity(), len(names)) as folder:
         left = folder.missing(names)
-        for number in range(TRIES):
-            if not left:
-                break
-            time.sleep(PAUSE_SECONDS * number)
-            _Round(task, folder, len(names), cluster, on_progress).run(left)
-            left = [name for name in left if name in folder.failures and folder.failures[name].transient]
+        if left:
+            with closing(_Work(task, folder, len(names), cluster, on_progress, cluster.connect())) as work:
+                for number in range(TRIES):
+                    time.sleep(PAUSE_SECONDS * number)
+                    work.run(left)
+                    left = [name for name in left if name in folder.failures and folder.failures[name].transient]
+                    if not left:
+                        break
         return ArchiveProgress(len(folder.done), len(folder.failures), len(names), 0)
 
 
 @dataclass
-class _Round:
-    """Every name of a list through the cluster, once."""
+class _Work:
+    """Batches that wait for a worker, and those that workers have."""
 
     task: Task
     folder: ArchiveFolder
     total: int
     cluster: Cluster
     on_progress: OnProgress
+    client: Client
     waiting: deque[list[str]] = field(default_factory=deque)
     running: dict[Future, list[str]] = field(default_factory=dict)
     written: float = field(default_factory=time.monotonic)
 
-    def run(self, names: list[str]) -> None:
-        client = self.cluster.connect()
-        try:
-            self.waiting.extend(in_batches(names, threads(client), self.task.largest_batch))
-            self._report(client)
-            while self.waiting or self.running:
-                self._submit(client)
-                finished = self._finished()
-                if any(future.status == "cancelled" for future in finished):
-                    self.waiting.extendleft(self.running.values())
-                    self.running.clear()
-                    client.close()
-                    client = self.cluster.connect_again()
-                    continue
-                for future in finished:
-                    self._take(future, self.running.pop(future))
-                self._report(client)
-        finally:
-            client.close()
+    def close(self) -> None:
+        self.client.close()
 
-    def _submit(self, client: Client) -> None:
-        most = BATCHES_A_THREAD * max(threads(client), 1)
+    def run(self, names: list[str]) -> None:
+        """Do every name of a list once."""
+        self.waiting.extend(in_batches(names, threads(self.client), self.task.largest_batch))
+        self._report()
+        while self.waiting or self.running:
+            self._submit()
+            finished = self._finished()
+            if any(future.status == "cancelled" for future in finished):
+                self.waiting.extendleft(self.running.values())
+                self.running.clear()
+                self.client.close()
+                self.client = self.cluster.connect_again()
+                continue
+            for future in finished:
+                self._take(future, self.running.pop(future))
+            self._report()
+
+    def _submit(self) -> None:
+        most = BATCHES_A_THREAD * max(threads(self.client), 1)
         while self.waiting and len(self.running) < most:
             names = self.waiting.popleft()
-            self.running[client.submit(run_batch, self.task, names, str(Path.cwd()), pure=False)] = names
+            self.running[self.client.submit(run_batch, self.task, names, str(Path.cwd()), pure=False)] = names
 
     def _finished(self) -> list[Future]:
         with suppress(TimeoutError, CancelledError):
@@ -139,12 +142,12 @@ class _Round:
         else:
             self.folder.add(names, b"", [Failure(names[0], _reason(error))])
 
-    def _report(self, client: Client) -> None:
+    def _report(self) -> None:
         if time.monotonic() - self.written > FAILURES_EVERY_SECONDS:
             self.folder.write_failures()
             self.written = time.monotonic()
         done, failed = len(self.folder.done), len(self.folder.failures)
-        self.on_progress(ArchiveProgress(done, failed, self.total, threads(client)))
+        self.on_progress(ArchiveProgress(done, failed, self.total, threads(self.client)))
 
 
 def _reason(error: BaseException) -> str:
