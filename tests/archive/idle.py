@@ -13,7 +13,11 @@ from microcalc.archive.task import Files, Rows, Task
 @dataclass(frozen=True, kw_only=True)
 class IdleTask(Task):
     kind = "idle"
-    largest_batch = 512
+    batch: int = 512
+
+    @property
+    def largest_batch(self) -> int:
+        return self.batch
 
     def load(self) -> Path:
         return Path()

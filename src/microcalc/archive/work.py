@@ -97,14 +97,16 @@ class _Work:
     waiting: deque[list[str]] = field(default_factory=deque)
     running: dict[Future, list[str]] = field(default_factory=dict)
     written: float = field(default_factory=time.monotonic)
+    workers: int = 0
+    counted: float = 0.0
 
     def close(self) -> None:
         self.client.close()
 
     def run(self, names: list[str]) -> None:
         """Do every name of a list once."""
-        self.waiting.extend(in_batches(names, threads(self.client), self.task.largest_batch))
         self._report()
+        self.waiting.extend(in_batches(names, self.workers, self.task.largest_batch))
         while self.waiting or self.running:
             self._submit()
             finished = self._finished()
@@ -119,7 +121,7 @@ class _Work:
             self._report()
 
     def _submit(self) -> None:
-        most = BATCHES_A_THREAD * max(threads(self.client), 1)
+        most = BATCHES_A_THREAD * max(self.workers, 1)
         while self.waiting and len(self.running) < most:
             names = self.waiting.popleft()
             self.running[self.client.submit(run_batch, self.task, names, str(Path.cwd()), pure=False)] = names
@@ -143,11 +145,15 @@ class _Work:
             self.folder.add(names, b"", [Failure(names[0], _reason(error))])
 
     def _report(self) -> None:
-        if time.monotonic() - self.written > FAILURES_EVERY_SECONDS:
+        """Report the progress; look for new workers once a second, as asking the scheduler takes a while."""
+        now = time.monotonic()
+        if now - self.counted > POLL_SECONDS:
+            self.workers, self.counted = threads(self.client), now
+        if now - self.written > FAILURES_EVERY_SECONDS:
             self.folder.write_failures()
-            self.written = time.monotonic()
+            self.written = now
         done, failed = len(self.folder.done), len(self.folder.failures)
-        self.on_progress(ArchiveProgress(done, failed, self.total, threads(self.client)))
+        self.on_progress(ArchiveProgress(done, failed, self.total, self.workers))
 
 
 def _reason(error: BaseException) -> str:
