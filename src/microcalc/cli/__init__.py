@@ -16,6 +16,7 @@ from rich.markup import escape
 from tyro.conf import subcommand
 
 from microcalc import __version__
+from microcalc.cli.app import App
 from microcalc.cli.audit import Audit
 from microcalc.cli.common import Common
 from microcalc.cli.compare import Compare
@@ -42,6 +43,7 @@ COMMANDS: tuple[type[Common], ...] = (
     Fetch,
     Phantom,
     Export,
+    App,
 )
 
 

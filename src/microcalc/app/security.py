@@ -1,0 +1,210 @@
+"""What every request passes before anything else sees it, and what every answer carries."""
+
+import ipaddress
+import json
+import logging
+import secrets
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MARKER = "x-microcalc"
+"""A header that no form and no image of another site can send."""
+
+COOKIE = "microcalc_token"
+LARGEST_BODY = 32 * 2**20
+"""Most bytes of a request that is no upload: the findings of some ten thousand mammograms."""
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "frame-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+
+
+class TooLargeError(Exception):
+    """The body of a request is longer than it may be."""
+
+
+class Guard:
+    """An ASGI application around another: refuses what may not come in, and sets the headers of all that goes out.
+
+    - Host must name this machine, or a site could reach the server under a name of its own (DNS rebinding).
+    - A request that a page of another origin makes is refused: by Sec-Fetch-Site, and where something is changed by
+      Origin and by a header of our own.
+    - Where the server listens on more than loopback, a cookie with the token is needed; ``/?token=...`` sets it.
+    - A body is refused as soon as it is longer than it may be, whatever Content-Length says.
+
+    Args:
+        app: what answers.
+        host: address that the server listens on.
+        upload_bytes: most bytes of an upload.
+        token: that a browser must show; None on loopback.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, upload_bytes: int, token: str | None = None) -> None:
+        self.app = app
+        self.names = {*LOOPBACK, host.lower()}
+        self.any_address = not is_loopback(host) and ipaddress_or_none(host) == ipaddress_or_none("0.0.0.0")
+        self.upload_bytes = upload_bytes
+        self.token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it; there are no web sockets."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers, started = Headers(scope=scope), False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                add_headers(MutableHeaders(scope=message))
+            await send(message)
+
+        limit = self.upload_bytes if (scope["method"], scope["path"]) == ("POST", "/api/images") else LARGEST_BODY
+        refused = self._refusal(scope, headers, limit)
+        if refused is not None:
+            await refused(send_with_headers)
+            return
+        try:
+            await self.app(scope, counted(receive, limit), send_with_headers)
+        except TooLargeError:
+            await _plain(413, too_large(limit))(send_with_headers)
+        except Exception as error:
+            logging.getLogger("microcalc.app").debug("unexpected", exc_info=error)
+            if not started:
+                await _plain(500, f"unexpected {type(error).__name__}; start with --debug to see where")(
+                    send_with_headers
+                )
+
+    def _refusal(self, scope: Scope, headers: Headers, limit: int) -> "Reply | None":
+        host = headers.get("host", "")
+        if not self._is_own(host):
+            return _plain(421, "this server does not answer to that host name; open the address that it printed")
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            return _plain(403, "the request comes from a page of another site")
+        if scope["method"] not in ("GET", "HEAD"):
+            if headers.get("origin") != f"{scope.get('scheme', 'http')}://{host}":
+                return _plain(403, "the request comes from a page of another origin")
+            if headers.get(MARKER) != "1":
+                return _plain(403, f"the request lacks the header {MARKER}")
+        if self.token is not None and not self._shows_token(headers):
+            return self._entry(scope)
+        declared = headers.get("content-length", "0")
+        if not (declared.isascii() and declared.isdecimal()):
+            return _plain(400, "Content-Length is no number")
+        return _plain(413, too_large(limit)) if int(declared) > limit else None
+
+    def _is_own(self, host: str) -> bool:
+        name = host_name(host)
+        return name in self.names or (self.any_address and ipaddress_or_none(name) is not None)
+
+    def _shows_token(self, headers: Headers) -> bool:
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            return False
+        return cookie is not None and self._is_token(cookie.value)
+
+    def _is_token(self, given: str) -> bool:
+        return secrets.compare_digest(given.encode(errors="replace"), (self.token or "").encode())
+
+    def _entry(self, scope: Scope) -> "Reply":
+        """Exchange the token of the address for a cookie, so that it does not stay in the address."""
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if scope["method"] != "GET" or scope["path"] != "/" or not self._is_token(given):
+            return _plain(403, "the token is missing or wrong; open the address that microcalc printed")
+        cookie = f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+        return Reply(303, b"", [(b"location", b"/"), (b"set-cookie", cookie.encode())])
+
+
+class Reply:
+    """A whole answer."""
+
+    def __init__(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        self.status, self.body = status, body
+        self.headers = [*headers, (b"content-length", str(len(body)).encode())]
+
+    async def __call__(self, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": self.status, "headers": list(self.headers)})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def _plain(status: int, line: str) -> Reply:
+    closing = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    return Reply(status, json.dumps({"error": line}).encode(), closing)
+
+
+def add_headers(headers: MutableHeaders) -> None:
+    """Set what every answer carries; an answer with a policy of its own keeps it."""
+    for name, value in HEADERS.items():
+        headers[name] = value
+    headers.setdefault("content-security-policy", POLICY)
+    headers.setdefault("cache-control", "no-store")
+
+
+def counted(receive: Receive, limit: int) -> Receive:
+    """The body of a request, up to a number of bytes.
+
+    The receiver raises ``TooLargeError`` once there are more.
+    """
+    received = 0
+
+    async def receive_counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise TooLargeError
+        return message
+
+    return receive_counted
+
+
+def too_large(limit: int) -> str:
+    """What a user is told."""
+    return f"is larger than {limit / 2**20:,.0f} MiB, the most that is taken; cut out the part wanted"
+
+
+def host_name(host: str) -> str:
+    """A Host header without its port and the brackets of an IPv6 address.
+
+    >>> host_name("[::1]:8118"), host_name("LOCALHOST:8118"), host_name("127.0.0.1")
+    ('::1', 'localhost', '127.0.0.1')
+    """
+    name = host.lower()
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    return name.partition(":")[0]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    address = ipaddress_or_none(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
+def ipaddress_or_none(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An IP address, or None where it is a name."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

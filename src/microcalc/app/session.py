@@ -1,0 +1,79 @@
+"""One life of the server: its settings, its images, and a folder that goes with it."""
+
+import secrets
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from microcalc import __version__
+from microcalc.app.findings import Reader
+from microcalc.app.images import Images
+from microcalc.app.jobs import Jobs
+from microcalc.app.security import is_loopback
+from microcalc.images import LARGEST_PIXELS
+
+UPLOAD_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a session was started with.
+
+    Attributes:
+        host: address to listen on.
+        committee: name of the committee.
+        pixel_size_mm: of images that do not give it.
+        save: folder for what the user wants to keep; None where that goes with the session.
+        upload_bytes: most bytes of an upload.
+    """
+
+    host: str = "127.0.0.1"
+    committee: str = f"pretrained {__version__}"
+    pixel_size_mm: float | None = None
+    save: Path | None = None
+    upload_bytes: int = UPLOAD_BYTES
+
+
+class Session:
+    """All that the routes share.
+
+    Args:
+        settings: of the session.
+        reader: that scans.
+    """
+
+    def __init__(self, settings: Settings, reader: Reader) -> None:
+        self.settings = settings
+        self.token = None if is_loopback(settings.host) else secrets.token_urlsafe(24)
+        self.folder = Path(tempfile.mkdtemp(prefix="microcalc-app-"))
+        self.reader = reader
+        self.images = Images()
+        self.jobs = Jobs(self.images, reader)
+
+    def address(self, port: int) -> str:
+        """What a browser opens; with the token where one is needed."""
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        return f"http://{host}:{port}/" + (f"?token={self.token}" if self.token else "")
+
+    def new_upload(self) -> Path:
+        """Where the next upload is written to: a name that nobody gave."""
+        return self.folder / secrets.token_hex(16)
+
+    def close(self) -> None:
+        """Stop working, and delete what was uploaded."""
+        self.jobs.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def entry(self) -> dict[str, Any]:
+        """What the page is told first."""
+        return {
+            "version": __version__,
+            "committee": self.settings.committee,
+            "operating_point": self.reader.operating_point,
+            "limits": {"upload_bytes": self.settings.upload_bytes, "pixels": LARGEST_PIXELS},
+            "save": self.settings.save is not None,
+            "images": [image.entry() for image in self.images.all()],
+            "studies": [],
+        }
