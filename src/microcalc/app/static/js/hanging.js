@@ -36,7 +36,7 @@ function buildSlot(slot) {
   slot.caption = h("span", {});
   slot.empty = h("p", { class: "slot-empty" }, `No ${slot.name} view`);
   slot.choice = h("select", { "aria-label": `Image shown as ${slot.name}`, hidden: true, on: { change: (event) => { chosen[slot.name] = event.target.value; fill(); } } });
-  const element = h("div", { class: `slot ${slot.laterality === "R" ? "left" : "right"}`, role: "group", "aria-label": slot.name },
+  const element = h("div", { class: `slot of-${slot.laterality === "R" ? "right" : "left"}`, role: "group", "aria-label": slot.name },
     h("div", { class: "slot-label" }, h("b", {}, slot.name), slot.caption, slot.choice), osd, slot.empty);
   // The picture needs its place on the page to know its size: it is made when this page is first shown.
   slot.make = () => {

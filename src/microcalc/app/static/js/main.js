@@ -53,6 +53,9 @@ function setUpNavigation() {
   });
 }
 
+/** On a narrow screen the picture needs the room: its sliders start folded. */
+const foldSliders = () => { $("adjust").open = !matchMedia("(max-width: 720px)").matches; };
+
 function setUpTheme() {
   const root = document.documentElement;
   const show = () => $("theme").setAttribute("aria-pressed", root.dataset.theme === "dark");
@@ -96,6 +99,8 @@ async function loadSession() {
 }
 
 setUpTheme();
+foldSliders();
+matchMedia("(max-width: 720px)").addEventListener("change", foldSliders);
 setUpNavigation();
 setUpUploads();
 setUpImages();

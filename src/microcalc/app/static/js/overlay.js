@@ -141,7 +141,7 @@ export class Overlay {
       text.textContent = this.rulerText;
       this.measure.append(svg("line", { class: "ruler-line", x1, y1, x2, y2 }), text);
     }
-    if (this.cross) {
+    if (this.cross && points.length < 2) {
       const { x, y } = this.viewer.viewport.getContainerSize();
       this.measure.append(svg("path", { class: "crosshair", d: `M${x / 2 - 12} ${y / 2}h24M${x / 2} ${y / 2 - 12}v24` }));
     }

@@ -47,7 +47,8 @@ function renderHeat(image) {
   const drawing = image?.heatmap === "drawing";
   $("heat").disabled = !ready;
   $("draw-heat").disabled = !image || ready || drawing || image.state !== "scanned" || image.kind !== "mammogram";
-  $("draw-heat").textContent = drawing ? "Drawing …" : ready ? "Drawn" : "Draw heat map";
+  $("draw-heat").textContent = drawing ? "Drawing …" : "Draw heat map";
+  $("draw-heat").hidden = ready;
   picture.overlay.setHeat(ready ? heatMapUrl(image.id) : null, state.heatOpacity);
 }
 

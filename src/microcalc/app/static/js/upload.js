@@ -22,8 +22,8 @@ async function take(given) {
   const images = given.filter(({ path }) => (given.length === 1 && !folders.length) || (!NO_IMAGE.test(path) && !(folders.length && MADE_BY_SCAN.test(path))));
   if (!images.length && !folders.length) tell("error", "There is no image among these files.");
   const limit = state.session?.limits.upload_bytes ?? Infinity;
-  const uploads = images.map(({ file, path }) => ({
-    key: ++keys, file, name: path.split("/").pop(), part: 0, cancel: null,
+  const uploads = images.map(({ file, path }, index) => ({
+    key: ++keys, first: index === 0, file, name: path.split("/").pop(), part: 0, cancel: null,
     error: file.size > limit ? `${megabytes(file.size)} is over the limit of ${megabytes(limit)} a file.` : file.size === 0 ? "The file is empty." : null,
   }));
   queue.push(...uploads.filter((upload) => !upload.error));
@@ -61,7 +61,7 @@ async function send(upload) {
     const entry = await sending.done;
     update({ uploads: state.uploads.filter((other) => other.key !== upload.key) });
     putImage(entry);
-    if (!state.current) openImage(entry.id);
+    if (upload.first) openImage(entry.id);
     if (entry.state === "ready" && !scans.length) await scan(entry.id);
     follow();
   } catch (error) {
