@@ -1,7 +1,7 @@
 /** The panel on the right: list, threshold, detail, review, downloads. */
 
 import * as api from "./api.js";
-import { $, debounced, h, icon, message, percent, probability, svg } from "./dom.js";
+import { $, debounced, h, icon, message, probability, svg } from "./dom.js";
 import { select } from "./read.js";
 import { currentImage, shownFindings, state, subscribe, thresholdOf, update } from "./state.js";
 
@@ -34,15 +34,15 @@ function row(finding) {
   const verdict = finding.review?.verdict ?? "";
   const below = finding.probability < thresholdOf(state.current);
   const selected = finding.number === state.selected;
-  const extent = finding.calcifications_px?.length ? `${finding.calcifications_px.length} calcifications over ${finding.extent_mm.toFixed(1)} mm` : "whole patch";
+  const extent = finding.calcifications_px?.length ? `${finding.calcifications_px.length} calcifications, ${finding.extent_mm.toFixed(1)} mm` : "whole patch";
   return h("button", {
     class: `finding ${verdict} ${below ? "below" : ""}`, "data-number": finding.number, "aria-current": selected ? "true" : "false",
     on: { click: () => select(finding.number) },
   },
   h("span", { class: "tagged" }, String(finding.number)),
-  h("span", {}, h("span", { class: "visually-hidden" }, "probability "), h("span", { class: "p number" }, probability(finding.probability)),
-    h("small", {}, below ? `${extent}, below the threshold` : extent)),
-  h("span", { class: `verdict ${verdict}` }, verdict));
+  h("span", { class: "p number" }, h("span", { class: "visually-hidden" }, "probability "), probability(finding.probability)),
+  h("small", {}, extent, below && h("span", { class: "visually-hidden" }, ", below the threshold")),
+  verdict ? h("span", { class: `verdict ${verdict}` }, icon(verdict === "accepted" ? "check" : "cross"), h("span", { class: "visually-hidden" }, verdict)) : null);
 }
 
 let shown = "";
@@ -81,7 +81,7 @@ function detailOf(detail) {
 
 function bar(name, value) {
   const fill = h("i");
-  fill.style.width = percent(value);
+  fill.style.width = `${100 * value}%`;
   return h("div", { class: "vote" }, h("span", {}, h("span", { class: "visually-hidden" }, "Expert "), name), h("div", { class: "meter", "aria-hidden": "true" }, fill), h("span", { class: "number" }, probability(value)));
 }
 

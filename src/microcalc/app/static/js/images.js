@@ -17,10 +17,13 @@ function renderList() {
   for (const image of state.images) {
     if (!rows.has(image.id)) {
       rows.set(image.id, makeRow(image.id, image.name));
-      list.append(rows.get(image.id).root);
     }
     fillRow(rows.get(image.id), image);
   }
+  state.images.forEach((image, place) => {
+    const { root } = rows.get(image.id);
+    if (list.children[place] !== root) list.insertBefore(root, list.children[place] ?? null);
+  });
 }
 
 function makeRow(id, name) {

@@ -92,7 +92,7 @@ export class Overlay {
       this.heat.setAttribute("height", this.image.rows);
     } else this.heat.removeAttribute("href");
     this.heat.setAttribute("opacity", opacity);
-    this.heat.setAttribute("visibility", url && opacity > 0 ? "visible" : "hidden");
+    this.heat.setAttribute("visibility", url && opacity > 0 ? "inherit" : "hidden");
   }
 
   /** Where a pixel of the image lies on screen, for a viewer that may be flipped. */

@@ -49,10 +49,17 @@ function tellSubscribers() {
 export const imageOf = (id) => state.images.find((image) => image.id === id) ?? null;
 export const currentImage = () => imageOf(state.current);
 
-/** Put an ImageEntry in, or in place of its older self. */
-export function putImage(entry) {
-  const known = state.images.some((image) => image.id === entry.id);
-  update({ images: known ? state.images.map((image) => (image.id === entry.id ? entry : image)) : [...state.images, entry] });
+/** The place of each image in the list: uploads end in another order than they were dropped in. */
+const places = new Map();
+
+/** Put an ImageEntry in, or in place of its older self. @param {object} entry @param {number} [place] */
+export function putImage(entry, place = Number.MAX_SAFE_INTEGER) {
+  if (state.images.some((image) => image.id === entry.id)) {
+    update({ images: state.images.map((image) => (image.id === entry.id ? entry : image)) });
+    return;
+  }
+  places.set(entry.id, place);
+  update({ images: [...state.images, entry].sort((one, other) => places.get(one.id) - places.get(other.id)) });
 }
 
 export function dropImage(id) {

@@ -60,7 +60,7 @@ async function send(upload) {
   try {
     const entry = await sending.done;
     update({ uploads: state.uploads.filter((other) => other.key !== upload.key) });
-    putImage(entry);
+    putImage(entry, upload.key);
     if (upload.first) openImage(entry.id);
     if (entry.state === "ready" && !scans.length) await scan(entry.id);
     follow();
