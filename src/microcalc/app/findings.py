@@ -3,13 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from microcalc.app.images import OpenImage, renamed
+from microcalc.app.open_image import Detail, OpenImage, renamed
 from microcalc.app.tiles import Greys, encode
 from microcalc.errors import ImageError
 from microcalc.images import Mammogram
@@ -26,25 +26,6 @@ if TYPE_CHECKING:
 
 Points = NDArray[np.float64]
 Made = TypeVar("Made")
-
-
-@dataclass(frozen=True, eq=False)
-class Detail:
-    """One finding from near.
-
-    Attributes:
-        votes: the probability by each expert, of the window around the finding, the mean over its 8 symmetries.
-        outlier: whether the window is no breast tissue at 85 um; None where the committee cannot tell.
-        calcifications_patch: column and row of each in that window.
-        patch: a PNG of it, 60 x 60 pixels.
-        gradcam: a PNG with its Grad-CAM map in colour, the more opaque the hotter.
-    """
-
-    votes: tuple[float, ...]
-    outlier: bool | None
-    calcifications_patch: tuple[tuple[float, float], ...]
-    patch: bytes
-    gradcam: bytes
 
 
 class Reader:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from microcalc.app.images import BUSY, OpenImage, clean_name
+from microcalc.app.open_image import BUSY, OpenImage, clean_name
 from microcalc.app.session import Session
 from microcalc.app.tiles import Encoding, Window, cut_tile, encode
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM

@@ -5,7 +5,8 @@ import itertools
 import threading
 
 from microcalc.app.findings import Reader
-from microcalc.app.images import BUSY, Images, OpenImage, renamed
+from microcalc.app.images import Images
+from microcalc.app.open_image import BUSY, OpenImage, renamed
 from microcalc.errors import MicrocalcError
 
 SCAN, HEATMAP = 0, 1

@@ -4,6 +4,7 @@ import secrets
 import shutil
 import tempfile
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from microcalc import __version__
 from microcalc.app.findings import Reader
 from microcalc.app.images import Images
 from microcalc.app.jobs import Jobs
+from microcalc.app.review import Reviews
 from microcalc.app.security import is_loopback
+from microcalc.app.studies import Study
 from microcalc.images import LARGEST_PIXELS
 
 UPLOAD_BYTES = 512 * 2**20
@@ -42,6 +45,17 @@ class Session:
     Args:
         settings: of the session.
         reader: that scans.
+
+    Attributes:
+        token: that a browser must show; None where only this machine reaches the server.
+        folder: for uploads; it goes with the session.
+        images: that are open.
+        jobs: scans and heat maps that wait.
+        reviews: of findings.
+        studies: the runs that the command line named.
+        started: when.
+        opening: how many images of the command line are still to be opened.
+        problems: why some could not be, a line each.
     """
 
     def __init__(self, settings: Settings, reader: Reader) -> None:
@@ -51,6 +65,11 @@ class Session:
         self.reader = reader
         self.images = Images()
         self.jobs = Jobs(self.images, reader)
+        self.reviews = Reviews(self.folder)
+        self.studies: tuple[Study, ...] = ()
+        self.started = datetime.now()
+        self.opening = 0
+        self.problems: list[str] = []
 
     def address(self, port: int) -> str:
         """What a browser opens; with the token where one is needed."""
@@ -75,5 +94,7 @@ class Session:
             "limits": {"upload_bytes": self.settings.upload_bytes, "pixels": LARGEST_PIXELS},
             "save": self.settings.save is not None,
             "images": [image.entry() for image in self.images.all()],
-            "studies": [],
+            "opening": self.opening,
+            "problems": self.problems,
+            "studies": [study.entry() for study in self.studies],
         }

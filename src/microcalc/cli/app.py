@@ -42,10 +42,13 @@ class App(Common):
             raise RequestError('the viewer needs its extra: pip install "microcalc[app]"') from error
         import webbrowser
 
+        from microcalc.app.scan_folders import open_places, sort_paths
         from microcalc.app.serve import listen, serve
 
+        places = sort_paths(self.paths)
         session = self._session(console)
         try:
+            open_places(session, places)
             listening = listen(self.host, self.port)
             address = session.address(listening.getsockname()[1])
             console.print(f"the viewer is at {address}", markup=False, soft_wrap=True)
