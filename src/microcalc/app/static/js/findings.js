@@ -92,8 +92,10 @@ function reviewForm(id, finding) {
   const buttons = ["accepted", "rejected"].map((name) => h("button", { class: "button", "data-verdict": name }, icon(name === "accepted" ? "check" : "cross"), name === "accepted" ? "Accept" : "Reject"));
   const show = () => buttons.forEach((button) => button.setAttribute("aria-pressed", button.dataset.verdict === verdict));
   let order = 0;
+  let sent = note.value;
   const write = async () => {
     const mine = ++order;
+    sent = note.value;
     saved.className = "saved";
     saved.textContent = "Saving …";
     try {
@@ -105,7 +107,7 @@ function reviewForm(id, finding) {
       saved.textContent = `Not saved: ${error.message}`;
     }
   };
-  const writeSoon = debounced(write, SAVE_NOTE_AFTER_MS);
+  const writeSoon = debounced(() => note.value !== sent && write(), SAVE_NOTE_AFTER_MS);
   for (const button of buttons) {
     button.addEventListener("click", () => {
       verdict = verdict === button.dataset.verdict ? null : button.dataset.verdict;
@@ -113,7 +115,11 @@ function reviewForm(id, finding) {
       write();
     });
   }
-  note.addEventListener("input", writeSoon);
+  note.addEventListener("input", () => {
+    saved.textContent = "Not saved yet.";
+    writeSoon();
+  });
+  note.addEventListener("change", () => note.value !== sent && write());
   show();
   return h("div", { class: "review" }, h("div", { class: "row tight", role: "group", "aria-label": "Review" }, buttons), h("label", { for: "note" }, "Note"), note, saved);
 }

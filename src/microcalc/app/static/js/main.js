@@ -10,7 +10,7 @@ import { setUpKeys } from "./keys.js";
 import { setUpRead } from "./read.js";
 import { imageOf, openImage, putImage, state, subscribe, update } from "./state.js";
 import { setUpStudies } from "./studies.js";
-import { setUpUploads } from "./upload.js";
+import { setUpUploads, tell } from "./upload.js";
 
 const OPENING_ASKED_MS = 500;
 
@@ -92,7 +92,9 @@ async function loadSession() {
       const next = await api.getSession();
       for (const image of next.images.filter((one) => !imageOf(one.id))) await meet(image);
       ({ opening } = next);
+      session.problems = next.problems;
     }
+    if (session.problems?.length) tell("error", `Not opened: ${session.problems.join("; ")}`);
   } catch (error) {
     update({ offline: error.message });
   }
