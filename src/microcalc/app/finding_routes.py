@@ -66,12 +66,8 @@ One = Annotated[Finding, Depends(find_finding)]
 
 
 def find_detail(image: Named, scanned: Scanned, finding: One, session: Here) -> Detail:
-    """The finding that the address names, from near; those of one image are made together, and once."""
-    with image.computing:
-        if image.details is None or image.scanned is not scanned:
-            pixels = session.images.load(image).mammogram.pixels
-            image.details = session.reader.details(image, scanned, pixels)
-        return image.details[finding.number]
+    """The finding that the address names, from near."""
+    return session.reader.details(image, scanned, session.images)[finding.number]
 
 
 Near = Annotated[Detail, Depends(find_detail)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from microcalc.app.images import Images
 from microcalc.app.open_image import Detail, OpenImage, renamed
 from microcalc.app.tiles import Greys, encode
 from microcalc.errors import ImageError
@@ -81,18 +82,24 @@ class Reader:
         colours = colour_heat_map(grid, (true.shape[0], true.shape[1]))
         return encode(np.rint(255 * colours).astype(np.uint8), "png")
 
-    def details(self, image: OpenImage, scanned: ScannedImage, pixels: Greys) -> dict[int, Detail]:
-        """Every finding of an image from near, by its number.
+    def details(self, image: OpenImage, scanned: ScannedImage, images: Images) -> dict[int, Detail]:
+        """Every finding of an image from near, by its number; all of them are made the first time.
 
         Raises:
-            MicrocalcError: the image of a patch can no longer be read.
+            MicrocalcError: the image can no longer be read.
         """
+        with image.computing:
+            if image.details is None or image.details[0] is not scanned:
+                image.details = scanned, self._details(image, scanned, images)
+            return image.details[1]
+
+    def _details(self, image: OpenImage, scanned: ScannedImage, images: Images) -> dict[int, Detail]:
         if not scanned.findings:
             return {}
         if image.kind == "patch":
             details = _details(self._patches(), self._patch(image), [np.empty((0, 2))])
         else:
-            details = _details(self._scanning()[0], *_windows(scanned, pixels))
+            details = _details(self._scanning()[0], *_windows(scanned, images.load(image).mammogram.pixels))
         return {finding.number: detail for finding, detail in zip(scanned.findings, details, strict=True)}
 
     def _predict(self, image: OpenImage) -> tuple[ScannedImage, float]:

@@ -120,7 +120,7 @@ def tile(
     row: int,
     encoding: Encoding,
     center: Annotated[float, Query(ge=-10, le=10)] = 0.5,
-    width: Annotated[float, Query(gt=0, le=20)] = 1.0,
+    width: Annotated[float, Query(ge=1e-5, le=20)] = 1.0,
     invert: bool = False,
 ) -> Response:
     """One tile, windowed from the greys at full precision."""

@@ -1,5 +1,6 @@
-"""The work that takes seconds: one thread, one image after the other, the scans before the heat maps."""
+"""The work that takes seconds: one thread, one image after the other, the scans before all else."""
 
+import contextlib
 import heapq
 import itertools
 import threading
@@ -9,7 +10,7 @@ from microcalc.app.images import Images
 from microcalc.app.open_image import BUSY, OpenImage, renamed
 from microcalc.errors import MicrocalcError
 
-SCAN, HEATMAP = 0, 1
+SCAN, DETAILS, HEATMAP = range(3)
 
 
 class Stopped(Exception):
@@ -81,7 +82,9 @@ class Jobs:
         self._change.notify()
 
     def _work(self) -> None:
-        self._reader.prepare()
+        with contextlib.suppress(Exception):  # the first scan meets the same error, and tells the user
+            self._reader.prepare()
+        works = {SCAN: self._scan, DETAILS: self._look_closer, HEATMAP: self._draw}
         while True:
             with self._change:
                 self._now = None
@@ -93,7 +96,7 @@ class Jobs:
                 self._now, self._stop_now = image, False
                 if what == SCAN:
                     image.state = "scanning"
-            (self._scan if what == SCAN else self._draw)(image)
+            works[what](image)
 
     def _scan(self, image: OpenImage) -> None:
         def on_progress(stage: str, done: int, total: int) -> None:
@@ -104,12 +107,20 @@ class Jobs:
             on_progress("reading", 0, 1)
             scanned, operating_point = self._reader.scan(image, self._images.load(image).mammogram, on_progress)
             image.scanned, image.operating_point, image.state = scanned, operating_point, "scanned"
+            with self._change:
+                self._add(DETAILS, image)
         except Stopped:
             image.state = "stopped"
         except Exception as error:
             image.error, image.state = problem(error, image), "failed"
         finally:
             image.progress = None
+
+    def _look_closer(self, image: OpenImage) -> None:
+        """Make what a click on a finding shows, before the click."""
+        if image.scanned is not None:
+            with contextlib.suppress(Exception):  # the click meets the same error, and tells the user
+                self._reader.details(image, image.scanned, self._images)
 
     def _draw(self, image: OpenImage) -> None:
         try:

@@ -69,7 +69,7 @@ class OpenImage:
         error: why it could not be scanned.
         scanned: its findings; those of a patch, too, with one finding that stands for all of it.
         operating_point: of the findings.
-        details: of each finding, once asked for.
+        details: of each finding by its number, and the findings that they are of.
         heatmap: of the drawing of its heat map.
         heatmap_png: that map.
         key: by which review.json names it.
@@ -97,7 +97,7 @@ class OpenImage:
     error: str | None = None
     scanned: ScannedImage | None = None
     operating_point: float = 0.5
-    details: dict[int, Detail] | None = None
+    details: tuple[ScannedImage, dict[int, Detail]] | None = None
     heatmap: Heatmap = "none"
     heatmap_png: bytes = b""
     key: str = ""

@@ -53,7 +53,7 @@ class Guard:
     def __init__(self, app: ASGIApp, host: str, upload_bytes: int, token: str | None = None) -> None:
         self.app = app
         self.names = {*LOOPBACK, host.lower()}
-        self.any_address = not is_loopback(host) and ipaddress_or_none(host) == ipaddress_or_none("0.0.0.0")
+        self.any_address = is_any_address(host)
         self.upload_bytes = upload_bytes
         self.token = token
 
@@ -71,7 +71,7 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                add_headers(MutableHeaders(scope=message))
+                add_headers(MutableHeaders(scope=message), scope["path"].startswith("/static/"))
             await send(message)
 
         limit = self.upload_bytes if (scope["method"], scope["path"]) == ("POST", "/api/images") else LARGEST_BODY
@@ -149,12 +149,12 @@ def _plain(status: int, line: str) -> Reply:
     return Reply(status, json.dumps({"error": line}).encode(), closing)
 
 
-def add_headers(headers: MutableHeaders) -> None:
+def add_headers(headers: MutableHeaders, cacheable: bool) -> None:
     """Set what every answer carries; an answer with a policy of its own keeps it."""
     for name, value in HEADERS.items():
         headers[name] = value
     headers.setdefault("content-security-policy", POLICY)
-    headers.setdefault("cache-control", "no-store")
+    headers.setdefault("cache-control", "no-cache" if cacheable else "no-store")
 
 
 def counted(receive: Receive, limit: int) -> Receive:
@@ -200,6 +200,16 @@ def is_loopback(host: str) -> bool:
     """
     address = ipaddress_or_none(host)
     return host.lower() == "localhost" if address is None else address.is_loopback
+
+
+def is_any_address(host: str) -> bool:
+    """Whether a server that listens there is reached at every address of this machine.
+
+    >>> is_any_address("0.0.0.0"), is_any_address("192.0.2.7")
+    (True, False)
+    """
+    address = ipaddress_or_none(host)
+    return address is not None and address.is_unspecified
 
 
 def ipaddress_or_none(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

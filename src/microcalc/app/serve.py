@@ -1,5 +1,6 @@
 """From a session to a port that answers."""
 
+import os
 import socket
 
 import uvicorn
@@ -23,7 +24,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        reason = error.strerror or error
+        reason = os.strerror(error.errno) if isinstance(error.errno, int) and error.errno > 0 else error
         raise RequestError(f"cannot listen on port {port} of {host} ({reason}); give another port, or 0") from error
 
 

@@ -1,5 +1,6 @@
 """The viewer's server: its routes, and how it starts and ends."""
 
+import os
 from importlib import resources
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from microcalc.app import finding_routes, image_routes, study_routes
 from microcalc.app.security import Guard
 from microcalc.app.session import Session
-from microcalc.errors import MicrocalcError
+from microcalc.errors import FailedError, MicrocalcError
 
 STATIC = Path(str(resources.files("microcalc"))) / "app" / "static"
 
@@ -57,4 +58,6 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    return error_line(422, str(error))
+    """An error meant for the user, without the folder of the session."""
+    own = f"{request.app.state.session.folder}{os.sep}"
+    return error_line(409 if isinstance(error, FailedError) else 422, str(error).replace(own, ""))

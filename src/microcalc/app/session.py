@@ -1,5 +1,6 @@
 """One life of the server: its settings, its images, and a folder that goes with it."""
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -8,16 +9,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from microcalc import __version__
 from microcalc.app.findings import Reader
 from microcalc.app.images import Images
 from microcalc.app.jobs import Jobs
 from microcalc.app.review import Reviews
-from microcalc.app.security import is_loopback
+from microcalc.app.security import is_any_address, is_loopback
 from microcalc.app.studies import Study
 from microcalc.images import LARGEST_PIXELS
 
 UPLOAD_BYTES = 512 * 2**20
+PREFIX = "microcalc-app-"
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Session:
     def __init__(self, settings: Settings, reader: Reader) -> None:
         self.settings = settings
         self.token = None if is_loopback(settings.host) else secrets.token_urlsafe(24)
-        self.folder = Path(tempfile.mkdtemp(prefix="microcalc-app-"))
+        remove_left_folders()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self.reader = reader
         self.images = Images()
         self.jobs = Jobs(self.images, reader)
@@ -73,7 +78,8 @@ class Session:
 
     def address(self, port: int) -> str:
         """What a browser opens; with the token where one is needed."""
-        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        host = "127.0.0.1" if is_any_address(self.settings.host) else self.settings.host
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{port}/" + (f"?token={self.token}" if self.token else "")
 
     def new_upload(self) -> Path:
@@ -98,3 +104,11 @@ class Session:
             "problems": self.problems,
             "studies": [study.entry() for study in self.studies],
         }
+
+
+def remove_left_folders() -> None:
+    """Delete what sessions have left that were killed, as it may show patients."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        process = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,5 +1,8 @@
 """``microcalc app``: look at what the committee sees, on a page of this machine."""
 
+import os
+import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,12 +55,16 @@ class App(Common):
             listening = listen(self.host, self.port)
             address = session.address(listening.getsockname()[1])
             console.print(f"the viewer is at {address}", markup=False, soft_wrap=True)
-            console.print("Research only, not a medical device. Ctrl-C ends it, and deletes what was uploaded.")
+            console.print("Research only. Ctrl-C ends the viewer, and deletes what was uploaded.")
             if self.browser:
-                webbrowser.open(address)
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()  # some block
             serve(session, listening)
+        except KeyboardInterrupt:
+            console.print("stopped; what was uploaded is deleted")
         finally:
             session.close()
+        sys.stdout.flush()
+        os._exit(0)  # a thread may still be computing, and PyTorch aborts where Python ends around it
 
     def _session(self, console: Console) -> "Session":
         from microcalc import __version__
