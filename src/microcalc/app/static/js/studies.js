@@ -48,15 +48,16 @@ function renderMain() {
   if (!shown.length) { $("study-main").replaceChildren(); return; }
   const columns = shown.length === 2 ? "side-by-side two" : "side-by-side";
   $("study-main").replaceChildren(
-    h("section", {}, h("h2", {}, "Main figures"), h("p", { class: "hint" }, "Below each figure: its 95 % interval."), h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": "Main figures" }, table(shown))),
-    h("section", {}, h("h2", {}, "Reports"), h("div", { class: columns }, ...shown.map((study) => h("iframe", { class: "report", title: `Report of ${study.name}`, src: api.reportUrl(study.id), sandbox: "" })))),
-    h("section", { id: "wrong" }),
+    h("section", { class: "study-part" }, h("h2", {}, "Main figures"), h("p", { class: "hint" }, "Each with its 95 % interval."), h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": "Main figures" }, table(shown))),
+    h("section", { class: "study-part" }, h("h2", {}, "Reports"), h("div", { class: columns }, ...shown.map((study) => h("iframe", { class: "report", title: `Report of ${study.name}`, src: api.reportUrl(study.id), sandbox: "" })))),
+    h("section", { class: "study-part", id: "wrong" }),
   );
   renderWrong();
 }
 
 function table(shown) {
-  const rows = SETS.flatMap(([key, name]) => FIGURES.map(([figure, label], index) => h("tr", {},
+  const sets = SETS.filter(([key]) => shown.some((study) => study.metrics[key]));
+  const rows = sets.flatMap(([key, name]) => FIGURES.map(([figure, label], index) => h("tr", {},
     index === 0 && h("th", { scope: "rowgroup", rowspan: FIGURES.length }, name), h("th", { scope: "row" }, label), ...shown.map((study) => cell(study.metrics[key], figure)))));
   return h("table", { class: "study-table" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Set"), h("th", { scope: "col" }, "Figure"), ...shown.map((study) => h("th", { scope: "col" }, study.name)))),
@@ -67,7 +68,7 @@ function cell(metrics, figure) {
   const value = metrics?.[figure];
   if (value === null || value === undefined) return h("td", {}, "–");
   const interval = metrics[`${figure}_ci95`];
-  return h("td", {}, value.toFixed(3), interval && h("div", { class: "ci" }, `${interval[0].toFixed(3)} to ${interval[1].toFixed(3)}`));
+  return h("td", {}, value.toFixed(3), interval && h("span", { class: "ci" }, ` ${interval[0].toFixed(3)} to ${interval[1].toFixed(3)}`));
 }
 
 function renderWrong() {
@@ -89,7 +90,7 @@ async function fillWrong() {
   if (set !== filter.set || shown.map((study) => study.id).join() !== chosen.join()) return;
   const kept = lists.map((list) => (list instanceof Error ? list : list.filter(wanted)));
   $("wrong-count").textContent = kept.map((list, index) => `${shown[index].name}: ${list.length ?? "–"}`).join(" · ");
-  $("wrong-patches").replaceChildren(...kept.map((list, index) => h("div", {}, shown.length === 2 && h("h3", {}, shown[index].name),
+  $("wrong-patches").replaceChildren(...kept.map((list, index) => h("div", { class: "study-part" }, shown.length === 2 && h("h3", {}, shown[index].name),
     list instanceof Error ? message("error", list.message) : list.length ? h("div", { class: "patches" }, ...list.slice(0, MOST_SHOWN).map(figure)) : h("p", { class: "muted" }, "None."))));
 }
 
