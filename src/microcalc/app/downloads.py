@@ -91,7 +91,8 @@ def save(session: Session, folder: Path) -> Path:
             plain.append(replace(image.scanned, file=file).to_dict())
             found = session.reviews.of_images([image]).items()
             reviews |= {(file, number): review for (_, number), review in found}
-    head = {"schema": 1, "committee": session.settings.committee, "operating_point": session.reader.operating_point}
+    point = next((image.operating_point for image in named if image.scanned is not None), 0.5)
+    head = {"schema": 1, "committee": session.settings.committee, "operating_point": point}
     write_json(own / "findings.json", {**head, "images": plain, "failed": []})
     write_atomically(own / "findings.csv", table(session))
     write_json(own / FILE, plain_reviews(reviews))

@@ -65,7 +65,8 @@ class Guard:
             await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers, started = Headers(scope=scope), False
+        headers, started, refused_late, received = Headers(scope=scope), False, False, 0
+        limit = self.upload_bytes if (scope["method"], scope["path"]) == ("POST", "/api/images") else LARGEST_BODY
 
         async def send_with_headers(message: Message) -> None:
             nonlocal started
@@ -74,21 +75,29 @@ class Guard:
                 add_headers(MutableHeaders(scope=message), scope["path"].startswith("/static/"))
             await send(message)
 
-        limit = self.upload_bytes if (scope["method"], scope["path"]) == ("POST", "/api/images") else LARGEST_BODY
+        async def send_unless_refused(message: Message) -> None:
+            if not refused_late:
+                await send_with_headers(message)
+
+        async def receive_counted() -> Message:
+            nonlocal received, refused_late
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                if not started:
+                    refused_late = True
+                    await _plain(413, too_large(limit))(send_with_headers)
+                raise TooLargeError
+            return message
+
         refused = self._refusal(scope, headers, limit)
         if refused is not None:
             await refused(send_with_headers)
             return
         try:
-            await self.app(scope, counted(receive, limit), send_with_headers)
-        except TooLargeError:
-            await _plain(413, too_large(limit))(send_with_headers)
-        except Exception as error:
+            await self.app(scope, receive_counted, send_unless_refused)
+        except Exception as error:  # answered by now, see the server's handler
             logging.getLogger("microcalc.app").debug("unexpected", exc_info=error)
-            if not started:
-                await _plain(500, f"unexpected {type(error).__name__}; start with --debug to see where")(
-                    send_with_headers
-                )
 
     def _refusal(self, scope: Scope, headers: Headers, limit: int) -> "Reply | None":
         host = headers.get("host", "")
@@ -155,24 +164,6 @@ def add_headers(headers: MutableHeaders, cacheable: bool) -> None:
         headers[name] = value
     headers.setdefault("content-security-policy", POLICY)
     headers.setdefault("cache-control", "no-cache" if cacheable else "no-store")
-
-
-def counted(receive: Receive, limit: int) -> Receive:
-    """The body of a request, up to a number of bytes.
-
-    The receiver raises ``TooLargeError`` once there are more.
-    """
-    received = 0
-
-    async def receive_counted() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > limit:
-            raise TooLargeError
-        return message
-
-    return receive_counted
 
 
 def too_large(limit: int) -> str:

@@ -31,6 +31,7 @@ def make_app(session: Session) -> Guard:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(MicrocalcError, _refused)
+    app.add_exception_handler(Exception, _unexpected)
     settings = session.settings
     return Guard(app, settings.host, settings.upload_bytes, session.token)
 
@@ -61,3 +62,8 @@ async def _refused(request: Request, error: Exception) -> Response:
     """An error meant for the user, without the folder of the session."""
     own = f"{request.app.state.session.folder}{os.sep}"
     return error_line(409 if isinstance(error, FailedError) else 422, str(error).replace(own, ""))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """Of which kind the error is; its text may hold a path."""
+    return error_line(500, f"unexpected {type(error).__name__}; start with --debug to see where")

@@ -19,6 +19,7 @@ from microcalc.app.review import Reviews
 from microcalc.app.security import is_any_address, is_loopback
 from microcalc.app.studies import Study
 from microcalc.images import LARGEST_PIXELS
+from microcalc.images.resample import as_pixel_size
 
 UPLOAD_BYTES = 512 * 2**20
 PREFIX = "microcalc-app-"
@@ -34,6 +35,9 @@ class Settings:
         pixel_size_mm: of images that do not give it.
         save: folder for what the user wants to keep; None where that goes with the session.
         upload_bytes: most bytes of an upload.
+
+    Raises:
+        RequestError: the pixel size is impossible.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +45,10 @@ class Settings:
     pixel_size_mm: float | None = None
     save: Path | None = None
     upload_bytes: int = UPLOAD_BYTES
+
+    def __post_init__(self) -> None:
+        if self.pixel_size_mm is not None:
+            as_pixel_size(self.pixel_size_mm)
 
 
 class Session:
