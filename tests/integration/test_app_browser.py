@@ -53,23 +53,12 @@ class Viewer:
         """Give files to the picker."""
         self.page.set_input_files("#file-input", [str(file) for file in files])
 
-    def drop(self, *files: Path) -> None:
-        """Drop files on the page: by an input of the test's own, as a page cannot open files by name."""
-        self.page.evaluate(
-            """() => {
-                const bag = Object.assign(document.createElement('input'), {type: 'file', multiple: true, id: 'bag'});
-                document.body.append(bag);
-            }"""
-        )
-        self.page.set_input_files("#bag", [str(file) for file in files])
-        self.page.evaluate(
-            """() => {
-                const bag = document.getElementById('bag'), dataTransfer = new DataTransfer();
-                for (const file of bag.files) dataTransfer.items.add(file);
-                bag.remove();
-                document.body.dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true}));
-            }"""
-        )
+    def drop(self, *paths: Path) -> None:
+        """Drop files or folders on the page, as a file manager does."""
+        debugger = self.page.context.new_cdp_session(self.page)
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            debugger.send("Input.dispatchDragEvent", {"type": kind, "x": 600, "y": 400, "data": data})
 
     def slide(self, slider: str, value: float) -> None:
         """Move a slider as a hand does: with an event at the end."""
@@ -311,7 +300,7 @@ def test_a_finished_scan_opens_with_its_findings_and_hangs_with_chest_walls_toge
     viewer = open_viewer()
     page = viewer.page
     page.click("#tab-read")
-    page.set_input_files("#folder-input", str(viewer.files / "scan"))
+    viewer.drop(viewer.files / "scan")
     for name, findings in names_and_findings(viewer.files / "scan").items():
         words = re.compile(f"^{findings or 'no'} mark")
         expect(viewer.item(name).locator(".image-sub")).to_have_text(words, timeout=LONG)

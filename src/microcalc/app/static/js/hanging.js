@@ -89,7 +89,7 @@ function fillBar() {
   $("hanging-study").replaceChildren(h("option", { value: "" }, "all"), ...keys.map((key, index) => h("option", { value: key, selected: key === study }, `Study ${index + 1}`)));
   $("hanging-marks").checked = state.showMarks;
   const lost = mammograms().filter((image) => !isPlaced(image));
-  const shape = JSON.stringify(lost.map((image) => [image.id, image.laterality, image.view, problems[image.id]]));
+  const shape = JSON.stringify(lost.map((image) => [image.id, problems[image.id]]));
   if ($("unplaced").dataset.shape === shape) return;
   $("unplaced").dataset.shape = shape;
   $("unplaced").hidden = !lost.length;
@@ -105,7 +105,14 @@ function placeForm(image) {
     problems[image.id] && message("error", problems[image.id]));
 }
 
-async function place(id, changes) {
+let placing = Promise.resolve();
+
+/** One change after another, so that no older answer comes last. */
+function place(id, changes) {
+  placing = placing.then(() => placeNow(id, changes));
+}
+
+async function placeNow(id, changes) {
   try {
     putImage(await api.patchImage(id, changes));
     delete problems[id];

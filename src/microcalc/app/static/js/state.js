@@ -51,9 +51,13 @@ export const currentImage = () => imageOf(state.current);
 
 /** The place of each image in the list: uploads end in another order than they were dropped in. */
 const places = new Map();
+let lastPlace = 0;
+
+/** A place after all that were taken. */
+export const takePlace = () => ++lastPlace;
 
 /** Put an ImageEntry in, or in place of its older self. @param {object} entry @param {number} [place] */
-export function putImage(entry, place = Number.MAX_SAFE_INTEGER) {
+export function putImage(entry, place = takePlace()) {
   if (state.images.some((image) => image.id === entry.id)) {
     update({ images: state.images.map((image) => (image.id === entry.id ? entry : image)) });
     return;

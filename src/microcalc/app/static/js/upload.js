@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { $, announce, h, icon, message } from "./dom.js";
 import { follow, loadFindings, scan } from "./jobs.js";
-import { openImage, putImage, state, subscribe, update } from "./state.js";
+import { openImage, putImage, state, subscribe, takePlace, update } from "./state.js";
 
 const AT_ONCE = 3;
 const NO_IMAGE = /(^|\/)(\.[^/]*|DICOMDIR|Thumbs\.db)$|\.(txt|csv|json|jsonl|html?|md|pdf|zip|gz|xml|py|ini|log|docx?|xlsx?)$/i;
@@ -11,7 +11,6 @@ const MADE_BY_SCAN = /(^|\/)(overlays|heatmaps|dicom)\/[^/]+$/;
 
 let queue = [];
 let running = 0;
-let keys = 0;
 /** Findings of dropped scan folders, kept until their images are here. */
 const scans = [];
 
@@ -20,10 +19,12 @@ async function take(given) {
   const folders = given.filter(({ path }) => /(^|\/)findings\.json$/.test(path));
   for (const { file, path } of folders) await rememberScan(file, given.find((other) => other.path === path.replace(/findings\.json$/, "review.json")));
   const images = given.filter(({ path }) => (given.length === 1 && !folders.length) || (!NO_IMAGE.test(path) && !(folders.length && MADE_BY_SCAN.test(path))));
+  images.sort((one, other) => one.path.localeCompare(other.path, "en", { numeric: true }));
   if (!images.length && !folders.length) tell("error", "There is no image among these files.");
   const limit = state.session?.limits.upload_bytes ?? Infinity;
-  const uploads = images.map(({ file, path }, index) => ({
-    key: ++keys, first: index === 0, file, name: path.split("/").pop(), part: 0, cancel: null,
+  const batch = { opened: false };
+  const uploads = images.map(({ file, path }) => ({
+    key: takePlace(), batch, file, name: path.split("/").pop(), part: 0, cancel: null,
     error: file.size > limit ? `${megabytes(file.size)} is over the limit of ${megabytes(limit)} a file.` : file.size === 0 ? "The file is empty." : null,
   }));
   queue.push(...uploads.filter((upload) => !upload.error));
@@ -61,7 +62,8 @@ async function send(upload) {
     const entry = await sending.done;
     update({ uploads: state.uploads.filter((other) => other.key !== upload.key) });
     putImage(entry, upload.key);
-    if (upload.first) openImage(entry.id);
+    if (!upload.batch.opened) openImage(entry.id);
+    upload.batch.opened = true;
     if (entry.state === "ready" && !scans.length) await scan(entry.id);
     follow();
   } catch (error) {
