@@ -4,7 +4,7 @@ import contextlib
 import csv
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from microcalc.data import Data
 
 PatchSet = Literal["own", "test", "external"]
-ROLES = {"development": "own", "test": "test", "external": "external"}
+ROLES = {"development": "own", "committee": "own", "test": "test", "external": "external"}
 OUT_OF_FOLD_THRESHOLD = 0.5
 """Of one expert alone, which is not calibrated; as the report has it."""
 
@@ -103,17 +103,23 @@ class Study:
         Raises:
             RequestError: ``predictions.csv`` is missing, or is not what a study leaves.
         """
-        path = self.folder / "predictions.csv"
         try:
-            rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
-            found = (self._patch(number, row) for number, row in enumerate(rows))
+            found = (self._patch(number, row) for number, row in enumerate(self._rows) if row["out_of_fold"])
             return tuple(patch for patch in found if patch is not None)
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise RequestError(f"{self.folder.name}: its predictions.csv is not what a study leaves") from error
+
+    @cached_property
+    def _rows(self) -> list[dict[str, str]]:
+        try:
+            text = (self.folder / "predictions.csv").read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise RequestError(f"{self.folder.name}: its predictions.csv cannot be read; resume the study") from error
+        return list(csv.DictReader(io.StringIO(text, newline="")))
 
     def _patch(self, number: int, row: dict[str, str]) -> Patch | None:
         kind: Any = ROLES.get(row["role"])
-        if kind is None or not row["out_of_fold"]:
+        if kind is None:
             return None
         probability, fold = float(row["out_of_fold"]), int(row["fold"]) if row["fold"] else None
         decision = int(probability >= self._thresholds[kind])
@@ -168,25 +174,33 @@ class Study:
     @cached_property
     def _images(self) -> dict[str, dict[str, NDArray[np.float32]]]:
         """By set and file name, the patches whose pixels are on this machine; nothing is downloaded."""
-        from microcalc.data import Data
-
         images = {}
-        for name, described in self.config.get("data", {}).items():
+        for kind, described in self.config.get("data", {}).items():
+            files = [row["file"] for row in self._rows if ROLES.get(row["role"]) == kind]
             with contextlib.suppress(MicrocalcError, KeyError, TypeError):
-                data = self._find_data(Data, described["name"], described["sha256"])
+                data = self._find_data(described["name"], described["sha256"], files)
                 if data is not None:
-                    images[name] = dict(zip(data.files, data.images, strict=True))
+                    images[kind] = dict(zip(data.files, data.images, strict=True))
         return images
 
-    def _find_data(self, data: "type[Data]", name: str, fingerprint: str) -> "Data | None":
-        """A dataset of a run; INFN's files are known by their content, all others must be the same as in the run."""
+    def _find_data(self, name: str, fingerprint: str, files: list[str]) -> "Data | None":
+        """The dataset of a run, or the part of it that the run used; the fingerprint must be that of the run."""
+        for data in self._candidates(name):
+            row_of = {file: row for row, file in enumerate(data.files)}
+            if row_of.keys() >= set(files):
+                part = data.select([row_of[file] for file in files])
+                if part.fingerprint == fingerprint:
+                    return part
+        return None
+
+    def _candidates(self, name: str) -> "Iterator[Data]":
+        from microcalc.data import Data
         from microcalc.data.sources import find_infn
 
-        if name == "infn":
-            archive = find_infn()
-            return None if archive is None else data.load("infn", archive=archive)
-        seed = self.config["settings"]["seed"]
-        sources: list[str | Path] = [name] if name in ("phantom", "external") else []
-        sources += [folder for folder in self.image_folders if folder.resolve().name == name]
-        loaded = (data.load(source, seed=each) for source in sources for each in dict.fromkeys((seed, 0)))
-        return next((found for found in loaded if found.fingerprint == fingerprint), None)
+        if name == "infn" and (archive := find_infn()) is not None:
+            yield Data.load("infn", archive=archive)
+        elif name == "phantom":
+            yield from (Data.load("phantom", seed=seed) for seed in dict.fromkeys((self.config["settings"]["seed"], 0)))
+        elif name == "external":
+            yield Data.load("external")
+        yield from (Data.load(folder) for folder in self.image_folders if folder.resolve().name == name)
