@@ -115,37 +115,57 @@ def test_twenty_uploads_at_once_are_all_opened(client: TestClient, session: Sess
     assert len(list(session.folder.iterdir())) == 20
 
 
-def test_greys_of_few_images_are_kept_and_others_read_again(tmp_path: Path) -> None:
-    images = Images(cache_bytes=100_000)
-    opened = []
+def test_greys_of_few_images_are_kept_and_others_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microcalc.app.images.CACHE_BYTES", 60_000)
+    monkeypatch.setattr("microcalc.app.images.FEWEST_KEPT", 1)
+    images, opened = Images(), []
     for number in range(5):
         path = tmp_path / f"{number}.png"
         path.write_bytes(png(100, 100, seed=number))
         opened.append(images.open(path, path.name, "folder"))
-    first = images.load(opened[0])
-    assert first is images.load(opened[0])
-    assert sum(images._known(image) is not None for image in opened) == 2
+    first = images.levels(opened[0])
+    assert first is images.levels(opened[0])
+    assert len(images._levels) == 3
     (tmp_path / "4.png").unlink()
-    assert images.load(opened[4]).levels[-1].shape == (100, 100)
-    images.load(opened[1]), images.load(opened[2])
+    assert images.levels(opened[4])[-1].shape == (100, 100)
+    for again in (1, 2, 3):
+        images.levels(opened[again])
     with pytest.raises(ImageError, match="does not exist"):
-        images.load(opened[4])
+        images.levels(opened[4])
+
+
+def test_both_views_of_both_sides_are_kept_however_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microcalc.app.images.CACHE_BYTES", 0)
+    images = Images()
+    for number in range(5):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(png(100, 100, seed=number))
+        images.open(path, path.name, "folder")
+    assert len(images._levels) == 4
+
+
+def test_an_image_that_was_read_last_is_not_read_again(tmp_path: Path) -> None:
+    images, path = Images(), tmp_path / "a.png"
+    path.write_bytes(png(100, 100))
+    image = images.open(path, "a.png", "folder")
+    path.unlink()
+    assert images.read(image).pixels.shape == (100, 100)
 
 
 def test_a_file_that_became_another_is_refused(tmp_path: Path) -> None:
-    images, path = Images(cache_bytes=0), tmp_path / "a.png"
+    images, path = Images(), tmp_path / "a.png"
     path.write_bytes(png(100, 100))
     image = images.open(path, "a.png", "folder")
     path.write_bytes(png(90, 100))
     (tmp_path / "b.png").write_bytes(png(100, 100))
     images.open(tmp_path / "b.png", "b.png", "folder")
     with pytest.raises(ImageError, match=r"a\.png: has changed"):
-        images.load(image)
+        images.read(image)
 
 
 def test_the_chest_wall_is_where_the_tissue_is_or_the_header_says() -> None:
-    greys = np.zeros((40, 30), np.float32)
-    greys[5:35, 18:] = 0.6
+    greys = np.zeros((40, 30), np.uint16)
+    greys[5:35, 18:] = 40000
     assert (chest_wall(None, greys), chest_wall(None, greys[:, ::-1])) == ("right", "left")
     assert chest_wall(("A", "F"), greys) == "left" and chest_wall(("PL", "F"), greys[:, ::-1]) == "right"
-    assert chest_wall(None, np.zeros((40, 30), np.float32)) is None
+    assert chest_wall(None, np.zeros((40, 30), np.uint16)) is None

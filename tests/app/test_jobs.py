@@ -156,7 +156,7 @@ def test_a_file_that_is_gone_fails_by_its_name(client: TestClient, session: Sess
     path.write_bytes(png(700, 600))
     image = session.images.open(path, "own.png", "folder", 0.1)
     path.unlink()
-    session.images._loaded.clear()
+    session.images._last_read = None
     session.jobs.start()
     session.jobs.scan(image)
     wait_for(lambda: image.state == "failed")

@@ -33,7 +33,7 @@ def overlay(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:
     """A PNG of the image with its findings drawn on it."""
     from microcalc.scan.overlay import draw_overlay
 
-    return draw_overlay(session.images.load(image).mammogram.pixels, scanned, image.side)
+    return draw_overlay(session.images.read(image).pixels, scanned, image.side)
 
 
 def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from microcalc.app.images import Images
 from microcalc.app.open_image import Detail, OpenImage, renamed
-from microcalc.app.tiles import Greys, encode
+from microcalc.app.tiles import encode
 from microcalc.errors import ImageError
 from microcalc.images import Mammogram
 from microcalc.images.image import PixelSize
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from microcalc.scan.second_opinion import SecondOpinion
 
 Points = NDArray[np.float64]
+Windows = NDArray[np.float32]
 Made = TypeVar("Made")
 
 
@@ -99,7 +100,7 @@ class Reader:
         if image.kind == "patch":
             details = _details(self._patches(), self._patch(image), [np.empty((0, 2))])
         else:
-            details = _details(self._scanning()[0], *_windows(scanned, images.load(image).mammogram.pixels))
+            details = _details(self._scanning()[0], *_windows(scanned, images.read(image).pixels))
         return {finding.number: detail for finding, detail in zip(scanned.findings, details, strict=True)}
 
     def _predict(self, image: OpenImage) -> tuple[ScannedImage, float]:
@@ -126,7 +127,7 @@ class Reader:
         scanned = ScannedImage(image.name, _size(image), image.rows, image.columns, 0.0, seconds, warnings, (whole,))
         return scanned, self._patches().threshold
 
-    def _patch(self, image: OpenImage) -> Greys:
+    def _patch(self, image: OpenImage) -> Windows:
         """(1, 60, 60): the patch, or of a larger field the one that its answer is of."""
         from microcalc.data.patch_files import read_patch_file
 
@@ -159,7 +160,7 @@ class Once(Generic[Made]):
             return self.made[0]
 
 
-def _windows(scanned: ScannedImage, pixels: Greys) -> tuple[Greys, list[Points]]:
+def _windows(scanned: ScannedImage, pixels: NDArray[np.float32]) -> tuple[Windows, list[Points]]:
     """(n, 60, 60) around the findings at 85 um, and where in them the single calcifications are."""
     from microcalc.scan.clusters import cut_windows, window_corners
 
@@ -178,7 +179,7 @@ def _scaled(points: ArrayLike, scale: Points) -> Points:
     return np.asarray((np.asarray(points, np.float64).reshape(-1, 2) + 0.5) * scale - 0.5).reshape(np.shape(points))
 
 
-def _details(committee: "Committee", windows: Greys, points: list[Points]) -> list[Detail]:
+def _details(committee: "Committee", windows: Windows, points: list[Points]) -> list[Detail]:
     from microcalc.explain.committee import explain
     from microcalc.explain.overlay import coloured, stretched
 

@@ -124,7 +124,7 @@ def tile(
     invert: bool = False,
 ) -> Response:
     """One tile, windowed from the greys at full precision."""
-    levels = session.images.load(image).levels
+    levels = session.images.levels(image)
     greys = cut_tile(levels[level], column, row) if 0 <= level < len(levels) else None
     if greys is None:
         raise HTTPException(404, "there is no such tile")

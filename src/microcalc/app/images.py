@@ -4,7 +4,7 @@ import contextlib
 import secrets
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from microcalc.app.open_image import OpenImage, Origin, chest_wall, renamed
@@ -14,34 +14,24 @@ from microcalc.images import Mammogram, read_mammogram
 from microcalc.images.reader import HEAD, file_kind
 from microcalc.images.resample import as_pixel_size
 
-CACHE_BYTES = 512 * 2**20
-"""Most bytes of greys that are kept: seven mammograms of 12 megapixels."""
+CACHE_BYTES = 160 * 2**20
+"""Most bytes of greys that are kept."""
 
-
-@dataclass(frozen=True, eq=False)
-class Loaded:
-    """An image in memory: as it was read, and halved again and again, the smallest first."""
-
-    mammogram: Mammogram
-    levels: tuple[Greys, ...]
-
-    @property
-    def bytes(self) -> int:
-        """Of its greys."""
-        return sum(level.nbytes for level in self.levels)
+FEWEST_KEPT = 4
+"""Images whose greys are kept however large they are: both views of both sides are shown together."""
 
 
 class Images:
-    """All images of the session, and the greys of those that were used last.
+    """All images of the session, the greys of those that were looked at last, and the one that was read last.
 
     One image is read at a time, so that twenty uploads at once take no more memory than one.
     """
 
-    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self) -> None:
         self._images: dict[str, OpenImage] = {}
-        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
+        self._levels: OrderedDict[str, tuple[Greys, ...]] = OrderedDict()
+        self._last_read: tuple[str, Mammogram] | None = None
         self._studies: dict[str, str] = {}
-        self._cache_bytes = cache_bytes
         self._state, self._reading = threading.Lock(), threading.Lock()
 
     def all(self) -> list[OpenImage]:
@@ -64,15 +54,25 @@ class Images:
         if given is not None:
             as_pixel_size(given)
         with self._reading:
-            loaded = _load(path, name)
-            image = self._describe(path, name, origin, given, loaded)
+            mammogram = _read(path, name)
+            levels = build_levels(mammogram.pixels)
+            image = self._describe(path, name, origin, given, mammogram, levels[0])
             with self._state:
                 self._images[image.id] = image
-            self._keep(image, loaded)
+            self._keep(image, mammogram, levels)
         return image
 
-    def load(self, image: OpenImage) -> Loaded:
-        """The greys of an image, read again where they are no longer in memory.
+    def read(self, image: OpenImage) -> Mammogram:
+        """An image as its file has it, read again unless it was the last one that was read.
+
+        Raises:
+            ImageError: its file has gone, or has changed.
+        """
+        with self._reading:
+            return self._read_again(image)
+
+    def levels(self, image: OpenImage) -> tuple[Greys, ...]:
+        """The greys of an image, see :func:`microcalc.app.tiles.build_levels`.
 
         Raises:
             ImageError: its file has gone, or has changed.
@@ -82,36 +82,52 @@ class Images:
         with self._reading:
             if (known := self._known(image)) is not None:
                 return known
-            loaded = _load(image.path, image.name)
-            if loaded.mammogram.pixels.shape != (image.rows, image.columns):
-                raise ImageError(f"{image.name}: has changed since it was opened; open it again")
-            self._keep(image, loaded)
-            return loaded
+            mammogram = self._read_again(image)
+            levels = build_levels(mammogram.pixels)
+            self._keep(image, mammogram, levels)
+            return levels
+
+    def _read_again(self, image: OpenImage) -> Mammogram:
+        if self._last_read is not None and self._last_read[0] == image.id:
+            return self._last_read[1]
+        self._last_read = None  # two of them need not be in memory
+        mammogram = _read(image.path, image.name)
+        if mammogram.pixels.shape != (image.rows, image.columns):
+            raise ImageError(f"{image.name}: has changed since it was opened; open it again")
+        self._last_read = image.id, mammogram
+        return mammogram
 
     def forget(self, image: OpenImage) -> None:
         """Leave an image out of the session, and delete its file where it was uploaded."""
         with self._state:
             self._images.pop(image.id, None)
-            self._loaded.pop(image.id, None)
+            self._levels.pop(image.id, None)
+            if self._last_read is not None and self._last_read[0] == image.id:
+                self._last_read = None
         if image.origin == "upload":
             image.path.unlink(missing_ok=True)
 
-    def _known(self, image: OpenImage) -> Loaded | None:
+    def _known(self, image: OpenImage) -> tuple[Greys, ...] | None:
         with self._state:
-            if image.id in self._loaded:
-                self._loaded.move_to_end(image.id)
-            return self._loaded.get(image.id)
+            if image.id in self._levels:
+                self._levels.move_to_end(image.id)
+            return self._levels.get(image.id)
 
-    def _keep(self, image: OpenImage, loaded: Loaded) -> None:
+    def _keep(self, image: OpenImage, mammogram: Mammogram, levels: tuple[Greys, ...]) -> None:
         with self._state:
             if image.id not in self._images:  # it was forgotten meanwhile
                 return
-            self._loaded[image.id] = loaded
-            while len(self._loaded) > 1 and sum(each.bytes for each in self._loaded.values()) > self._cache_bytes:
-                self._loaded.popitem(last=False)
+            self._last_read = image.id, mammogram
+            self._levels[image.id] = levels
+            while len(self._levels) > FEWEST_KEPT and self._bytes() > CACHE_BYTES:
+                self._levels.popitem(last=False)
 
-    def _describe(self, path: Path, name: str, origin: Origin, given: float | None, loaded: Loaded) -> OpenImage:
-        mammogram, smallest = loaded.mammogram, loaded.levels[0]
+    def _bytes(self) -> int:
+        return sum(level.nbytes for levels in self._levels.values() for level in levels)
+
+    def _describe(
+        self, path: Path, name: str, origin: Origin, given: float | None, mammogram: Mammogram, smallest: Greys
+    ) -> OpenImage:
         window = default_window(smallest)
         with path.open("rb") as file:
             dicom = file_kind(file.read(HEAD)) == "DICOM"
@@ -147,9 +163,8 @@ class Images:
         return None
 
 
-def _load(path: Path, name: str) -> Loaded:
+def _read(path: Path, name: str) -> Mammogram:
     try:
-        mammogram = read_mammogram(path)
+        return replace(read_mammogram(path), padding=None)
     except ImageError as error:
         raise ImageError(renamed(error, path, name)) from None
-    return Loaded(replace(mammogram, padding=None), build_levels(mammogram.pixels))

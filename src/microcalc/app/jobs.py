@@ -105,7 +105,7 @@ class Jobs:
 
         try:
             on_progress("reading", 0, 1)
-            scanned, operating_point = self._reader.scan(image, self._images.load(image).mammogram, on_progress)
+            scanned, operating_point = self._reader.scan(image, self._images.read(image), on_progress)
             image.scanned, image.operating_point, image.state = scanned, operating_point, "scanned"
             with self._change:
                 self._add(DETAILS, image)
@@ -124,7 +124,7 @@ class Jobs:
 
     def _draw(self, image: OpenImage) -> None:
         try:
-            mammogram = self._images.load(image).mammogram
+            mammogram = self._images.read(image)
             image.heatmap_png = self._reader.draw_heatmap(image, mammogram, lambda *_: self._check())
             image.heatmap = "ready"
         except Stopped:

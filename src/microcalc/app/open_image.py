@@ -177,15 +177,15 @@ def clean_name(given: str) -> str:
 def chest_wall(orientation: tuple[str, str] | None, greys: Greys) -> Literal["left", "right"] | None:
     """The side of the chest wall: where rows begin or end in the patient, else where the tissue touches the edge most.
 
-    >>> greys = np.zeros((9, 9), np.float32)
-    >>> greys[2:7, :4] = 0.5
+    >>> greys = np.zeros((9, 9), np.uint16)
+    >>> greys[2:7, :4] = 30000
     >>> chest_wall(None, greys), chest_wall(("P", "F"), greys)
     ('left', 'right')
     """
     for direction, side in (("A", "left"), ("P", "right")):
         if orientation and orientation[0].startswith(direction):
             return "left" if side == "left" else "right"
-    tissue = greys > 0.5 * float(np.mean(greys)) + 1e-6
+    tissue = greys > 0.5 * float(np.mean(greys))
     strip = max(math.ceil(greys.shape[1] / 50), 1)
     left, right = float(tissue[:, :strip].mean()), float(tissue[:, -strip:].mean())
     if abs(left - right) < 0.1:
