@@ -116,7 +116,7 @@ function reviewForm(id, finding) {
     });
   }
   note.addEventListener("input", () => {
-    saved.textContent = "Not saved yet.";
+    saved.textContent = note.value === sent ? "" : "Not saved yet.";
     writeSoon();
   });
   note.addEventListener("change", () => note.value !== sent && write());

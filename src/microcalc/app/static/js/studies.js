@@ -104,7 +104,7 @@ function wrongPatches(study, set) {
 
 const figure = (patch) => h("figure", {},
   patch.picture ? h("img", { src: patch.picture, loading: "lazy", alt: `Patch ${patch.file}, and its Grad-CAM` }) : null,
-  h("figcaption", {}, h("span", {}, patch.file), h("span", {}, `labelled ${patch.label ? "cluster" : "normal"}, probability `, h("strong", { class: "number" }, probability(patch.probability)))));
+  h("figcaption", {}, h("span", { class: "name", title: patch.file }, patch.file.split("/").pop()), h("span", {}, `${patch.label ? "cluster" : "normal"}, probability `, h("strong", { class: "number" }, probability(patch.probability)))));
 
 /** Wire up the page. */
 export function setUpStudies() {
