@@ -46,7 +46,8 @@ export const forgetImage = (id) => value("DELETE", image(id));
 export const startScan = (id) => value("POST", `${image(id)}/scan`);
 export const stopScan = (id) => value("DELETE", `${image(id)}/scan`);
 export const drawHeatMap = (id) => value("POST", `${image(id)}/heatmap`);
-export const heatMapUrl = (id) => `${image(id)}/heatmap.png`;
+/** The pixel size is there to tell the heat map apart from one of an earlier scan at another size. */
+export const heatMapUrl = ({ id, pixel_size_mm: size }) => `${image(id)}/heatmap.png?size=${size}`;
 export const thumbnailUrl = (id) => `${image(id)}/thumbnail.jpg`;
 export const getFindings = (id) => value("GET", `${image(id)}/findings`);
 export const getFinding = (id, number) => value("GET", `${image(id)}/findings/${number}`);

@@ -36,13 +36,14 @@ function row(finding) {
   const selected = finding.number === state.selected;
   const extent = finding.calcifications_px?.length ? `${finding.calcifications_px.length} calcifications, ${finding.extent_mm.toFixed(1)} mm` : "whole patch";
   return h("button", {
-    class: `finding ${verdict} ${below ? "below" : ""}`, "data-number": finding.number, "aria-current": selected ? "true" : "false",
+    class: `finding ${verdict} ${below ? "below" : ""}`, "data-number": finding.number,
+    "aria-label": [`Finding ${finding.number}`, `probability ${probability(finding.probability)}`, extent, below && "below the threshold", verdict].filter(Boolean).join(", "), "aria-current": selected ? "true" : "false",
     on: { click: () => select(finding.number) },
   },
   h("span", { class: "tagged" }, String(finding.number)),
-  h("span", { class: "p number" }, h("span", { class: "visually-hidden" }, "probability "), probability(finding.probability)),
-  h("small", {}, extent, below && h("span", { class: "visually-hidden" }, ", below the threshold")),
-  verdict ? h("span", { class: `verdict ${verdict}` }, icon(verdict === "accepted" ? "check" : "cross"), h("span", { class: "visually-hidden" }, verdict)) : null);
+  h("span", { class: "p number" }, probability(finding.probability)),
+  h("small", {}, extent),
+  verdict ? h("span", { class: `verdict ${verdict}` }, icon(verdict === "accepted" ? "check" : "cross")) : null);
 }
 
 let shown = "";

@@ -32,6 +32,7 @@ function makeRow(id, name) {
     sub: h("span", { class: "image-sub" }),
     again: h("button", { class: "button small", on: { click: () => scan(id) } }, "Scan"),
     bar: h("progress", { "aria-label": `Scan of ${name}` }),
+    resize: h("button", { class: "button small", on: { click: () => { resizing = id; renderPixelSize(); $("pixel-size-mm").focus(); } } }, "Change pixel size"),
     progress: h("div", { class: "image-progress" }),
     problem: h("div", { class: "image-error" }),
   };
@@ -41,7 +42,7 @@ function makeRow(id, name) {
   row.root = h("li", { class: "image-item" }, row.open,
     h("div", { class: "image-buttons" }, row.again,
       h("button", { class: "icon-button", "aria-label": `Close ${name}`, on: { click: () => close(id) } }, icon("trash"))),
-    row.progress, row.problem);
+    h("div", { class: "image-resize" }, row.resize), row.progress, row.problem);
   return row;
 }
 
@@ -71,6 +72,7 @@ function fillRow(row, image) {
   row.again.hidden ||= !image.kind;
   const scanning = image.state === "queued" || image.state === "scanning";
   row.progress.hidden = !scanning;
+  row.resize.parentElement.hidden = scanning || !current || !sized.has(image.id);
   if (image.progress?.total && image.state === "scanning") Object.assign(row.bar, { max: image.progress.total, value: image.progress.done });
   else row.bar.removeAttribute("value");
   row.problem.hidden = !image.error;
@@ -91,14 +93,20 @@ function stateText(image) {
 
 const unsized = () => state.images.filter((image) => image.state === "needs_pixel_size");
 let asked = "";
+/** The size that was given last: the next file often has the same. */
+let lastSize = "";
+/** Images whose size the reader has given, and may correct. */
+const sized = new Set();
+let resizing = null;
 
 function renderPixelSize() {
-  const images = unsized();
+  const resized = state.images.find((image) => image.id === resizing);
+  const images = resized ? [resized] : unsized();
   const target = images.find((image) => image.id === state.current) ?? images[0];
-  const question = target ? `${target.id} ${images.length}` : "";
+  const question = target ? `${target.id} ${images.length} ${resizing}` : "";
   if (question === asked) return;
   asked = question;
-  const typed = $("pixel-size-mm")?.value ?? "";
+  const typed = $("pixel-size-mm")?.value || lastSize;
   $("pixel-size").replaceChildren(...(target ? [pixelSizeForm(target, images, typed)] : []));
 }
 
@@ -108,10 +116,13 @@ function pixelSizeForm(target, images, typed) {
   const all = h("input", { type: "checkbox", id: "pixel-size-all", checked: true });
   const submit = async (event) => {
     event.preventDefault();
-    const chosen = all.checked ? unsized() : [target];
+    const chosen = all.checked && !resizing ? unsized() : [target];
+    lastSize = input.value;
     for (const image of chosen) {
       try {
-        putImage(await api.patchImage(image.id, { pixel_size_mm: Number(input.value) }));
+        putImage(await api.patchImage(image.id, { pixel_size_mm: Number(lastSize) }));
+        sized.add(image.id);
+        resizing = null;
         await scan(image.id);
       } catch (error) {
         problem.replaceChildren(message("error", error.message));
@@ -123,7 +134,7 @@ function pixelSizeForm(target, images, typed) {
     h("label", { for: "pixel-size-mm" }, h("strong", {}, "Pixel size"), ` of ${target.name}`),
     h("div", { class: "row tight" }, input, h("span", {}, "mm"), h("button", { class: "button primary" }, "Scan")),
     images.length > 1 && h("label", { class: "row tight", for: "pixel-size-all" }, all, `Same for all ${images.length} files that do not give it`),
-    h("p", { class: "hint", id: "pixel-size-hint" }, "The file does not give it. Digital mammography: usually 0.05 to 0.1 mm. Digitised film: 25.4 divided by the dpi of the scanner; 0.045 to 0.05 is common. A wrong size gives wrong findings."),
+    h("p", { class: "hint", id: "pixel-size-hint" }, "Not in the file. Digital mammography: usually 0.05 to 0.1 mm. Digitised film: 25.4 divided by the dpi of the scanner; 0.045 to 0.05 is common. A wrong size gives wrong findings."),
     problem);
 }
 

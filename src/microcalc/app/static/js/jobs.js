@@ -11,7 +11,11 @@ let following = false;
 export const isBusy = (image) => image.state === "queued" || image.state === "scanning" || image.heatmap === "drawing";
 
 /** Start the scan of an image that has its pixel size. */
-export const scan = (id) => change(id, () => api.startScan(id));
+export function scan(id) {
+  const { [id]: _, ...others } = state.findings;
+  update({ findings: others });
+  return change(id, () => api.startScan(id));
+}
 export const stop = (id) => change(id, () => api.stopScan(id));
 export const drawHeatMap = (id) => change(id, () => api.drawHeatMap(id));
 

@@ -49,7 +49,7 @@ function renderHeat(image) {
   $("draw-heat").disabled = !image || ready || drawing || image.state !== "scanned" || image.kind !== "mammogram";
   $("draw-heat").textContent = drawing ? "Drawing …" : "Draw heat map";
   $("draw-heat").hidden = ready;
-  picture.overlay.setHeat(ready ? heatMapUrl(image.id) : null, state.heatOpacity);
+  picture.overlay.setHeat(ready ? heatMapUrl(image) : null, state.heatOpacity);
 }
 
 function showWindow() {
