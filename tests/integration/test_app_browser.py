@@ -97,18 +97,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The address of a server, and the folder where it saves."""
     kept = tmp_path_factory.mktemp("kept")
-    command = [
-        sys.executable,
-        "-m",
-        "microcalc",
-        "app",
-        str(write_run(files / "run")),
-        "--port",
-        "0",
-        "--no-browser",
-        "--save",
-        str(kept),
-    ]
+    runs = [str(write_run(files / name)) for name in ("run", "other")]
+    options = ["--port", "0", "--no-browser", "--save", str(kept)]
+    command = [sys.executable, "-m", "microcalc", "app", *runs, *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
     ) as process:
@@ -354,6 +345,10 @@ def test_studies_show_figures_report_and_wrong_patches(open_viewer: Callable[...
     page.click("#tab-studies")
     expect(page.locator(".study-table tbody tr").first).to_contain_text("0.850 to 0.940")
     expect(page.frame_locator(".report").locator("h1")).to_have_text("The report")
+    page.get_by_label("other").check()
+    expect(page.locator(".study-table tbody tr").first.locator("td")).to_have_count(2)
+    expect(page.locator(".report")).to_have_count(2)
+    page.get_by_label("other").uncheck()
     expect(page.locator("#wrong-patches figcaption")).to_have_count(2)
     page.get_by_label("Label").select_option("1")
     expect(page.locator("#wrong-patches figcaption")).to_have_count(1)
@@ -385,6 +380,9 @@ def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(
         assert not serious_faults(page), clicks
     page.click("#help")
     assert not serious_faults(page)
+    page.keyboard.press("Escape")
+    page.click("#theme")
+    assert page.evaluate("() => document.documentElement.dataset.theme") != theme
 
 
 def serious_faults(page: Any) -> list[str]:
@@ -413,9 +411,13 @@ def test_the_server_answers_after_twenty_uploads_bad_files_and_a_closed_tab(
     too_long = {"Content-Length": "2000000000", "X-Microcalc": "1", "Origin": viewer.address.rstrip("/")}
     assert viewer.ask("POST", "/api/images?name=huge.dcm", too_long)[0] == 413
 
-    viewer.pick(viewer.files / "scan" / LEFT)
-    page.fill("#pixel-size-mm", str(PHANTOM_MM), timeout=LONG)
+    viewer.pick(*(viewer.files / "scan" / name for name in HANGING))
+    expect(page.get_by_label("Same for all 3 files")).to_be_checked(timeout=LONG)
+    page.fill("#pixel-size-mm", str(PHANTOM_MM))
     page.keyboard.press("Enter")
+    last = page.locator(".image-item").last
+    last.get_by_role("button", name="Stop").click(timeout=LONG)
+    expect(last.locator(".image-sub")).to_have_text("stopped")
     expect(page.locator(".image-progress:visible").first).to_be_visible(timeout=LONG)
     page.close()
     status, body = viewer.ask("GET", "/api/session")

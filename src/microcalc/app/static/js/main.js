@@ -40,8 +40,13 @@ function setUpTabs(list, onChoose) {
 
 const PANES = { images: "images-panel", picture: "picture", findings: "findings-panel" };
 
+let navigated = false;
+
 function setUpNavigation() {
-  const markPage = setUpTabs($("tabs"), (page) => update({ page }));
+  const markPage = setUpTabs($("tabs"), (page) => {
+    navigated = true;
+    update({ page });
+  });
   subscribe(["page"], () => {
     markPage(state.page);
     for (const page of ["read", "hanging", "studies"]) $(page).hidden = page !== state.page;
@@ -85,7 +90,7 @@ async function loadSession() {
   try {
     const session = await api.getSession();
     update({ session, offline: null });
-    if (session.studies.length && !session.images.length && !session.opening) update({ page: "studies" });
+    if (!navigated && session.studies.length && !session.images.length && !session.opening) update({ page: "studies" });
     for (const image of session.images) await meet(image);
     for (let opening = session.opening; opening;) { // images named on the command line, opened one after another
       await new Promise((resolve) => setTimeout(resolve, OPENING_ASKED_MS));
