@@ -116,18 +116,18 @@ def test_twenty_uploads_at_once_are_all_opened(client: TestClient, session: Sess
 
 
 def test_greys_of_few_images_are_kept_and_others_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("microcalc.app.images.CACHE_BYTES", 60_000)
+    monkeypatch.setattr("microcalc.app.images.CACHE_BYTES", 600_000)
     monkeypatch.setattr("microcalc.app.images.FEWEST_KEPT", 1)
-    images, opened = Images(), []
+    images, opened = Images(tmp_path), []
     for number in range(5):
         path = tmp_path / f"{number}.png"
-        path.write_bytes(png(100, 100, seed=number))
+        path.write_bytes(png(600, 600, seed=number))
         opened.append(images.open(path, path.name, "folder"))
     first = images.levels(opened[0])
     assert first is images.levels(opened[0])
     assert len(images._levels) == 3
     (tmp_path / "4.png").unlink()
-    assert images.levels(opened[4])[-1].shape == (100, 100)
+    assert images.levels(opened[4])[-1].shape == (600, 600)
     for again in (1, 2, 3):
         images.levels(opened[again])
     with pytest.raises(ImageError, match="does not exist"):
@@ -136,28 +136,28 @@ def test_greys_of_few_images_are_kept_and_others_read_again(tmp_path: Path, monk
 
 def test_both_views_of_both_sides_are_kept_however_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("microcalc.app.images.CACHE_BYTES", 0)
-    images = Images()
+    images = Images(tmp_path)
     for number in range(5):
         path = tmp_path / f"{number}.png"
-        path.write_bytes(png(100, 100, seed=number))
+        path.write_bytes(png(600, 600, seed=number))
         images.open(path, path.name, "folder")
     assert len(images._levels) == 4
 
 
 def test_an_image_that_was_read_last_is_not_read_again(tmp_path: Path) -> None:
-    images, path = Images(), tmp_path / "a.png"
-    path.write_bytes(png(100, 100))
+    images, path = Images(tmp_path), tmp_path / "a.png"
+    path.write_bytes(png(600, 600))
     image = images.open(path, "a.png", "folder")
     path.unlink()
-    assert images.read(image).pixels.shape == (100, 100)
+    assert images.read(image).pixels.shape == (600, 600)
 
 
 def test_a_file_that_became_another_is_refused(tmp_path: Path) -> None:
-    images, path = Images(), tmp_path / "a.png"
-    path.write_bytes(png(100, 100))
+    images, path = Images(tmp_path), tmp_path / "a.png"
+    path.write_bytes(png(600, 600))
     image = images.open(path, "a.png", "folder")
-    path.write_bytes(png(90, 100))
-    (tmp_path / "b.png").write_bytes(png(100, 100))
+    path.write_bytes(png(500, 600))
+    (tmp_path / "b.png").write_bytes(png(600, 600))
     images.open(tmp_path / "b.png", "b.png", "folder")
     with pytest.raises(ImageError, match=r"a\.png: has changed"):
         images.read(image)

@@ -97,7 +97,7 @@ class Reader:
     def _details(self, image: OpenImage, scanned: ScannedImage, images: Images) -> dict[int, Detail]:
         if not scanned.findings:
             return {}
-        if image.kind == "patch":
+        if not any(finding.calcifications_px for finding in scanned.findings):  # of a patch
             details = _details(self._patches(), self._patch(image), [np.empty((0, 2))])
         else:
             details = _details(self._scanning()[0], *_windows(scanned, images.read(image).pixels))

@@ -2,10 +2,13 @@
 
 import contextlib
 import secrets
+import tempfile
 import threading
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from microcalc.app.open_image import OpenImage, Origin, chest_wall, renamed
 from microcalc.app.tiles import Greys, build_levels, default_window, encode
@@ -14,8 +17,8 @@ from microcalc.images import Mammogram, read_mammogram
 from microcalc.images.reader import HEAD, file_kind
 from microcalc.images.resample import as_pixel_size
 
-CACHE_BYTES = 160 * 2**20
-"""Most bytes of greys that are kept."""
+CACHE_BYTES = 48 * 2**20
+"""Most bytes of reduced greys that are kept, five mammograms of 12 megapixels; those of full size lie on the disk."""
 
 FEWEST_KEPT = 4
 """Images whose greys are kept however large they are: both views of both sides are shown together."""
@@ -25,9 +28,13 @@ class Images:
     """All images of the session, the greys of those that were looked at last, and the one that was read last.
 
     One image is read at a time, so that twenty uploads at once take no more memory than one.
+
+    Args:
+        folder: for greys of full size.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._images: dict[str, OpenImage] = {}
         self._levels: OrderedDict[str, tuple[Greys, ...]] = OrderedDict()
         self._last_read: tuple[str, Mammogram] | None = None
@@ -55,7 +62,7 @@ class Images:
             as_pixel_size(given)
         with self._reading:
             mammogram = _read(path, name)
-            levels = build_levels(mammogram.pixels)
+            levels = self._build(mammogram)
             image = self._describe(path, name, origin, given, mammogram, levels[0])
             with self._state:
                 self._images[image.id] = image
@@ -83,7 +90,7 @@ class Images:
             if (known := self._known(image)) is not None:
                 return known
             mammogram = self._read_again(image)
-            levels = build_levels(mammogram.pixels)
+            levels = self._build(mammogram)
             self._keep(image, mammogram, levels)
             return levels
 
@@ -113,6 +120,14 @@ class Images:
                 self._levels.move_to_end(image.id)
             return self._levels.get(image.id)
 
+    def _build(self, mammogram: Mammogram) -> tuple[Greys, ...]:
+        """The levels; that of full size as a file without a name, which the system reads where a tile is cut."""
+        *reduced, full = build_levels(mammogram.pixels)
+        with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=self._folder) as file:
+            full.tofile(file)
+            full = np.memmap(file, full.dtype, "r", shape=full.shape)
+        return (*reduced, full)
+
     def _keep(self, image: OpenImage, mammogram: Mammogram, levels: tuple[Greys, ...]) -> None:
         with self._state:
             if image.id not in self._images:  # it was forgotten meanwhile
@@ -123,7 +138,7 @@ class Images:
                 self._levels.popitem(last=False)
 
     def _bytes(self) -> int:
-        return sum(level.nbytes for levels in self._levels.values() for level in levels)
+        return sum(level.nbytes for levels in self._levels.values() for level in levels[:-1])
 
     def _describe(
         self, path: Path, name: str, origin: Origin, given: float | None, mammogram: Mammogram, smallest: Greys

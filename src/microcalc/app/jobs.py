@@ -3,13 +3,16 @@
 import contextlib
 import heapq
 import itertools
+import logging
 import threading
 
 from microcalc.app.findings import Reader
 from microcalc.app.images import Images
+from microcalc.app.memory import give_memory_back
 from microcalc.app.open_image import BUSY, OpenImage, renamed
 from microcalc.errors import MicrocalcError
 
+LOG = logging.getLogger("microcalc.app")
 SCAN, DETAILS, HEATMAP = range(3)
 
 
@@ -97,6 +100,7 @@ class Jobs:
                 if what == SCAN:
                     image.state = "scanning"
             works[what](image)
+            give_memory_back()
 
     def _scan(self, image: OpenImage) -> None:
         def on_progress(stage: str, done: int, total: int) -> None:
@@ -112,6 +116,7 @@ class Jobs:
         except Stopped:
             image.state = "stopped"
         except Exception as error:
+            LOG.debug("scan of %s", image.name, exc_info=error)
             image.error, image.state = problem(error, image), "failed"
         finally:
             image.progress = None
@@ -129,7 +134,8 @@ class Jobs:
             image.heatmap = "ready"
         except Stopped:
             image.heatmap = "none"
-        except Exception:
+        except Exception as error:
+            LOG.debug("heat map of %s", image.name, exc_info=error)
             image.heatmap = "failed"
 
     def _check(self) -> None:

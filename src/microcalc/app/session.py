@@ -76,7 +76,7 @@ class Session:
         remove_left_folders()
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self.reader = reader
-        self.images = Images()
+        self.images = Images(self.folder)
         self.jobs = Jobs(self.images, reader)
         self.reviews = Reviews(self.folder)
         self.studies: tuple[Study, ...] = ()

@@ -1,5 +1,6 @@
 """``microcalc app``: look at what the committee sees, on a page of this machine."""
 
+import logging
 import os
 import sys
 import threading
@@ -49,6 +50,10 @@ class App(Common):
         from microcalc.app.serve import listen, serve
 
         places = sort_paths(self.paths)
+        if self.debug:
+            log = logging.getLogger("microcalc.app")
+            log.setLevel(logging.DEBUG)
+            log.addHandler(logging.StreamHandler())
         session = self._session(console)
         try:
             open_places(session, places)
