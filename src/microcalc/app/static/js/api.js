@@ -28,7 +28,9 @@ function errorText(body, status) {
   try {
     const { error } = JSON.parse(body);
     if (typeof error === "string") return error;
-  } catch { /* not JSON: say the number */ }
+  } catch {
+    /* not JSON: say the number */
+  }
   return `The server refused this (HTTP ${status}).`;
 }
 
@@ -56,9 +58,9 @@ export const overlayUrl = (id) => `${image(id)}/overlay.png`;
 export const dicomUrl = (id) => `${image(id)}/dicom.zip`;
 export const save = () => value("POST", "/api/save", {});
 export const attachScan = (findings, review) => value("POST", "/api/scan-directory", { findings, review });
-export const getStudy = (id) => value("GET", `/api/studies/${encodeURIComponent(id)}`);
 export const reportUrl = (id) => `/api/studies/${encodeURIComponent(id)}/report`;
-export const getWrongPatches = (id, set) => value("GET", `/api/studies/${encodeURIComponent(id)}/patches?wrong=1&set=${set}`);
+export const getWrongPatches = (id, set) =>
+  value("GET", `/api/studies/${encodeURIComponent(id)}/patches?wrong=1&set=${set}`);
 
 /** Address of a tile with a window applied; `window` is {center, width, invert}, in parts of the full grey range. */
 export const tileUrl = (id, level, column, row, { center, width, invert }) =>
@@ -90,10 +92,14 @@ export function upload(file, name, onProgress) {
     request.setRequestHeader("X-Microcalc", "1");
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
-    request.onload = () => (request.status === 201
-      ? resolve(JSON.parse(request.responseText))
-      : reject(new ApiError(errorText(request.responseText, request.status), request.status)));
-    request.onerror = () => reject(new ApiError("The upload broke off. Is `microcalc app` still running, and the file within its size limit?", 0));
+    request.onload = () =>
+      request.status === 201
+        ? resolve(JSON.parse(request.responseText))
+        : reject(new ApiError(errorText(request.responseText, request.status), request.status));
+    request.onerror = () =>
+      reject(
+        new ApiError("The upload broke off. Is `microcalc app` still running, and the file within its size limit?", 0),
+      );
     request.onabort = () => reject(new ApiError("Cancelled.", 0));
     request.send(file);
   });

@@ -3,7 +3,8 @@
 /**
  * Make an element.
  * @param {string} tag
- * @param {Object<string, any>} [props] `on` maps events to handlers, `class` and attributes as in markup; false and null leave out.
+ * @param {Object<string, any>} [props] `on` maps events to handlers, `class` and attributes as in markup; false and
+ *   null leave out.
  * @param {...(Node|string|null|undefined|false)} children
  */
 export function h(tag, props = {}, ...children) {
@@ -17,7 +18,8 @@ function setProps(element, props) {
   for (const [key, value] of Object.entries(props)) {
     if (key === "on") for (const [event, handler] of Object.entries(value)) element.addEventListener(event, handler);
     else if (key === "value" || key === "checked" || key === "disabled") element[key] = value;
-    else if (value !== false && value !== null && value !== undefined) element.setAttribute(key, value === true ? "" : value);
+    else if (value !== false && value !== null && value !== undefined)
+      element.setAttribute(key, value === true ? "" : value);
   }
 }
 
@@ -26,7 +28,8 @@ const SVG = "http://www.w3.org/2000/svg";
 /** Make an SVG element. */
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(attributes)) if (value !== null && value !== undefined) element.setAttribute(key, value);
+  for (const [key, value] of Object.entries(attributes))
+    if (value !== null && value !== undefined) element.setAttribute(key, value);
   element.append(...children);
   return element;
 }
@@ -43,7 +46,8 @@ export function announce(text) {
 }
 
 /** A line of text with a colour: kind is `error`, `warning` or `info`. */
-export const message = (kind, text) => h("p", { class: `message ${kind}`, role: kind === "error" ? "alert" : null }, text);
+export const message = (kind, text) =>
+  h("p", { class: `message ${kind}`, role: kind === "error" ? "alert" : null }, text);
 
 /** Call `action` once, `delay` ms after the last call. */
 export function debounced(action, delay) {

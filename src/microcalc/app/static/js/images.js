@@ -32,17 +32,55 @@ function makeRow(id, name) {
     sub: h("span", { class: "image-sub" }),
     again: h("button", { class: "button small", on: { click: () => scan(id) } }, "Scan"),
     bar: h("progress", { "aria-label": `Scan of ${name}` }),
-    resize: h("button", { class: "button small", on: { click: () => { resizing = id; renderPixelSize(); $("pixel-size-mm").focus(); } } }, "Change pixel size"),
+    resize: h(
+      "button",
+      {
+        class: "button small",
+        on: {
+          click: () => {
+            resizing = id;
+            renderPixelSize();
+            $("pixel-size-mm").focus();
+          },
+        },
+      },
+      "Change pixel size",
+    ),
     progress: h("div", { class: "image-progress" }),
     problem: h("div", { class: "image-error" }),
   };
-  row.open = h("button", { class: "image-open", on: { click: () => show(id) } }, row.picture,
-    h("span", { class: "image-text" }, h("span", { class: "name", title: name }, name), row.sub));
-  row.progress.append(row.bar, h("button", { class: "button small", "aria-label": `Stop the scan of ${name}`, on: { click: () => stop(id) } }, "Stop"));
-  row.root = h("li", { class: "image-item" }, row.open,
-    h("div", { class: "image-buttons" }, row.again,
-      h("button", { class: "icon-button", "aria-label": `Close ${name}`, on: { click: () => close(id) } }, icon("trash"))),
-    h("div", { class: "image-resize" }, row.resize), row.progress, row.problem);
+  row.open = h(
+    "button",
+    { class: "image-open", on: { click: () => show(id) } },
+    row.picture,
+    h("span", { class: "image-text" }, h("span", { class: "name", title: name }, name), row.sub),
+  );
+  row.progress.append(
+    row.bar,
+    h(
+      "button",
+      { class: "button small", "aria-label": `Stop the scan of ${name}`, on: { click: () => stop(id) } },
+      "Stop",
+    ),
+  );
+  row.root = h(
+    "li",
+    { class: "image-item" },
+    row.open,
+    h(
+      "div",
+      { class: "image-buttons" },
+      row.again,
+      h(
+        "button",
+        { class: "icon-button", "aria-label": `Close ${name}`, on: { click: () => close(id) } },
+        icon("trash"),
+      ),
+    ),
+    h("div", { class: "image-resize" }, row.resize),
+    row.progress,
+    row.problem,
+  );
   return row;
 }
 
@@ -73,21 +111,32 @@ function fillRow(row, image) {
   const scanning = image.state === "queued" || image.state === "scanning";
   row.progress.hidden = !scanning;
   row.resize.parentElement.hidden = scanning || !current || !sized.has(image.id);
-  if (image.progress?.total && image.state === "scanning") Object.assign(row.bar, { max: image.progress.total, value: image.progress.done });
+  if (image.progress?.total && image.state === "scanning")
+    Object.assign(row.bar, { max: image.progress.total, value: image.progress.done });
   else row.bar.removeAttribute("value");
   row.problem.hidden = !image.error;
-  if (row.problem.textContent !== (image.error ?? "")) row.problem.replaceChildren(...(image.error ? [message("error", image.error)] : []));
+  if (row.problem.textContent !== (image.error ?? ""))
+    row.problem.replaceChildren(...(image.error ? [message("error", image.error)] : []));
 }
 
 function stateText(image) {
   switch (image.state) {
-    case "needs_pixel_size": return { text: "needs its pixel size", kind: "bad" };
-    case "ready": return { text: "not scanned", kind: "" };
-    case "queued": return { text: "waiting", kind: "" };
-    case "scanning": return { text: image.progress?.stage ?? "scanning", kind: "" };
-    case "stopped": return { text: "stopped", kind: "" };
-    case "failed": return { text: "could not be scanned", kind: "bad" };
-    default: return image.marks ? { text: `${image.marks} ${image.marks === 1 ? "mark" : "marks"}`, kind: "marks" } : { text: "no mark", kind: "" };
+    case "needs_pixel_size":
+      return { text: "needs its pixel size", kind: "bad" };
+    case "ready":
+      return { text: "not scanned", kind: "" };
+    case "queued":
+      return { text: "waiting", kind: "" };
+    case "scanning":
+      return { text: image.progress?.stage ?? "scanning", kind: "" };
+    case "stopped":
+      return { text: "stopped", kind: "" };
+    case "failed":
+      return { text: "could not be scanned", kind: "bad" };
+    default:
+      return image.marks
+        ? { text: `${image.marks} ${image.marks === 1 ? "mark" : "marks"}`, kind: "marks" }
+        : { text: "no mark", kind: "" };
   }
 }
 
@@ -112,7 +161,17 @@ function renderPixelSize() {
 
 function pixelSizeForm(target, images, typed) {
   const problem = h("div", { "aria-live": "assertive" });
-  const input = h("input", { type: "number", id: "pixel-size-mm", min: "0.01", max: "1", step: "any", required: true, value: typed, placeholder: "0.07", "aria-describedby": "pixel-size-hint" });
+  const input = h("input", {
+    type: "number",
+    id: "pixel-size-mm",
+    min: "0.01",
+    max: "1",
+    step: "any",
+    required: true,
+    value: typed,
+    placeholder: "0.07",
+    "aria-describedby": "pixel-size-hint",
+  });
   const all = h("input", { type: "checkbox", id: "pixel-size-all", checked: true });
   const submit = async (event) => {
     event.preventDefault();
@@ -130,12 +189,26 @@ function pixelSizeForm(target, images, typed) {
       }
     }
   };
-  return h("form", { class: "card", on: { submit } },
+  return h(
+    "form",
+    { class: "card", on: { submit } },
     h("label", { for: "pixel-size-mm" }, h("strong", {}, "Pixel size"), ` of ${target.name}`),
     h("div", { class: "row tight" }, input, h("span", {}, "mm"), h("button", { class: "button primary" }, "Scan")),
-    images.length > 1 && h("label", { class: "row tight", for: "pixel-size-all" }, all, `Same for all ${images.length} files that do not give it`),
-    h("p", { class: "hint", id: "pixel-size-hint" }, "Not in the file. Digital mammography: usually 0.05 to 0.1 mm. Digitised film: 25.4 divided by the dpi of the scanner; 0.045 to 0.05 is common. A wrong size gives wrong findings."),
-    problem);
+    images.length > 1 &&
+      h(
+        "label",
+        { class: "row tight", for: "pixel-size-all" },
+        all,
+        `Same for all ${images.length} files that do not give it`,
+      ),
+    h(
+      "p",
+      { class: "hint", id: "pixel-size-hint" },
+      "Not in the file. Digital mammography: usually 0.05 to 0.1 mm. Digitised film: 25.4 divided by the dpi of the " +
+        "scanner; 0.045 to 0.05 is common. A wrong size gives wrong findings.",
+    ),
+    problem,
+  );
 }
 
 /** Wire up the list. */

@@ -64,7 +64,9 @@ export async function loadFindings(id) {
     const result = await api.getFindings(id);
     update({ findings: { ...state.findings, [id]: result } });
     const marked = shownFindings(id).length;
-    announce(`${image?.name ?? "Image"}: ${marked} ${marked === 1 ? "finding" : "findings"} at or above the threshold.`);
+    announce(
+      `${image?.name ?? "Image"}: ${marked} ${marked === 1 ? "finding" : "findings"} at or above the threshold.`,
+    );
   } catch (error) {
     if (image) putImage({ ...image, error: error.message });
   }

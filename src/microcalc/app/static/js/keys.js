@@ -21,9 +21,13 @@ const KEYS = [
 ];
 
 const MOVES = {
-  ArrowLeft: (picture) => picture.panBy(-STEP, 0), ArrowRight: (picture) => picture.panBy(STEP, 0),
-  ArrowUp: (picture) => picture.panBy(0, -STEP), ArrowDown: (picture) => picture.panBy(0, STEP),
-  "+": (picture) => picture.zoomBy(ZOOM), "=": (picture) => picture.zoomBy(ZOOM), "-": (picture) => picture.zoomBy(1 / ZOOM),
+  ArrowLeft: (picture) => picture.panBy(-STEP, 0),
+  ArrowRight: (picture) => picture.panBy(STEP, 0),
+  ArrowUp: (picture) => picture.panBy(0, -STEP),
+  ArrowDown: (picture) => picture.panBy(0, STEP),
+  "+": (picture) => picture.zoomBy(ZOOM),
+  "=": (picture) => picture.zoomBy(ZOOM),
+  "-": (picture) => picture.zoomBy(1 / ZOOM),
   0: (picture) => picture.home(),
 };
 const EVERYWHERE = { i: actions.invert, h: actions.marks };
@@ -32,7 +36,8 @@ const READING = { r: actions.ruler, " ": actions.next, Enter: actions.rulerPoint
 /** Whether an element needs this key for itself. */
 function takes(element, key) {
   if (element.closest("dialog, textarea, select, input:not([type=range]):not([type=checkbox])")) return true;
-  if (element.closest("[role=tab], input[type=range]")) return key.startsWith("Arrow") || key === " " || key === "Enter";
+  if (element.closest("[role=tab], input[type=range]"))
+    return key.startsWith("Arrow") || key === " " || key === "Enter";
   if (element.closest(".finding")) return key === "Enter";
   return (key === " " || key === "Enter") && Boolean(element.closest("button, a, summary, label, input"));
 }
@@ -53,7 +58,9 @@ const showKeys = () => $("keys").showModal();
 
 /** Wire up the keys. */
 export function setUpKeys() {
-  $("key-list").append(...KEYS.flatMap(({ keys, does }) => [h("dt", {}, ...keys.map((key) => h("kbd", {}, key))), h("dd", {}, does)]));
+  $("key-list").append(
+    ...KEYS.flatMap(({ keys, does }) => [h("dt", {}, ...keys.map((key) => h("kbd", {}, key))), h("dd", {}, does)]),
+  );
   $("help").addEventListener("click", showKeys);
   $("keys-close").addEventListener("click", () => $("keys").close());
   addEventListener("keydown", onKey);

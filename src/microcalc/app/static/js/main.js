@@ -51,7 +51,9 @@ function setUpNavigation() {
     markPage(state.page);
     for (const page of ["read", "hanging", "studies"]) $(page).hidden = page !== state.page;
   });
-  const markPane = setUpTabs($("panes"), (id) => update({ pane: Object.keys(PANES).find((name) => PANES[name] === id) }));
+  const markPane = setUpTabs($("panes"), (id) =>
+    update({ pane: Object.keys(PANES).find((name) => PANES[name] === id) }),
+  );
   subscribe(["pane"], () => {
     markPane(PANES[state.pane]);
     $("read").dataset.pane = state.pane;
@@ -59,15 +61,27 @@ function setUpNavigation() {
 }
 
 /** On a narrow screen the picture needs the room: its sliders start folded. */
-const foldSliders = () => { $("adjust").open = !matchMedia("(max-width: 720px)").matches; };
+const foldSliders = () => {
+  $("adjust").open = !matchMedia("(max-width: 720px)").matches;
+};
 
 function setUpTheme() {
   const root = document.documentElement;
   const show = () => $("theme").setAttribute("aria-pressed", root.dataset.theme === "dark");
-  const kept = () => { try { return localStorage.getItem("microcalc-theme"); } catch { return null; } };
+  const kept = () => {
+    try {
+      return localStorage.getItem("microcalc-theme");
+    } catch {
+      return null;
+    }
+  };
   $("theme").addEventListener("click", () => {
     root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
-    try { localStorage.setItem("microcalc-theme", root.dataset.theme); } catch { /* private mode: for this page only */ }
+    try {
+      localStorage.setItem("microcalc-theme", root.dataset.theme);
+    } catch {
+      /* private mode: for this page only */
+    }
     show();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", ({ matches }) => {
@@ -92,7 +106,8 @@ async function loadSession() {
     update({ session, offline: null });
     if (!navigated && session.studies.length && !session.images.length && !session.opening) update({ page: "studies" });
     for (const image of session.images) await meet(image);
-    for (let opening = session.opening; opening;) { // images named on the command line, opened one after another
+    for (let opening = session.opening; opening;) {
+      // images named on the command line, opened one after another
       await new Promise((resolve) => setTimeout(resolve, OPENING_ASKED_MS));
       const next = await api.getSession();
       for (const image of next.images.filter((one) => !imageOf(one.id))) await meet(image);

@@ -2,6 +2,7 @@
 
 import { svg } from "./dom.js";
 
+const SIGNS = { accepted: " ✓", rejected: " ✗" };
 const PADDING_MM = 1;
 const CALCIFICATION_MM = 0.35;
 const CALCIFICATIONS_FROM = 6; // screen pixels a millimetre: below, circles would cover the picture
@@ -35,7 +36,9 @@ export class Overlay {
   }
 
   /** Millimetres a pixel, [down, across]; without a pixel size, one. */
-  get size() { return this.image?.pixel_size_mm ?? [1, 1]; }
+  get size() {
+    return this.image?.pixel_size_mm ?? [1, 1];
+  }
 
   /**
    * Draw findings.
@@ -54,10 +57,18 @@ export class Overlay {
       const kind = [finding.review?.verdict, finding.number === selected && "selected"].filter(Boolean).join(" ");
       const [left, top, right, bottom] = finding.box_px;
       const box = {
-        x: left - PADDING_MM / across, y: top - PADDING_MM / down, rx: PADDING_MM / across,
-        width: right - left + 1 + 2 * PADDING_MM / across, height: bottom - top + 1 + 2 * PADDING_MM / down,
+        x: left - PADDING_MM / across,
+        y: top - PADDING_MM / down,
+        rx: PADDING_MM / across,
+        width: right - left + 1 + (2 * PADDING_MM) / across,
+        height: bottom - top + 1 + (2 * PADDING_MM) / down,
       };
-      const mark = svg("g", { class: `mark ${kind}`, "data-number": finding.number }, svg("rect", { class: "halo", ...box }), svg("rect", { class: "box", ...box }));
+      const mark = svg(
+        "g",
+        { class: `mark ${kind}`, "data-number": finding.number },
+        svg("rect", { class: "halo", ...box }),
+        svg("rect", { class: "box", ...box }),
+      );
       mark.addEventListener("click", () => this.onPick(finding.number));
       this.shapes.append(mark);
       this.addCalcifications(finding, down, across);
@@ -69,12 +80,20 @@ export class Overlay {
 
   addCalcifications(finding, down, across) {
     for (const [column, row] of finding.calcifications_px ?? []) {
-      this.calcifications.append(svg("ellipse", { class: "calc", cx: column + 0.5, cy: row + 0.5, rx: CALCIFICATION_MM / across, ry: CALCIFICATION_MM / down }));
+      this.calcifications.append(
+        svg("ellipse", {
+          class: "calc",
+          cx: column + 0.5,
+          cy: row + 0.5,
+          rx: CALCIFICATION_MM / across,
+          ry: CALCIFICATION_MM / down,
+        }),
+      );
     }
   }
 
   addTag(finding, kind, box) {
-    const text = `${finding.number}${finding.review?.verdict === "accepted" ? " ✓" : finding.review?.verdict === "rejected" ? " ✗" : ""}`;
+    const text = `${finding.number}${SIGNS[finding.review?.verdict] ?? ""}`;
     const width = 8 + 7.5 * text.length;
     const tag = svg("g", { class: `tag ${kind}` }, svg("rect", { width, height: 18, rx: 3 }));
     const label = svg("text", { x: 4, y: 13.5 });
@@ -109,7 +128,10 @@ export class Overlay {
     const [x1, y1] = this.toScreen(this.image.columns, this.image.rows);
     const [sx, sy] = [(x1 - x0) / this.image.columns, (y1 - y0) / this.image.rows];
     this.moving.setAttribute("transform", `matrix(${sx} 0 0 ${sy} ${x0} ${y0})`);
-    this.calcifications?.setAttribute("visibility", Math.abs(sx) / this.size[1] >= CALCIFICATIONS_FROM ? "inherit" : "hidden");
+    this.calcifications?.setAttribute(
+      "visibility",
+      Math.abs(sx) / this.size[1] >= CALCIFICATIONS_FROM ? "inherit" : "hidden",
+    );
     for (const { tag, left, right, y } of this.tagged) {
       const side = sx < 0 ? right : left;
       tag.setAttribute("transform", `translate(${x0 + side * sx} ${y0 + y * sy - 20})`);
@@ -143,7 +165,9 @@ export class Overlay {
     }
     if (this.cross && points.length < 2) {
       const { x, y } = this.viewer.viewport.getContainerSize();
-      this.measure.append(svg("path", { class: "crosshair", d: `M${x / 2 - 12} ${y / 2}h24M${x / 2} ${y / 2 - 12}v24` }));
+      this.measure.append(
+        svg("path", { class: "crosshair", d: `M${x / 2 - 12} ${y / 2}h24M${x / 2} ${y / 2 - 12}v24` }),
+      );
     }
   }
 }

@@ -23,20 +23,28 @@ function render() {
     picture.open(image?.tiles ? image : null, image ? windowOf(image) : null);
     update({ measuring: false });
   } else picture.image = picture.overlay.image = image;
-  $("picture-name").textContent = image ? [image.name, image.laterality, image.view, `${image.columns} × ${image.rows}`, sizeText(image)].filter(Boolean).join(" · ") : "No image open";
+  $("picture-name").textContent = image
+    ? [image.name, image.laterality, image.view, `${image.columns} × ${image.rows}`, sizeText(image)]
+        .filter(Boolean)
+        .join(" · ")
+    : "No image open";
   $("welcome").hidden = Boolean(image);
-  for (const id of ["width", "level", "reset-window", "zoom-in", "zoom-out", "fit", "invert", "ruler", "marks"]) $(id).disabled = !image;
+  for (const id of ["width", "level", "reset-window", "zoom-in", "zoom-out", "fit", "invert", "ruler", "marks"])
+    $(id).disabled = !image;
   renderHeat(image);
   if (changed) showWindow();
   renderNote();
 }
 
-const sizeText = ({ pixel_size_mm: size }) => (size ? `${size[1]}${size[0] === size[1] ? "" : ` × ${size[0]}`} mm a pixel` : "pixel size not known");
+const sizeText = ({ pixel_size_mm: size }) =>
+  size ? `${size[1]}${size[0] === size[1] ? "" : ` × ${size[0]}`} mm a pixel` : "pixel size not known";
 
 function renderNote() {
   const image = currentImage();
   const note = $("stage-note");
-  const ruler = state.measuring ? picture.overlay.rulerText || "Ruler: click two points, or press Enter at the cross in the middle." : "";
+  const ruler = state.measuring
+    ? picture.overlay.rulerText || "Ruler: click two points, or press Enter at the cross in the middle."
+    : "";
   const text = trouble || ruler || (image ? waitingFor(image) : "");
   note.classList.toggle("error", Boolean(trouble));
   if (note.textContent !== text) note.textContent = text;
@@ -77,7 +85,6 @@ function windowMoved() {
 
 function resetWindow() {
   const { [state.current]: _, ...others } = state.windows;
-  state.windows = others;
   update({ windows: others });
   showWindow();
   reload();
@@ -147,25 +154,46 @@ export const openPicture = () => picture;
 /** Wire up picture, tools and sliders. */
 export function setUpRead() {
   picture = new Picture($("osd"), {
-    label: "Picture. Arrow keys move it, plus and minus zoom, 0 fits it.", scale: $("scale"),
+    label: "Picture. Arrow keys move it, plus and minus zoom, 0 fits it.",
+    scale: $("scale"),
     onPick: (number) => select(number),
-    onError: (text) => { trouble = text; renderNote(); },
-    onShown: () => { trouble = ""; renderNote(); $("osd").dataset.shown = picture.key; },
+    onError: (text) => {
+      trouble = text;
+      renderNote();
+    },
+    onShown: () => {
+      trouble = "";
+      renderNote();
+      $("osd").dataset.shown = picture.key;
+    },
   });
   picture.viewer.addHandler("canvas-click", (event) => {
     if (!state.measuring || !event.quick || !picture.shown) return;
     const { x, y } = picture.shown.viewerElementToImageCoordinates(event.position);
     rulerPoint([x, y]);
   });
-  const buttons = { "zoom-in": "zoomIn", "zoom-out": "zoomOut", fit: "fit", invert: "invert", ruler: "ruler", marks: "marks" };
+  const buttons = {
+    "zoom-in": "zoomIn",
+    "zoom-out": "zoomOut",
+    fit: "fit",
+    invert: "invert",
+    ruler: "ruler",
+    marks: "marks",
+  };
   for (const [id, action] of Object.entries(buttons)) $(id).addEventListener("click", () => actions[action]());
   for (const id of ["width", "level"]) $(id).addEventListener("input", windowMoved);
   $("reset-window").addEventListener("click", resetWindow);
   $("draw-heat").addEventListener("click", () => drawHeatMap(state.current));
   $("heat").addEventListener("input", () => update({ heatOpacity: Number($("heat").value) / 100 }));
   subscribe(["images", "current"], render);
-  subscribe(["heatOpacity"], () => { $("heat-value").textContent = percent(state.heatOpacity); renderHeat(currentImage()); });
+  subscribe(["heatOpacity"], () => {
+    $("heat-value").textContent = percent(state.heatOpacity);
+    renderHeat(currentImage());
+  });
   subscribe(["findings", "current", "selected", "threshold", "showMarks"], drawMarks);
-  subscribe(["invert"], () => { $("invert").setAttribute("aria-pressed", state.invert); reload(); });
+  subscribe(["invert"], () => {
+    $("invert").setAttribute("aria-pressed", state.invert);
+    reload();
+  });
   subscribe(["measuring"], setMeasuring);
 }

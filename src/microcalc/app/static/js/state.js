@@ -68,7 +68,7 @@ export function putImage(entry, place = takePlace()) {
 
 export function dropImage(id) {
   const images = state.images.filter((image) => image.id !== id);
-  const current = state.current === id ? images[0]?.id ?? null : state.current;
+  const current = state.current === id ? (images[0]?.id ?? null) : state.current;
   update({ images, current, selected: state.current === id ? null : state.selected });
 }
 
@@ -79,7 +79,9 @@ export const openImage = (id) => state.current !== id && update({ current: id, s
 export const windowOf = (image) => ({ ...(state.windows[image.id] ?? image.window), invert: state.invert });
 
 /** The probability from which findings of an image are shown. */
-export const thresholdOf = (id) => state.threshold ?? state.findings[id]?.operating_point ?? state.session?.operating_point ?? 0.5;
+export const thresholdOf = (id) =>
+  state.threshold ?? state.findings[id]?.operating_point ?? state.session?.operating_point ?? 0.5;
 
 /** Findings of an image that are shown: those at or above the threshold. */
-export const shownFindings = (id) => (state.findings[id]?.findings ?? []).filter((finding) => finding.probability >= thresholdOf(id));
+export const shownFindings = (id) =>
+  (state.findings[id]?.findings ?? []).filter((finding) => finding.probability >= thresholdOf(id));

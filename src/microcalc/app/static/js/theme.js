@@ -2,7 +2,11 @@
 "use strict";
 (() => {
   let kept = null;
-  try { kept = localStorage.getItem("microcalc-theme"); } catch { /* private mode: follow the system */ }
+  try {
+    kept = localStorage.getItem("microcalc-theme");
+  } catch {
+    /* private mode: follow the system */
+  }
   const dark = kept ? kept === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   document.documentElement.dataset.theme = dark ? "dark" : "light";
 })();

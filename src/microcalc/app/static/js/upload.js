@@ -6,7 +6,9 @@ import { follow, loadFindings, scan } from "./jobs.js";
 import { openImage, putImage, state, subscribe, takePlace, update } from "./state.js";
 
 const AT_ONCE = 3;
-const NO_IMAGE = /(^|\/)(\.[^/]*|DICOMDIR|Thumbs\.db)$|\.(txt|csv|json|jsonl|html?|md|pdf|zip|gz|xml|py|ini|log|docx?|xlsx?)$/i;
+const NAMES_SHOWN = 6;
+const NO_IMAGE =
+  /(^|\/)(\.[^/]*|DICOMDIR|Thumbs\.db)$|\.(txt|csv|json|jsonl|html?|md|pdf|zip|gz|xml|py|ini|log|docx?|xlsx?)$/i;
 const MADE_BY_SCAN = /(^|\/)(overlays|heatmaps|dicom)\/[^/]+$/;
 
 let queue = [];
@@ -17,15 +19,32 @@ const scans = [];
 /** Take files of a drop or a picker. @param {{file: File, path: string}[]} given */
 async function take(given) {
   const folders = given.filter(({ path }) => /(^|\/)findings\.json$/.test(path));
-  for (const { file, path } of folders) await rememberScan(file, given.find((other) => other.path === path.replace(/findings\.json$/, "review.json")));
-  const images = given.filter(({ path }) => (given.length === 1 && !folders.length) || (!NO_IMAGE.test(path) && !(folders.length && MADE_BY_SCAN.test(path))));
+  for (const { file, path } of folders)
+    await rememberScan(
+      file,
+      given.find((other) => other.path === path.replace(/findings\.json$/, "review.json")),
+    );
+  const images = given.filter(
+    ({ path }) =>
+      (given.length === 1 && !folders.length) || (!NO_IMAGE.test(path) && !(folders.length && MADE_BY_SCAN.test(path))),
+  );
   images.sort((one, other) => one.path.localeCompare(other.path, "en", { numeric: true }));
   if (!images.length && !folders.length) tell("error", "There is no image among these files.");
   const limit = state.session?.limits.upload_bytes ?? Infinity;
   const batch = { opened: false };
   const uploads = images.map(({ file, path }) => ({
-    key: takePlace(), batch, file, name: path.split("/").pop(), part: 0, cancel: null,
-    error: file.size > limit ? `${megabytes(file.size)} is over the limit of ${megabytes(limit)} a file.` : file.size === 0 ? "The file is empty." : null,
+    key: takePlace(),
+    batch,
+    file,
+    name: path.split("/").pop(),
+    part: 0,
+    cancel: null,
+    error:
+      file.size > limit
+        ? `${megabytes(file.size)} is over the limit of ${megabytes(limit)} a file.`
+        : file.size === 0
+          ? "The file is empty."
+          : null,
   }));
   queue.push(...uploads.filter((upload) => !upload.error));
   update({ uploads: [...state.uploads, ...uploads] });
@@ -38,7 +57,11 @@ const megabytes = (bytes) => `${Math.round(bytes / 1e6).toLocaleString("en")} MB
 
 async function rememberScan(findings, review) {
   try {
-    scans.push({ findings: JSON.parse(await findings.text()), review: review ? JSON.parse(await review.file.text()) : null, missing: null });
+    scans.push({
+      findings: JSON.parse(await findings.text()),
+      review: review ? JSON.parse(await review.file.text()) : null,
+      missing: null,
+    });
   } catch {
     tell("error", "findings.json of the scan folder cannot be read.");
   }
@@ -83,10 +106,12 @@ async function attachScans() {
   for (const one of [...scans]) {
     try {
       const { attached, missing } = await api.attachScan(one.findings, one.review);
-      await Promise.all(attached.map(async (id) => {
-        putImage(await api.getImage(id));
-        await loadFindings(id);
-      }));
+      await Promise.all(
+        attached.map(async (id) => {
+          putImage(await api.getImage(id));
+          await loadFindings(id);
+        }),
+      );
       one.missing = missing;
       if (!missing.length) scans.splice(scans.indexOf(one), 1);
     } catch (error) {
@@ -95,7 +120,9 @@ async function attachScans() {
     }
   }
   const missing = scans.flatMap((one) => one.missing ?? []);
-  if (missing.length) tell("info", `The scan names images that are not here. Drop them, too: ${missing.slice(0, 6).join(", ")}${missing.length > 6 ? ` and ${missing.length - 6} more` : ""}.`);
+  const rest = missing.length > NAMES_SHOWN ? ` and ${missing.length - NAMES_SHOWN} more` : "";
+  const names = missing.slice(0, NAMES_SHOWN).join(", ");
+  if (missing.length) tell("info", `The scan names images that are not here. Drop them, too: ${names}${rest}.`);
 }
 
 function change(upload, changes) {
@@ -105,7 +132,16 @@ function change(upload, changes) {
 
 /** A note below the drop zone, with a button to close it. */
 export function tell(kind, text) {
-  const note = h("div", { class: "row tight" }, message(kind, text), h("button", { class: "icon-button", "aria-label": "Close this note", on: { click: () => note.remove() } }, icon("cross")));
+  const note = h(
+    "div",
+    { class: "row tight" },
+    message(kind, text),
+    h(
+      "button",
+      { class: "icon-button", "aria-label": "Close this note", on: { click: () => note.remove() } },
+      icon("cross"),
+    ),
+  );
   $("notes").replaceChildren(note);
 }
 
@@ -123,7 +159,8 @@ async function walk(entry) {
   }
   const reader = entry.createReader();
   const children = [];
-  for (let part = [null]; part.length;) { // a reader hands out at most 100 entries at a time
+  for (let part = [null]; part.length;) {
+    // a reader hands out at most 100 entries at a time
     part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     children.push(...part);
   }
@@ -154,14 +191,34 @@ function abandon(upload) {
 }
 
 const sendingRow = (upload) => [
-  h("div", { class: "upload-head" }, h("span", { class: "name" }, upload.name),
-    h("button", { class: "icon-button", "aria-label": `Cancel the upload of ${upload.name}`, on: { click: () => abandon(upload) } }, icon("cross"))),
+  h(
+    "div",
+    { class: "upload-head" },
+    h("span", { class: "name" }, upload.name),
+    h(
+      "button",
+      {
+        class: "icon-button",
+        "aria-label": `Cancel the upload of ${upload.name}`,
+        on: { click: () => abandon(upload) },
+      },
+      icon("cross"),
+    ),
+  ),
   h("progress", { max: 1, value: 0, "aria-label": `Upload of ${upload.name}` }),
 ];
 
 const failedRow = (upload) => [
-  h("div", { class: "upload-head" }, h("span", { class: "name" }, upload.name),
-    h("button", { class: "icon-button", "aria-label": `Close the note on ${upload.name}`, on: { click: () => remove(upload) } }, icon("cross"))),
+  h(
+    "div",
+    { class: "upload-head" },
+    h("span", { class: "name" }, upload.name),
+    h(
+      "button",
+      { class: "icon-button", "aria-label": `Close the note on ${upload.name}`, on: { click: () => remove(upload) } },
+      icon("cross"),
+    ),
+  ),
   message("error", upload.error),
 ];
 
@@ -169,15 +226,25 @@ const failedRow = (upload) => [
 export function setUpUploads() {
   const cover = $("drag-cover");
   const withFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  addEventListener("dragover", (event) => { if (withFiles(event)) { event.preventDefault(); cover.hidden = false; } });
-  addEventListener("dragleave", (event) => { if (!event.relatedTarget) cover.hidden = true; });
+  addEventListener("dragover", (event) => {
+    if (withFiles(event)) {
+      event.preventDefault();
+      cover.hidden = false;
+    }
+  });
+  addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) cover.hidden = true;
+  });
   addEventListener("drop", async (event) => {
     cover.hidden = true;
     if (!withFiles(event)) return;
     event.preventDefault();
     await take(await dropped(event.dataTransfer));
   });
-  for (const [button, input] of [[$("pick-files"), $("file-input")], [$("pick-folder"), $("folder-input")]]) {
+  for (const [button, input] of [
+    [$("pick-files"), $("file-input")],
+    [$("pick-folder"), $("folder-input")],
+  ]) {
     button.addEventListener("click", () => input.click());
     input.addEventListener("change", async () => {
       const given = [...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));

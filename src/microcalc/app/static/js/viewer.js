@@ -10,16 +10,33 @@ const SCALE_LONGEST = 130; // screen pixels
 export class Picture {
   /**
    * @param {HTMLElement} element
-   * @param {{label: string, scale?: HTMLElement, onPick?: (number: number) => void, onError?: (text: string) => void, onShown?: () => void}} options
+   * @param {{label: string, scale?: HTMLElement, onPick?: (number: number) => void,
+   *   onError?: (text: string) => void, onShown?: () => void}} options label: for screen readers; scale: where the
+   *   length scale goes; onShown: a picture is complete
    */
   constructor(element, { label, scale = null, onPick, onError = () => {}, onShown = () => {} }) {
     keepStyleOut();
     this.viewer = OpenSeadragon({
-      element, drawer: "canvas", showNavigationControl: false, showNavigator: false, keyboardNavEnabled: false,
-      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true }, gestureSettingsTouch: { clickToZoom: false },
-      animationTime: stillness.matches ? 0 : 0.35, springStiffness: 8, immediateRender: stillness.matches, blendTime: 0,
-      minZoomImageRatio: 0.6, maxZoomPixelRatio: 12, visibilityRatio: 0.3, constrainDuringPan: false,
-      imageLoaderLimit: 6, maxTilesPerFrame: 4, maxImageCacheCount: 300, placeholderFillStyle: "#090b0d", silenceMultiImageWarnings: true,
+      element,
+      drawer: "canvas",
+      showNavigationControl: false,
+      showNavigator: false,
+      keyboardNavEnabled: false,
+      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
+      gestureSettingsTouch: { clickToZoom: false },
+      animationTime: stillness.matches ? 0 : 0.35,
+      springStiffness: 8,
+      immediateRender: stillness.matches,
+      blendTime: 0,
+      minZoomImageRatio: 0.6,
+      maxZoomPixelRatio: 12,
+      visibilityRatio: 0.3,
+      constrainDuringPan: false,
+      imageLoaderLimit: 6,
+      maxTilesPerFrame: 4,
+      maxImageCacheCount: 300,
+      placeholderFillStyle: "#090b0d",
+      silenceMultiImageWarnings: true,
     });
     this.viewer.canvas.setAttribute("role", "group");
     this.viewer.canvas.setAttribute("aria-label", label);
@@ -56,10 +73,15 @@ export class Picture {
     this.key = key;
     const stale = () => this.key !== key || this.image?.id !== image.id;
     this.viewer.addTiledImage({
-      tileSource: tileSource(image, window), opacity: first ? 1 : 0, preload: !first,
+      tileSource: tileSource(image, window),
+      opacity: first ? 1 : 0,
+      preload: !first,
       error: () => this.onError("The picture could not be loaded."),
       success: ({ item }) => {
-        if (stale()) { this.viewer.world.removeItem(item); return; }
+        if (stale()) {
+          this.viewer.world.removeItem(item);
+          return;
+        }
         this.dropComing();
         if (first) this.present(item);
         else {
@@ -101,7 +123,10 @@ export class Picture {
       const width = Math.max(bounds.width, bounds.height * aspect);
       const x = this.image.chest_wall === "left" ? bounds.x : bounds.x + bounds.width - width;
       const height = width / aspect;
-      viewport.fitBounds(new OpenSeadragon.Rect(x, bounds.y + (bounds.height - height) / 2, width, height), immediately);
+      viewport.fitBounds(
+        new OpenSeadragon.Rect(x, bounds.y + (bounds.height - height) / 2, width, height),
+        immediately,
+      );
     } else viewport.fitBounds(bounds, immediately);
   }
 
@@ -114,7 +139,10 @@ export class Picture {
   panBy(right, down) {
     const { viewport } = this.viewer;
     const { width, height } = viewport.getBounds();
-    viewport.panBy(new OpenSeadragon.Point(right * width * (viewport.getFlip() ? -1 : 1), down * height), stillness.matches);
+    viewport.panBy(
+      new OpenSeadragon.Point(right * width * (viewport.getFlip() ? -1 : 1), down * height),
+      stillness.matches,
+    );
     viewport.applyConstraints(stillness.matches);
   }
 
@@ -155,11 +183,19 @@ function whenLoaded(item, action) {
 }
 
 const tileSource = (image, window) => ({
-  width: image.columns, height: image.rows, tileSize: image.tiles.size, tileOverlap: 0, minLevel: 0, maxLevel: image.tiles.levels - 1,
+  width: image.columns,
+  height: image.rows,
+  tileSize: image.tiles.size,
+  tileOverlap: 0,
+  minLevel: 0,
+  maxLevel: image.tiles.levels - 1,
   getTileUrl: (level, column, row) => tileUrl(image.id, level, column, row, window),
 });
 
-/** OpenSeadragon puts a <style> into the page unless it finds one. The security policy forbids it, so let it find an element of that name that is none. */
+/**
+ * OpenSeadragon puts a <style> into the page unless it finds one. The security policy forbids it, so let it find an
+ * element of that name that is none.
+ */
 function keepStyleOut() {
   if (document.querySelector("style[data-openseadragon-mobile-css]")) return;
   const placeholder = document.createElementNS("", "style");
