@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from microcalc.app.open_image import OpenImage, clean_name
+from microcalc.app.open_image import BUSY, OpenImage, clean_name
 from microcalc.app.review import parse_reviews
 from microcalc.app.session import Session
 from microcalc.app.studies import Study
@@ -105,21 +105,24 @@ def read_scan(saved: Any) -> Scan:
 
 
 def attach_findings(session: Session, findings: Any, review: Any) -> dict[str, list[str]]:
-    """Join the findings of a dropped scan to uploads of the same name and size; see the routes.
+    """Join the findings of a dropped scan to the images of the same name and size that are not being scanned.
+
+    Returns:
+        The ids of those images as ``attached``, and the names of the others as ``missing``.
 
     Raises:
         RequestError: either is not what its name says.
     """
     scan, reviews = read_scan(findings), {} if review is None else parse_reviews(review)
     reviews = {(clean_name(file), number): each for (file, number), each in reviews.items()}
+    free = [image for image in session.images.all() if image.state not in BUSY]
     attached, missing = [], []
     for scanned in scan.images:
         name = clean_name(scanned.file)
-        image = next((each for each in session.images.all() if _belongs(each, scanned, name)), None)
+        image = next((each for each in free if _belongs(each, scanned, name)), None)
         if image is None:
             missing.append(name)
             continue
-        session.jobs.forget(image)
         _attach(image, scanned, scan.operating_point)
         session.reviews.add(reviews, image)
         attached.append(image.id)

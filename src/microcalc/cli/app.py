@@ -46,9 +46,11 @@ class App(Common):
             raise RequestError('the viewer needs its extra: pip install "microcalc[app]"') from error
         import webbrowser
 
+        from microcalc.app.memory import use_one_arena
         from microcalc.app.scan_folders import open_places, sort_paths
         from microcalc.app.serve import listen, serve
 
+        use_one_arena()
         places = sort_paths(self.paths)
         if self.debug:
             log = logging.getLogger("microcalc.app")
