@@ -182,9 +182,8 @@ def chest_wall(orientation: tuple[str, str] | None, greys: Greys) -> Literal["le
     >>> chest_wall(None, greys), chest_wall(("P", "F"), greys)
     ('left', 'right')
     """
-    for direction, side in (("A", "left"), ("P", "right")):
-        if orientation and orientation[0].startswith(direction):
-            return "left" if side == "left" else "right"
+    if orientation and orientation[0][0] in "AP":  # where rows run to
+        return "left" if orientation[0][0] == "A" else "right"
     tissue = greys > 0.5 * float(np.mean(greys))
     strip = max(math.ceil(greys.shape[1] / 50), 1)
     left, right = float(tissue[:, :strip].mean()), float(tissue[:, -strip:].mean())

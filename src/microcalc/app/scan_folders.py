@@ -161,6 +161,8 @@ def _one_less(session: Session) -> Any:
         yield
     except MicrocalcError as error:
         session.problems.append(str(error))
+    except Exception as error:  # the others are to be opened all the same
+        session.problems.append(f"an image could not be opened (unexpected {type(error).__name__})")
     finally:
         session.opening -= 1
 

@@ -1,13 +1,13 @@
 """What every request passes before anything else sees it, and what every answer carries."""
 
 import ipaddress
-import json
 import logging
 import secrets
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MARKER = "x-microcalc"
@@ -16,6 +16,9 @@ MARKER = "x-microcalc"
 COOKIE = "microcalc_token"
 LARGEST_BODY = 32 * 2**20
 """Most bytes of a request that is no upload: the findings of some ten thousand mammograms."""
+
+LONGEST_LENGTH = 20
+"""Digits of a Content-Length that is worth reading."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 POLICY = (
@@ -86,20 +89,20 @@ class Guard:
             if received > limit:
                 if not started:
                     refused_late = True
-                    await _plain(413, too_large(limit))(send_with_headers)
+                    await _plain(413, too_large(limit))(scope, receive, send_with_headers)
                 raise TooLargeError
             return message
 
         refused = self._refusal(scope, headers, limit)
         if refused is not None:
-            await refused(send_with_headers)
+            await refused(scope, receive, send_with_headers)
             return
         try:
             await self.app(scope, receive_counted, send_unless_refused)
         except Exception as error:  # answered by now, see the server's handler
             logging.getLogger("microcalc.app").debug("unexpected", exc_info=error)
 
-    def _refusal(self, scope: Scope, headers: Headers, limit: int) -> "Reply | None":
+    def _refusal(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
         host = headers.get("host", "")
         if not self._is_own(host):
             return _plain(421, "this server does not answer to that host name; open the address that it printed")
@@ -113,8 +116,8 @@ class Guard:
         if self.token is not None and not self._shows_token(headers):
             return self._entry(scope)
         declared = headers.get("content-length", "0")
-        if not (declared.isascii() and declared.isdecimal()):
-            return _plain(400, "Content-Length is no number")
+        if not (declared.isascii() and declared.isdecimal() and len(declared) < LONGEST_LENGTH):
+            return _plain(400, "Content-Length is no number of bytes")
         return _plain(413, too_large(limit)) if int(declared) > limit else None
 
     def _is_own(self, host: str) -> bool:
@@ -131,31 +134,19 @@ class Guard:
     def _is_token(self, given: str) -> bool:
         return secrets.compare_digest(given.encode(errors="replace"), (self.token or "").encode())
 
-    def _entry(self, scope: Scope) -> "Reply":
+    def _entry(self, scope: Scope) -> Response:
         """Exchange the token of the address for a cookie, so that it does not stay in the address."""
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if scope["method"] != "GET" or scope["path"] != "/" or not self._is_token(given):
             return _plain(403, "the token is missing or wrong; open the address that microcalc printed")
-        cookie = f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
-        return Reply(303, b"", [(b"location", b"/"), (b"set-cookie", cookie.encode())])
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(COOKIE, given, httponly=True, samesite="strict")
+        return answer
 
 
-class Reply:
-    """A whole answer."""
-
-    def __init__(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        self.status, self.body = status, body
-        self.headers = [*headers, (b"content-length", str(len(body)).encode())]
-
-    async def __call__(self, send: Send) -> None:
-        """Send it."""
-        await send({"type": "http.response.start", "status": self.status, "headers": list(self.headers)})
-        await send({"type": "http.response.body", "body": self.body})
-
-
-def _plain(status: int, line: str) -> Reply:
-    closing = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    return Reply(status, json.dumps({"error": line}).encode(), closing)
+def _plain(status: int, line: str) -> Response:
+    """A refusal, after which the connection is closed, as what was sent is not read."""
+    return JSONResponse({"error": line}, status, {"connection": "close"})
 
 
 def add_headers(headers: MutableHeaders, cacheable: bool) -> None:
