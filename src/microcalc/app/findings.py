@@ -1,5 +1,6 @@
 """What a committee says of an image, and of each finding in it."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -46,7 +47,13 @@ class Reader:
         self._scanning, self._patches = Once(load_scanning), Once(load_patches)
 
     def prepare(self) -> None:
-        """Load what the first mammogram needs, and compute once, as PyTorch is slow the first time."""
+        """Load what the first mammogram needs, and compute once, as PyTorch is slow the first time.
+
+        One core stays free for tiles: a scan on all of them also takes many times as long when anything else runs.
+        """
+        import torch
+
+        torch.set_num_threads(max(min(torch.get_num_threads(), (os.cpu_count() or 1) - 1), 1))
         committee, _ = self._scanning()
         committee.expert_probabilities(np.zeros((1, 60, 60), np.float32))
 
