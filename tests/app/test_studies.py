@@ -111,3 +111,14 @@ def test_a_damaged_table_is_refused_in_one_line(
     open_places(session, sort_paths([tmp_path])).join()
     answer = client.get("/api/studies/run-1/patches")
     assert answer.status_code == 422 and "predictions.csv" in answer.json()["error"]
+
+
+def test_patches_of_other_data_of_that_name_are_not_shown(
+    client: TestClient, session: Session, run: Path, tmp_path: Path
+) -> None:
+    for name in ("metrics.json", "predictions.csv"):
+        (tmp_path / name).write_text((run / name).read_text())
+    own = {"own": {"name": "phantom", "sha256": "0" * 64}}
+    (tmp_path / "config.json").write_text(json.dumps({"settings": {"seed": 0}, "data": own}))
+    open_places(session, sort_paths([tmp_path])).join()
+    assert {patch["picture"] for patch in patches(client)} == {None}
