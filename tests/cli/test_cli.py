@@ -42,7 +42,9 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_help_names_the_commands(capsys):
     code, out, _ = ask(capsys, "--help")
     assert code == 0
-    assert all(name in out for name in ("run", "fetch", "phantom", "audit", "compare", "predict", "explain", "export"))
+    assert all(
+        name in out for name in ("run", "fetch", "phantom", "audit", "compare", "predict", "explain", "export", "app")
+    )
 
 
 def test_without_the_archive_a_study_runs_on_the_phantom_and_says_so_everywhere(nowhere: Path, capsys):

@@ -40,7 +40,7 @@ def test_windows_near_the_edge_are_moved_inside() -> None:
 
 def test_the_other_experts_see_only_the_windows_that_the_first_ranks_highest(monkeypatch: pytest.MonkeyPatch) -> None:
     committee = Mean()
-    monkeypatch.setattr(module, "best_expert", lambda committee, windows: windows.mean(axis=(1, 2)))
+    monkeypatch.setattr(module, "best_expert", lambda committee, windows, on_progress: windows.mean(axis=(1, 2)))
     windows = np.linspace(0.1, 0.9, 10, dtype=np.float32)[:, None, None] * np.ones((1, 60, 60), np.float32)
     chosen, answered = window_logits(committee, windows, first_look=4)  # type: ignore[arg-type]
     assert chosen.tolist() == [6, 7, 8, 9]

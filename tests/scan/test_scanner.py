@@ -11,9 +11,10 @@ import pytest
 
 from microcalc.data.phantom_mammograms import PhantomMammogram
 from microcalc.errors import ImageError, RequestError
+from microcalc.images import Mammogram
 from microcalc.images.resample import to_true_scale
 from microcalc.scan.findings import ScannedImage
-from microcalc.scan.scanner import scan, scan_image
+from microcalc.scan.scanner import scan, scan_image, scan_mammogram
 
 MM = 0.05
 
@@ -134,3 +135,21 @@ def test_scan_is_a_function_whatever_was_imported_before(imports: str) -> None:
     code = f"{imports}; import inspect, sys; print({shown})"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["image_or_path", "pixel_size_mm", "committee", "Finding", "False"]
+
+
+def test_a_scan_tells_its_stages_and_counts_its_windows(pixels: np.ndarray, plain: ScannedImage) -> None:
+    steps: list[tuple[str, int, int]] = []
+    told = scan_mammogram(Mammogram(pixels, None), "a", MM, on_progress=lambda *step: steps.append(step))
+    assert list(dict.fromkeys(stage for stage, *_ in steps)) == ["breast", "spots", "windows", "clusters"]
+    counted = [(done, total) for stage, done, total in steps if stage == "windows"]
+    assert counted == [(done, counted[0][1]) for done in range(0, counted[0][1], 64)]
+    assert told.findings == plain.findings
+
+
+def test_what_the_listener_raises_ends_the_scan(pixels: np.ndarray) -> None:
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "windows" and done:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        scan_mammogram(Mammogram(pixels, None), "a", MM, on_progress=stop)

@@ -16,6 +16,7 @@ from rich.markup import escape
 from tyro.conf import subcommand
 
 from microcalc import __version__
+from microcalc.cli.app import App
 from microcalc.cli.archive import Archive
 from microcalc.cli.audit import Audit
 from microcalc.cli.common import Common
@@ -44,6 +45,7 @@ COMMANDS: tuple[type[Common], ...] = (
     Fetch,
     Phantom,
     Export,
+    App,
 )
 
 

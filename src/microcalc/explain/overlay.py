@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -125,6 +126,28 @@ def show_patch(axes: Axes, image: NDArray[Any], darkest: float = 0.0, brightest:
     axes.imshow(image, cmap="gray", vmin=darkest, vmax=brightest, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
+
+
+def stretched(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """An image in 8 bits, from its own darkest to its own brightest pixel.
+
+    >>> stretched(np.array([[0.2, 0.4]]))
+    array([[  0, 255]], dtype=uint8)
+    """
+    darkest, brightest = float(image.min()), float(image.max())
+    shares = (image - darkest) / max(brightest - darkest, 1e-9)
+    return np.asarray(np.rint(255 * shares), np.uint8)
+
+
+def coloured(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(h, w) heat in [0, 1] to (h, w, 4) red, green, blue and opacity, the more opaque the hotter.
+
+    >>> coloured(np.array([[0, 1]], np.float32))[..., 3]
+    array([[  0, 166]], dtype=uint8)
+    """
+    colours = matplotlib.colormaps[_HEAT](heat)
+    colours[..., 3] = _STRONGEST_COVER * heat
+    return np.asarray(np.rint(255 * colours), np.uint8)
 
 
 def _show_stretched(axes: Axes, image: NDArray[Any]) -> None:

@@ -11,6 +11,7 @@ from microcalc.committee.inference import predict
 from microcalc.images.resample import TRUE_PIXEL_MM
 from microcalc.images.tiles import PATCH_SIDE
 from microcalc.scan.candidates import Spots
+from microcalc.scan.progress import OnProgress, ignore_progress
 
 MERGE = 5.0 / TRUE_PIXEL_MM
 """Windows nearer than this to a better one, in pixels of 85 um, belong to its cluster: 5 mm."""
@@ -28,6 +29,7 @@ LEAST_CONTRAST = 4.0
 """Of a single calcification, in standard deviations of the local noise."""
 
 FEWEST = 3
+BATCH = 64
 FAR = 30.0
 _LEAST = 1e-12
 
@@ -62,15 +64,24 @@ def logit(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     return odds
 
 
+def window_corners(shape: tuple[int, ...], centers: NDArray[np.float64]) -> NDArray[np.intp]:
+    """(n, 2) first column and row of the windows around (n, 2) columns and rows, moved inside the image.
+
+    >>> window_corners((100, 80), np.array([[2.0, 50.0]]))
+    array([[ 0, 20]])
+    """
+    rows, columns = shape
+    corner = np.rint(centers - (PATCH_SIDE - 1) / 2).astype(np.intp)
+    return np.clip(corner, 0, [max(columns - PATCH_SIDE, 0), max(rows - PATCH_SIDE, 0)])
+
+
 def cut_windows(image: NDArray[np.float32], centers: NDArray[np.float64]) -> NDArray[np.float32]:
     """(n, 60, 60) windows around (n, 2) columns and rows, moved inside where they would leave the image.
 
     >>> cut_windows(np.zeros((100, 80), np.float32), np.array([[2.0, 50.0]])).shape
     (1, 60, 60)
     """
-    rows, columns = image.shape
-    corner = np.rint(centers - (PATCH_SIDE - 1) / 2).astype(int)
-    corner = np.clip(corner, 0, [max(columns - PATCH_SIDE, 0), max(rows - PATCH_SIDE, 0)])
+    corner = window_corners(image.shape, centers)
     if min(image.shape) < PATCH_SIDE:
         image = np.pad(image, [(0, max(PATCH_SIDE - side, 0)) for side in image.shape], mode="edge")
     views = np.lib.stride_tricks.sliding_window_view(image, (PATCH_SIDE, PATCH_SIDE))
@@ -79,7 +90,10 @@ def cut_windows(image: NDArray[np.float32], centers: NDArray[np.float64]) -> NDA
 
 
 def window_logits(
-    committee: Committee, windows: NDArray[np.float32], first_look: int = FIRST_LOOK
+    committee: Committee,
+    windows: NDArray[np.float32],
+    first_look: int = FIRST_LOOK,
+    on_progress: OnProgress = ignore_progress,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The windows that the expert of largest weight ranks highest, and what every expert gives for them.
 
@@ -87,18 +101,25 @@ def window_logits(
         committee: of any number of experts.
         windows: (n, 60, 60) raw patches in [0, 1].
         first_look: how many windows the other experts see.
+        on_progress: see :mod:`microcalc.scan.progress`.
 
     Returns:
         (k,) numbers of the windows, and (k, experts) logits.
     """
-    first = best_expert(committee, windows)
+    first = best_expert(committee, windows, on_progress)
     chosen = np.sort(np.argsort(-first, kind="stable")[:first_look])
     return chosen, logit(committee.expert_probabilities(windows[chosen]))
 
 
-def best_expert(committee: Committee, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+def best_expert(
+    committee: Committee, windows: NDArray[np.float32], on_progress: OnProgress = ignore_progress
+) -> NDArray[np.float64]:
     """(n, 60, 60) raw patches in [0, 1] to (n,) probabilities by the expert of largest weight alone."""
-    return predict(committee.networks[committee.highest_weight], filtered(windows, committee.wavelet))
+    network, answers = committee.networks[committee.highest_weight], [np.empty(0)]
+    for start in range(0, len(windows), BATCH):
+        on_progress("windows", start, len(windows))
+        answers.append(predict(network, filtered(windows[start : start + BATCH], committee.wavelet)))
+    return np.concatenate(answers)
 
 
 def merge_windows(

@@ -1,9 +1,33 @@
 """What a scan answers: the findings of one mammogram, as ``findings.json`` holds them."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
+
+from microcalc.errors import RequestError
+from microcalc.files import fits
 
 Point = tuple[float, float]
+
+_FINDING = {
+    "number": int,
+    "score": float,
+    "probability": float,
+    "marked": bool,
+    "center_px": [float],
+    "box_px": [int],
+    "extent_mm": float,
+    "calcifications_px": [[float]],
+}
+_IMAGE = {
+    "file": str,
+    "pixel_size_mm": [float],
+    "rows": int,
+    "columns": int,
+    "breast_mm2": float,
+    "seconds": float,
+    "warnings": [str],
+    "findings": [_FINDING],
+}
 
 
 @dataclass(frozen=True)
@@ -63,3 +87,36 @@ class ScannedImage:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, an entry of ``images`` in ``findings.json``."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: Any) -> Self:
+        """Read what :meth:`to_dict` made, from JSON that anybody may have written.
+
+        Raises:
+            RequestError: it is no such entry.
+
+        >>> import json
+        >>> image = ScannedImage("a.dcm", (0.07, 0.07), 3328, 2560, 9000.0, 1.2, (), ())
+        >>> ScannedImage.from_dict(json.loads(json.dumps(image.to_dict()))) == image
+        True
+        """
+        if not fits(saved, _IMAGE) or len(saved["pixel_size_mm"]) != 2 or not all(map(_sound, saved["findings"])):
+            raise RequestError("is no entry of an image in findings.json; scan it again")
+        findings = tuple(
+            Finding(
+                **{
+                    **finding,
+                    "center_px": tuple(finding["center_px"]),
+                    "box_px": tuple(finding["box_px"]),
+                    "calcifications_px": tuple(tuple(point) for point in finding["calcifications_px"]),
+                }
+            )
+            for finding in saved["findings"]
+        )
+        lists = {"pixel_size_mm": tuple(saved["pixel_size_mm"]), "warnings": tuple(saved["warnings"])}
+        return cls(**{**saved, **lists, "findings": findings})
+
+
+def _sound(finding: dict[str, Any]) -> bool:
+    points = [finding["center_px"], *finding["calcifications_px"]]
+    return all(len(point) == 2 for point in points) and len(finding["box_px"]) == 4 and 0 <= finding["probability"] <= 1

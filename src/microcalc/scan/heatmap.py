@@ -12,6 +12,7 @@ from microcalc.images import Mammogram
 from microcalc.images.resample import to_true_scale
 from microcalc.scan.breast import find_breast
 from microcalc.scan.clusters import best_expert, cut_windows
+from microcalc.scan.progress import OnProgress, ignore_progress
 from microcalc.scan.scanner import PixelSize, known_pixel_size
 
 STEP = 20
@@ -22,13 +23,19 @@ STRONGEST = 0.6
 BATCH = 512
 
 
-def heat_map(image: NDArray[np.float32], mask: NDArray[np.bool_], committee: Committee) -> NDArray[np.float32]:
+def heat_map(
+    image: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    committee: Committee,
+    on_progress: OnProgress = ignore_progress,
+) -> NDArray[np.float32]:
     """Probability by the expert of largest weight for a window at every 1.7 mm of the breast.
 
     Args:
         image: (rows, columns) grey levels in [0, 1] at 85 um a pixel.
         mask: (rows, columns) true in the breast.
         committee: whose expert answers.
+        on_progress: see :mod:`microcalc.scan.progress`.
 
     Returns:
         (rows / 20, columns / 20) probabilities, 0 outside of the breast.
@@ -37,12 +44,29 @@ def heat_map(image: NDArray[np.float32], mask: NDArray[np.bool_], committee: Com
     grid = np.zeros(inside.shape, np.float32)
     rows, columns = np.nonzero(inside)
     centers = np.stack([columns, rows], axis=1).astype(np.float64) * STEP + STEP // 2
-    parts = [
-        best_expert(committee, cut_windows(image, centers[start : start + BATCH]))
-        for start in range(0, len(centers), BATCH)
-    ]
-    grid[rows, columns] = np.concatenate(parts) if parts else 0
+    for start in range(0, len(centers), BATCH):
+        on_progress("heat map", start, len(centers))
+        part = slice(start, start + BATCH)
+        grid[rows[part], columns[part]] = best_expert(committee, cut_windows(image, centers[part]))
     return grid
+
+
+def colour_heat_map(grid: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """A heat map in colour at 0.34 mm a pixel.
+
+    Args:
+        grid: of :func:`heat_map`.
+        shape: rows and columns of its image at 85 um a pixel.
+
+    Returns:
+        (rows / 4, columns / 4, 4) red, green, blue and, as opacity, the probability; all in [0, 1].
+    """
+    size = (max(shape[1] // SHRINK, 1), max(shape[0] // SHRINK, 1))
+    covered = (0, 0, min(shape[1] / STEP, grid.shape[1]), min(shape[0] / STEP, grid.shape[0]))
+    heat = np.asarray(PIL.Image.fromarray(grid).resize(size, PIL.Image.Resampling.BILINEAR, covered))
+    colour = matplotlib.colormaps["inferno"](0.3 + 0.7 * heat)
+    colour[..., 3] = heat
+    return np.asarray(colour, np.float32)
 
 
 def draw_heat_map(mammogram: Mammogram, pixel_size_mm: PixelSize | None, committee: Committee) -> bytes:
@@ -52,15 +76,11 @@ def draw_heat_map(mammogram: Mammogram, pixel_size_mm: PixelSize | None, committ
         ImageError: it has no pixel size, or shows no breast.
     """
     image = to_true_scale(mammogram.pixels, known_pixel_size(mammogram, pixel_size_mm))
-    grid = heat_map(image, find_breast(image).mask, committee)
-    size = (max(image.shape[1] // SHRINK, 1), max(image.shape[0] // SHRINK, 1))
+    colour = colour_heat_map(heat_map(image, find_breast(image).mask, committee), image.shape)
+    size = (colour.shape[1], colour.shape[0])
     grey = np.asarray(PIL.Image.fromarray(image).resize(size, PIL.Image.Resampling.BOX))[..., None]
-    covered = (0, 0, image.shape[1] / STEP, image.shape[0] / STEP)
-    covered = (0, 0, min(covered[2], grid.shape[1]), min(covered[3], grid.shape[0]))
-    heat = np.asarray(PIL.Image.fromarray(grid).resize(size, PIL.Image.Resampling.BILINEAR, covered))
-    weight = STRONGEST * heat[..., None]
-    colour = matplotlib.colormaps["inferno"](0.3 + 0.7 * heat)[..., :3]
-    mixed = (1 - weight) * grey + weight * colour
+    weight = STRONGEST * colour[..., 3:]
+    mixed = (1 - weight) * grey + weight * colour[..., :3]
     written = io.BytesIO()
     PIL.Image.fromarray(np.rint(np.clip(mixed, 0, 1) * 255).astype(np.uint8)).save(written, "PNG")
     return written.getvalue()

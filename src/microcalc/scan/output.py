@@ -165,14 +165,16 @@ def _table(images: Sequence[ScannedImage]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for image in images:
-        for finding in image.findings:
-            numbers = [f"{value:.6g}" for value in (finding.probability, finding.score)]
-            places = [f"{value:.2f}" for value in finding.center_px]
-            size = [f"{finding.extent_mm:.2f}", len(finding.calcifications_px)]
-            marked = int(finding.marked)
-            writer.writerow([image.file, finding.number, *numbers, marked, *places, *finding.box_px, *size])
+    writer.writerows(table_row(image, finding) for image in images for finding in image.findings)
     return text.getvalue()
+
+
+def table_row(image: ScannedImage, finding: Finding) -> list[str | int]:
+    """A finding in ``findings.csv``, in the order of ``COLUMNS``."""
+    numbers = [f"{value:.6g}" for value in (finding.probability, finding.score)]
+    places = [f"{value:.2f}" for value in finding.center_px]
+    box, extent, count = finding.box_px, f"{finding.extent_mm:.2f}", len(finding.calcifications_px)
+    return [image.file, finding.number, *numbers, int(finding.marked), *places, *box, extent, count]
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,7 @@ class ProgressLog:
         ):
             return None
         with suppress(TypeError, KeyError, ValueError):
-            return line["name"], _image({**line["image"], "file": str(file)})
+            return line["name"], ScannedImage.from_dict({**line["image"], "file": str(file)})
         return None
 
     def free_name(self, file: Path) -> str:
@@ -270,20 +272,3 @@ def _stamp(file: Path) -> list[int]:
     except OSError:
         return []
     return [status.st_size, status.st_mtime_ns]
-
-
-def _image(saved: dict[str, Any]) -> ScannedImage:
-    """What :meth:`ScannedImage.to_dict` made, read from JSON."""
-    findings = tuple(
-        Finding(
-            **{
-                **finding,
-                "center_px": tuple(finding["center_px"]),
-                "box_px": tuple(finding["box_px"]),
-                "calcifications_px": tuple(tuple(point) for point in finding["calcifications_px"]),
-            }
-        )
-        for finding in saved["findings"]
-    )
-    lists = {"findings": findings, "pixel_size_mm": tuple(saved["pixel_size_mm"]), "warnings": tuple(saved["warnings"])}
-    return ScannedImage(**{**saved, **lists})

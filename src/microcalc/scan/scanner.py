@@ -16,6 +16,7 @@ from microcalc.scan.breast import find_breast
 from microcalc.scan.candidates import Spots, choose_windows, find_spots
 from microcalc.scan.clusters import Cluster, cut_windows, extent, look_again, merge_windows, window_logits
 from microcalc.scan.findings import Finding, ScannedImage
+from microcalc.scan.progress import OnProgress, ignore_progress
 from microcalc.scan.second_opinion import SecondOpinion, features
 
 LOW_FLOOR = 0.001
@@ -94,6 +95,7 @@ def scan_mammogram(
     pixel_size_mm: PixelSize | None = None,
     committee: Committee | None = None,
     second_opinion: SecondOpinion | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> ScannedImage:
     """As :func:`scan_image`, of a mammogram that was read before.
 
@@ -103,20 +105,23 @@ def scan_mammogram(
         pixel_size_mm: as for :func:`scan`.
         committee: as for :func:`scan`.
         second_opinion: as for :func:`scan_image`.
+        on_progress: see :mod:`microcalc.scan.progress`.
 
     Raises:
         ImageError: it has no pixel size, or shows no breast.
         RequestError: the pixel size is impossible.
     """
     start = time.perf_counter()
+    on_progress("breast", 0, 1)
     try:
         size = known_pixel_size(mammogram, pixel_size_mm)
         image = to_true_scale(mammogram.pixels, size)
         breast = find_breast(image)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
+    on_progress("spots", 0, 1)
     spots = find_spots(image, breast.mask)
-    clusters = find_clusters(image, spots, replace(committee, tta="none") if committee else packaged())
+    clusters = find_clusters(image, spots, replace(committee, tta="none") if committee else packaged(), on_progress)
     rows, columns = mammogram.pixels.shape
     scale = np.array([columns, rows]) / np.array(image.shape[::-1])
     return ScannedImage(
@@ -143,12 +148,15 @@ def packaged_opinion() -> SecondOpinion:
     return SecondOpinion.packaged()
 
 
-def find_clusters(image: Pixels, spots: Spots, committee: Committee) -> list[Cluster]:
+def find_clusters(
+    image: Pixels, spots: Spots, committee: Committee, on_progress: OnProgress = ignore_progress
+) -> list[Cluster]:
     """Windows around the spots, what the committee gives for them, and the best clusters of neighbouring windows."""
     centers = choose_windows(spots)
     if not len(centers):
         return []
-    chosen, logits = window_logits(committee, cut_windows(image, centers))
+    chosen, logits = window_logits(committee, cut_windows(image, centers), on_progress=on_progress)
+    on_progress("clusters", 0, 1)
     return look_again(committee, image, merge_windows(committee, centers[chosen], logits, spots))
 
 

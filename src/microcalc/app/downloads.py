@@ -1,0 +1,109 @@
+"""What a user takes away from a session: tables, pictures, DICOM objects, or all of it in a folder."""
+
+import csv
+import io
+import json
+import shutil
+import tempfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from microcalc import __version__
+from microcalc.app.open_image import OpenImage, renamed
+from microcalc.app.review import FILE, Key, Review, plain_reviews
+from microcalc.app.session import Session
+from microcalc.errors import ImageError, RequestError
+from microcalc.files import opened_atomically, write_atomically, write_json
+from microcalc.scan.findings import ScannedImage
+
+
+def stem(image: OpenImage) -> str:
+    """The name of an image without its suffix."""
+    return Path(image.name).stem
+
+
+def as_json(value: Any) -> bytes:
+    """Indented JSON."""
+    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
+
+
+def overlay(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:
+    """A PNG of the image with its findings drawn on it."""
+    from microcalc.scan.overlay import draw_overlay
+
+    return draw_overlay(session.images.read(image).pixels, scanned, image.side)
+
+
+def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:
+    """A ZIP archive of the CAD report, the presentation state and the secondary capture of a mammogram.
+
+    Raises:
+        RequestError: the extra for DICOM is not installed.
+        ImageError: the mammogram lacks what results must refer to.
+    """
+    try:
+        from microcalc.dicom.objects import write_results
+        from microcalc.dicom.results import Algorithm
+    except ImportError as error:
+        raise RequestError('DICOM results need an extra: pip install "microcalc[dicom]"') from error
+    algorithm = Algorithm(__version__, session.settings.committee, image.operating_point)
+    drawn = overlay(session, image, scanned)
+    with tempfile.TemporaryDirectory(dir=session.folder) as folder, io.BytesIO() as written:
+        try:
+            paths, _ = write_results(image.path, scanned, drawn, algorithm, Path(folder), stem(image))
+        except ImageError as error:
+            raise ImageError(renamed(error, image.path, image.name)) from None
+        with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for path in paths:
+                archive.write(path, path.name)
+        return written.getvalue()
+
+
+def table(session: Session) -> str:
+    """findings.csv of all images that were scanned, with the verdict and the note on each finding."""
+    from microcalc.scan.output import COLUMNS, table_row
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS, "review", "note"])
+    for image in session.images.all():
+        for finding in image.scanned.findings if image.scanned else ():
+            review = session.reviews.get(image, finding)
+            row = table_row(replace(image.scanned, file=image.name), finding) if image.scanned else []
+            writer.writerow([*row, review.verdict or "", review.note])
+    return text.getvalue()
+
+
+def save(session: Session, folder: Path) -> Path:
+    """Write uploads, findings and reviews to a folder of this session, which ``microcalc app`` opens again.
+
+    Raises:
+        FailedError: the folder cannot be written.
+    """
+    own = folder / f"{session.started:%Y-%m-%d-%H%M%S}"
+    images = [image for image in session.images.all() if image.scanned is not None or image.origin == "upload"]
+    named = {image: _kept(image, own, number) for number, image in enumerate(images)}
+    plain, reviews = list[dict[str, Any]](), dict[Key, Review]()
+    for image, file in named.items():
+        if image.scanned is not None:
+            plain.append(replace(image.scanned, file=file).to_dict())
+            found = session.reviews.of_images([image]).items()
+            reviews |= {(file, number): review for (_, number), review in found}
+    point = next((image.operating_point for image in named if image.scanned is not None), 0.5)
+    head = {"schema": 1, "committee": session.settings.committee, "operating_point": point}
+    write_json(own / "findings.json", {**head, "images": plain, "failed": []})
+    write_atomically(own / "findings.csv", table(session))
+    write_json(own / FILE, plain_reviews(reviews))
+    return own
+
+
+def _kept(image: OpenImage, folder: Path, number: int) -> str:
+    """Copy an upload; give the name by which findings.json refers to an image."""
+    if image.origin != "upload":
+        return str(image.path.absolute())
+    name = f"images/{number:03d}_{image.name}"
+    with image.path.open("rb") as source, opened_atomically(folder / name) as target:
+        shutil.copyfileobj(source, target)
+    return name

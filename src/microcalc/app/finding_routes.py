@@ -1,0 +1,179 @@
+"""Routes of the findings: what they are, from near, their reviews, and downloads."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from microcalc.app import downloads
+from microcalc.app.image_routes import MEDIA, Here, Named
+from microcalc.app.open_image import Detail, OpenImage
+from microcalc.app.review import LONGEST_NOTE, Verdict, plain_reviews
+from microcalc.app.scan_folders import attach_findings
+from microcalc.app.session import Session
+from microcalc.scan.findings import Finding, ScannedImage
+
+router = APIRouter(prefix="/api")
+ONE_IMAGE = "/images/{identity}"
+ONE_FINDING = "/images/{identity}/findings/{number}"
+
+
+class Opinion(BaseModel):
+    """What a reader thinks of a finding."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    verdict: Verdict | None
+    note: Annotated[str, Field(max_length=LONGEST_NOTE)] = ""
+
+
+class ScanFolder(BaseModel):
+    """What the page read of a finished scan that was dropped on it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    findings: dict[str, Any]
+    review: dict[str, Any] | None = None
+
+
+def find_scanned(image: Named) -> ScannedImage:
+    """The findings of the image that the address names.
+
+    Raises:
+        HTTPException: it has not been scanned.
+    """
+    if image.scanned is None:
+        raise HTTPException(409, f"{image.name}: has not been scanned")
+    return image.scanned
+
+
+Scanned = Annotated[ScannedImage, Depends(find_scanned)]
+
+
+def find_finding(number: int, image: Named, scanned: Scanned) -> Finding:
+    """The finding that the address names.
+
+    Raises:
+        HTTPException: there is none.
+    """
+    for finding in scanned.findings:
+        if finding.number == number:
+            return finding
+    raise HTTPException(404, f"{image.name}: has no finding {number}")
+
+
+One = Annotated[Finding, Depends(find_finding)]
+
+
+def find_detail(image: Named, scanned: Scanned, finding: One, session: Here) -> Detail:
+    """The finding that the address names, from near."""
+    return session.reader.details(image, scanned, session.images)[finding.number]
+
+
+Near = Annotated[Detail, Depends(find_detail)]
+
+
+def reviewed(session: Session, image: OpenImage, finding: Finding) -> dict[str, Any]:
+    """A finding with its review, as the page expects it."""
+    review = session.reviews.get(image, finding)
+    plain = {name: value for name, value in vars(finding).items() if name != "marked"}
+    return plain | {
+        "marked": finding.marked,
+        "decision": int(finding.marked),
+        "review": {"verdict": review.verdict, "note": review.note},
+    }
+
+
+@router.get(f"{ONE_IMAGE}/findings")
+def findings(image: Named, scanned: Scanned, session: Here) -> dict[str, Any]:
+    """All findings of an image, the most probable first."""
+    return {
+        "operating_point": image.operating_point,
+        "pixel_size_mm": scanned.pixel_size_mm,
+        "seconds": scanned.seconds,
+        "warnings": scanned.warnings,
+        "findings": [reviewed(session, image, finding) for finding in scanned.findings],
+    }
+
+
+@router.get(ONE_FINDING)
+def detail(image: Named, finding: One, near: Near) -> dict[str, Any]:
+    """What the experts give for the window around a finding, and where its pictures are."""
+    address = f"/api/images/{image.id}/findings/{finding.number}"
+    return {
+        "number": finding.number,
+        "probability": finding.probability,
+        "votes": near.votes,
+        "outlier": near.outlier,
+        "calcifications_patch": near.calcifications_patch,
+        "patch": f"{address}/patch.png",
+        "gradcam": f"{address}/gradcam.png",
+    }
+
+
+@router.get(f"{ONE_FINDING}/patch.png")
+def patch(near: Near) -> Response:
+    """The window around a finding, 60 x 60 pixels at 85 um, stretched to its own greys."""
+    return Response(near.patch, media_type=MEDIA["png"])
+
+
+@router.get(f"{ONE_FINDING}/gradcam.png")
+def gradcam(near: Near) -> Response:
+    """The Grad-CAM map of that window, to be laid over it."""
+    return Response(near.gradcam, media_type=MEDIA["png"])
+
+
+@router.put(f"{ONE_FINDING}/review")
+def review(image: Named, finding: One, opinion: Opinion, session: Here) -> dict[str, Any]:
+    """Keep what a reader thinks of a finding."""
+    session.reviews.put(image, finding, opinion.verdict, opinion.note)
+    return reviewed(session, image, finding)
+
+
+@router.get(f"{ONE_IMAGE}/overlay.png")
+def overlay(image: Named, scanned: Scanned, session: Here) -> Response:
+    """The image with its findings drawn on it."""
+    return _attached(downloads.overlay(session, image, scanned), MEDIA["png"], f"{downloads.stem(image)}.png")
+
+
+@router.get(f"{ONE_IMAGE}/dicom.zip")
+def dicom(image: Named, scanned: Scanned, session: Here) -> Response:
+    """The DICOM results of an image."""
+    if not image.dicom or image.kind != "mammogram":
+        raise HTTPException(409, f"{image.name}: is no mammogram in DICOM, and only those have DICOM results")
+    content = downloads.dicom_zip(session, image, scanned)
+    return _attached(content, "application/zip", f"{downloads.stem(image)}.zip")
+
+
+@router.get("/findings.csv")
+def table(session: Here) -> Response:
+    """The findings of all images that were scanned, with their reviews."""
+    return _attached(downloads.table(session).encode(), "text/csv; charset=utf-8", "findings.csv")
+
+
+@router.get("/review.json")
+def reviews(session: Here) -> Response:
+    """All reviews of the session."""
+    plain = plain_reviews(session.reviews.of_images(session.images.all()))
+    return _attached(downloads.as_json(plain), "application/json", "review.json")
+
+
+@router.post("/save")
+def save(session: Here) -> dict[str, str]:
+    """Keep uploads, findings and reviews in the folder that the command line named."""
+    if session.settings.save is None:
+        raise HTTPException(409, "start the viewer with --save FOLDER to keep anything")
+    return {"folder": str(downloads.save(session, session.settings.save))}
+
+
+@router.post("/scan-directory")
+def scan_directory(dropped: ScanFolder, session: Here) -> dict[str, list[str]]:
+    """Join the findings of a dropped scan to the images of the same names."""
+    return attach_findings(session, dropped.findings, dropped.review)
+
+
+def _attached(content: bytes, media_type: str, name: str) -> Response:
+    ascii_name = "".join(letter if letter.isascii() and letter not in '"\\' else "_" for letter in name)
+    return Response(
+        content, media_type=media_type, headers={"content-disposition": f'attachment; filename="{ascii_name}"'}
+    )

@@ -1,0 +1,223 @@
+"""What a committee says of an image, and of each finding in it."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from microcalc.app.images import Images
+from microcalc.app.open_image import Detail, OpenImage, renamed
+from microcalc.app.tiles import encode
+from microcalc.errors import ImageError
+from microcalc.images import Mammogram
+from microcalc.images.image import PixelSize
+from microcalc.images.resample import to_true_scale
+from microcalc.scan.findings import Finding, ScannedImage
+from microcalc.scan.progress import OnProgress
+
+# PyTorch takes seconds to import, and the page is to be there before: what needs it is imported where it is used.
+if TYPE_CHECKING:
+    from microcalc.committee.committee import Committee
+    from microcalc.committee.predictions import Prediction
+    from microcalc.scan.second_opinion import SecondOpinion
+
+Points = NDArray[np.float64]
+Windows = NDArray[np.float32]
+Made = TypeVar("Made")
+
+
+class Reader:
+    """The committees of a session, loaded when they are first needed.
+
+    Args:
+        load_scanning: gives the committee for mammograms and its second opinion.
+        load_patches: gives the committee for patches.
+    """
+
+    def __init__(
+        self,
+        load_scanning: "Callable[[], tuple[Committee, SecondOpinion]]",
+        load_patches: "Callable[[], Committee]",
+    ) -> None:
+        self._scanning, self._patches = Once(load_scanning), Once(load_patches)
+
+    def prepare(self) -> None:
+        """Load what the first mammogram needs, and compute once, as PyTorch is slow the first time.
+
+        One core stays free for tiles: a scan on all of them also takes many times as long when anything else runs.
+        """
+        import torch
+
+        torch.set_num_threads(max(min(torch.get_num_threads(), (os.cpu_count() or 1) - 1), 1))
+        committee, _ = self._scanning()
+        committee.expert_probabilities(np.zeros((1, 60, 60), np.float32))
+
+    @property
+    def operating_point(self) -> float | None:
+        """Probability from which a finding of a mammogram is marked; None until the committee is loaded."""
+        return self._scanning.made[0][1].threshold if self._scanning.made else None
+
+    def scan(self, image: OpenImage, mammogram: Mammogram, on_progress: OnProgress) -> tuple[ScannedImage, float]:
+        """The findings of a mammogram, or of a patch as one that stands for all of it; and their operating point.
+
+        Raises:
+            MicrocalcError: the image cannot be scanned.
+        """
+        if image.kind == "patch":
+            return self._predict(image)
+        from microcalc.scan.scanner import scan_mammogram
+
+        size = image.given_pixel_size_mm
+        committee, opinion = self._scanning()
+        return scan_mammogram(mammogram, image.name, size, committee, opinion, on_progress), opinion.threshold
+
+    def draw_heatmap(self, image: OpenImage, mammogram: Mammogram, on_progress: OnProgress) -> bytes:
+        """A PNG that covers the whole image, the more opaque the more probable a cluster is.
+
+        Raises:
+            MicrocalcError: the image shows no breast.
+        """
+        from microcalc.scan.breast import find_breast
+        from microcalc.scan.heatmap import colour_heat_map, heat_map
+
+        true = to_true_scale(mammogram.pixels, _size(image))
+        grid = heat_map(true, find_breast(true).mask, self._scanning()[0], on_progress)
+        colours = colour_heat_map(grid, (true.shape[0], true.shape[1]))
+        return encode(np.rint(255 * colours).astype(np.uint8), "png")
+
+    def details(self, image: OpenImage, scanned: ScannedImage, images: Images) -> dict[int, Detail]:
+        """Every finding of an image from near, by its number; all of them are made the first time.
+
+        Raises:
+            MicrocalcError: the image can no longer be read.
+        """
+        with image.computing:
+            if image.details is None or image.details[0] is not scanned:
+                image.details = scanned, self._details(image, scanned, images)
+            return image.details[1]
+
+    def _details(self, image: OpenImage, scanned: ScannedImage, images: Images) -> dict[int, Detail]:
+        if not scanned.findings:
+            return {}
+        if not any(finding.calcifications_px for finding in scanned.findings):  # of a patch
+            details = _details(self._patches(), self._patch(image), [np.empty((0, 2))])
+        else:
+            details = _details(self._scanning()[0], *_windows(scanned, images.read(image).pixels))
+        return {finding.number: detail for finding, detail in zip(scanned.findings, details, strict=True)}
+
+    def _predict(self, image: OpenImage) -> tuple[ScannedImage, float]:
+        from microcalc.committee.predictions import Prediction, predict_files
+
+        start = time.perf_counter()
+        (outcome,) = predict_files(self._patches(), [image.path], image.given_pixel_size_mm)
+        if not isinstance(outcome, Prediction):
+            raise ImageError(outcome.problem)
+        odds = outcome.probability / max(1 - outcome.probability, 1e-12)
+        box = (0, 0, image.columns - 1, image.rows - 1)
+        whole = Finding(
+            number=1,
+            score=float(np.log(max(odds, 1e-12))),
+            probability=outcome.probability,
+            marked=bool(outcome.decision),
+            center_px=(box[2] / 2, box[3] / 2),
+            box_px=box,
+            extent_mm=0.0,
+            calcifications_px=(),
+        )
+        seconds = time.perf_counter() - start
+        warnings = (*outcome.warnings, *_doubts(outcome))
+        scanned = ScannedImage(image.name, _size(image), image.rows, image.columns, 0.0, seconds, warnings, (whole,))
+        return scanned, self._patches().threshold
+
+    def _patch(self, image: OpenImage) -> Windows:
+        """(1, 60, 60): the patch, or of a larger field the one that its answer is of."""
+        from microcalc.data.patch_files import read_patch_file
+
+        try:
+            views = read_patch_file(image.path, image.given_pixel_size_mm).views
+        except ImageError as error:
+            raise ImageError(renamed(error, image.path, image.name)) from None
+        return views[[int(self._patches().predict_proba(views).argmax())]]
+
+
+class Once(Generic[Made]):
+    """Makes something the first time that it is asked for, whichever thread asks.
+
+    >>> numbers = iter(range(9))
+    >>> once = Once(lambda: next(numbers))
+    >>> once(), once()
+    (0, 0)
+    """
+
+    def __init__(self, make: Callable[[], Made]) -> None:
+        self._make = make
+        self.made: list[Made] = []
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Made:
+        """What was made."""
+        with self._lock:
+            if not self.made:
+                self.made.append(self._make())
+            return self.made[0]
+
+
+def _windows(scanned: ScannedImage, pixels: NDArray[np.float32]) -> tuple[Windows, list[Points]]:
+    """(n, 60, 60) around the findings at 85 um, and where in them the single calcifications are."""
+    from microcalc.scan.clusters import cut_windows, window_corners
+
+    true = to_true_scale(pixels, scanned.pixel_size_mm)
+    scale = np.array(true.shape[::-1]) / np.array([scanned.columns, scanned.rows])
+    centers = np.array([_scaled(finding.center_px, scale) for finding in scanned.findings])
+    corners = window_corners(true.shape, centers)
+    points = [
+        _scaled(finding.calcifications_px, scale) - corner
+        for finding, corner in zip(scanned.findings, corners, strict=True)
+    ]
+    return cut_windows(true, centers), points
+
+
+def _scaled(points: ArrayLike, scale: Points) -> Points:
+    return np.asarray((np.asarray(points, np.float64).reshape(-1, 2) + 0.5) * scale - 0.5).reshape(np.shape(points))
+
+
+def _details(committee: "Committee", windows: Windows, points: list[Points]) -> list[Detail]:
+    from microcalc.explain.committee import explain
+    from microcalc.explain.overlay import coloured, stretched
+
+    votes = replace(committee, tta="d4").expert_probabilities(windows)
+    detector = committee.outlier_detector
+    outliers = [None] * len(windows) if detector is None else (detector.distances(windows) > detector.threshold)
+    return [
+        Detail(
+            votes=tuple(vote.tolist()),
+            outlier=None if outlier is None else bool(outlier),
+            calcifications_patch=tuple((round(x, 2), round(y, 2)) for x, y in inside.tolist()),
+            patch=encode(stretched(window), "png"),
+            gradcam=encode(coloured(heat), "png"),
+        )
+        for vote, outlier, inside, window, heat in zip(
+            votes, outliers, points, windows, explain(committee, windows), strict=True
+        )
+    ]
+
+
+def _size(image: OpenImage) -> PixelSize:
+    if image.pixel_size_mm is None:
+        raise ImageError(f"{image.name}: has no pixel size; give the pixel size in mm")
+    return image.pixel_size_mm
+
+
+def _doubts(prediction: "Prediction") -> list[str]:
+    """What else a user must know of a patch, a sentence each."""
+    doubts = []
+    if prediction.assumed:
+        doubts.append("The pixel size was assumed to be 0.085 mm.")
+    if prediction.outlier:
+        doubts.append("An outlier: no breast tissue at 85 um a pixel, so that its probability means nothing.")
+    return doubts

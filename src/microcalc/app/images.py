@@ -1,0 +1,185 @@
+"""The images of a session, and the greys of the few that were used last."""
+
+import contextlib
+import secrets
+import tempfile
+import threading
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from microcalc.app.open_image import OpenImage, Origin, chest_wall, renamed
+from microcalc.app.tiles import Greys, build_levels, default_window, encode
+from microcalc.errors import ImageError
+from microcalc.images import Mammogram, read_mammogram
+from microcalc.images.reader import HEAD, file_kind
+from microcalc.images.resample import as_pixel_size
+
+CACHE_BYTES = 48 * 2**20
+"""Most bytes of reduced greys that are kept, five mammograms of 12 megapixels; those of full size lie on the disk."""
+
+FEWEST_KEPT = 4
+"""Images whose greys are kept however large they are: both views of both sides are shown together."""
+
+
+class Images:
+    """All images of the session, the greys of those that were looked at last, and the one that was read last.
+
+    One image is read at a time, so that twenty uploads at once take no more memory than one.
+
+    Args:
+        folder: for greys of full size.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._images: dict[str, OpenImage] = {}
+        self._levels: OrderedDict[str, tuple[Greys, ...]] = OrderedDict()
+        self._last_read: tuple[str, Mammogram] | None = None
+        self._studies: dict[str, str] = {}
+        self._state, self._reading = threading.Lock(), threading.Lock()
+
+    def all(self) -> list[OpenImage]:
+        """In the order in which they were opened."""
+        with self._state:
+            return list(self._images.values())
+
+    def get(self, identity: str) -> OpenImage | None:
+        """The image of an id."""
+        with self._state:
+            return self._images.get(identity)
+
+    def open(self, path: Path, name: str, origin: Origin, given: float | None = None) -> OpenImage:
+        """Read an image and add it to the session.
+
+        Raises:
+            ImageError: it cannot be read; the line names it as the user does.
+            RequestError: the pixel size is impossible.
+        """
+        if given is not None:
+            as_pixel_size(given)
+        with self._reading:
+            mammogram = _read(path, name)
+            levels = self._build(mammogram)
+            image = self._describe(path, name, origin, given, mammogram, levels[0])
+            with self._state:
+                self._images[image.id] = image
+            self._keep(image, mammogram, levels)
+        return image
+
+    def read(self, image: OpenImage) -> Mammogram:
+        """An image as its file has it, read again unless it was the last one that was read.
+
+        Raises:
+            ImageError: its file has gone, or has changed.
+        """
+        with self._reading:
+            return self._read_again(image)
+
+    def levels(self, image: OpenImage) -> tuple[Greys, ...]:
+        """The greys of an image, see :func:`microcalc.app.tiles.build_levels`.
+
+        Raises:
+            ImageError: its file has gone, or has changed.
+        """
+        if (known := self._known(image)) is not None:
+            return known
+        with self._reading:
+            if (known := self._known(image)) is not None:
+                return known
+            mammogram = self._read_again(image)
+            levels = self._build(mammogram)
+            self._keep(image, mammogram, levels)
+            return levels
+
+    def _read_again(self, image: OpenImage) -> Mammogram:
+        if self._last_read is not None and self._last_read[0] == image.id:
+            return self._last_read[1]
+        self._last_read = None  # two of them need not be in memory
+        mammogram = _read(image.path, image.name)
+        if mammogram.pixels.shape != (image.rows, image.columns):
+            raise ImageError(f"{image.name}: has changed since it was opened; open it again")
+        self._last_read = image.id, mammogram
+        return mammogram
+
+    def forget(self, image: OpenImage) -> None:
+        """Leave an image out of the session, and delete its file where it was uploaded."""
+        with self._state:
+            self._images.pop(image.id, None)
+            self._levels.pop(image.id, None)
+            if self._last_read is not None and self._last_read[0] == image.id:
+                self._last_read = None
+        if image.origin == "upload":
+            image.path.unlink(missing_ok=True)
+
+    def _known(self, image: OpenImage) -> tuple[Greys, ...] | None:
+        with self._state:
+            if image.id in self._levels:
+                self._levels.move_to_end(image.id)
+            return self._levels.get(image.id)
+
+    def _build(self, mammogram: Mammogram) -> tuple[Greys, ...]:
+        """The levels; that of full size as a file without a name, which the system reads where a tile is cut."""
+        *reduced, full = build_levels(mammogram.pixels)
+        with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=self._folder) as file:
+            full.tofile(file)
+            full = np.memmap(file, full.dtype, "r", shape=full.shape)
+        return (*reduced, full)
+
+    def _keep(self, image: OpenImage, mammogram: Mammogram, levels: tuple[Greys, ...]) -> None:
+        with self._state:
+            if image.id not in self._images:  # it was forgotten meanwhile
+                return
+            self._last_read = image.id, mammogram
+            self._levels[image.id] = levels
+            while len(self._levels) > FEWEST_KEPT and self._bytes() > CACHE_BYTES:
+                self._levels.popitem(last=False)
+
+    def _bytes(self) -> int:
+        return sum(level.nbytes for levels in self._levels.values() for level in levels[:-1])
+
+    def _describe(
+        self, path: Path, name: str, origin: Origin, given: float | None, mammogram: Mammogram, smallest: Greys
+    ) -> OpenImage:
+        window = default_window(smallest)
+        with path.open("rb") as file:
+            dicom = file_kind(file.read(HEAD)) == "DICOM"
+        image = OpenImage(
+            id=secrets.token_urlsafe(9),
+            name=name,
+            path=path,
+            origin=origin,
+            rows=mammogram.pixels.shape[0],
+            columns=mammogram.pixels.shape[1],
+            file_pixel_size_mm=mammogram.pixel_size_mm,
+            given_pixel_size_mm=given if mammogram.pixel_size_mm is None else None,
+            laterality=mammogram.laterality if mammogram.laterality in ("L", "R") else None,
+            view=mammogram.view,
+            study=self._study(path) if dicom else None,
+            chest_wall=chest_wall(mammogram.orientation, smallest),
+            window=window,
+            warnings=mammogram.warnings,
+            dicom=dicom,
+            thumbnail=encode(window.applied(smallest), "jpg"),
+            key=name,
+        )
+        image.forget_findings()
+        return image
+
+    def _study(self, path: Path) -> str | None:
+        """A name for the DICOM study of a file that holds nothing of the file."""
+        from microcalc.dicom.source import read_source
+
+        with contextlib.suppress(ImageError):
+            uid = str(read_source(path).header.StudyInstanceUID)
+            return self._studies.setdefault(uid, f"study-{len(self._studies) + 1}")
+        return None
+
+
+def _read(path: Path, name: str) -> Mammogram:
+    try:
+        return replace(read_mammogram(path), padding=None)
+    except ImageError as error:
+        raise ImageError(renamed(error, path, name)) from None

@@ -1,0 +1,150 @@
+"""The work that takes seconds: one thread, one image after the other, the scans before all else."""
+
+import contextlib
+import heapq
+import itertools
+import logging
+import threading
+
+from microcalc.app.findings import Reader
+from microcalc.app.images import Images
+from microcalc.app.memory import give_memory_back
+from microcalc.app.open_image import BUSY, OpenImage, renamed
+from microcalc.errors import MicrocalcError
+
+LOG = logging.getLogger("microcalc.app")
+SCAN, DETAILS, HEATMAP = range(3)
+
+
+class Stopped(Exception):
+    """Raised within a scan that the user has stopped."""
+
+
+class Jobs:
+    """What waits to be done, and the thread that does it.
+
+    Args:
+        images: of the session.
+        reader: that scans.
+    """
+
+    def __init__(self, images: Images, reader: Reader) -> None:
+        self._images, self._reader = images, reader
+        self._waiting: list[tuple[int, int, OpenImage]] = []
+        self._numbers = itertools.count()
+        self._change = threading.Condition()
+        self._now: OpenImage | None = None
+        self._stop_now = False
+        self._closed = False
+
+    def start(self) -> None:
+        """Load the committee, then work, in a thread that does not keep Python from ending."""
+        threading.Thread(target=self._work, name="microcalc scans", daemon=True).start()
+
+    def close(self) -> None:
+        """Do nothing more."""
+        with self._change:
+            self._closed = self._stop_now = True
+            self._waiting.clear()
+            self._change.notify()
+
+    def scan(self, image: OpenImage) -> None:
+        """Queue an image, unless it waits already."""
+        with self._change:
+            if image.state not in BUSY:
+                image.forget_findings()
+                image.state = "queued"
+                self._add(SCAN, image)
+
+    def draw_heatmap(self, image: OpenImage) -> None:
+        """Queue the heat map of an image, unless it is there or waits already."""
+        with self._change:
+            if image.heatmap in ("none", "failed"):
+                image.heatmap = "drawing"
+                self._add(HEATMAP, image)
+
+    def stop(self, image: OpenImage) -> None:
+        """Take the scan of an image out of the queue, or end it at its next step."""
+        with self._change:
+            if image.state == "queued":
+                self._waiting = [job for job in self._waiting if job[2] is not image or job[0] != SCAN]
+                heapq.heapify(self._waiting)
+                image.state = "stopped"
+            elif image.state == "scanning":
+                self._stop_now = True
+
+    def forget(self, image: OpenImage) -> None:
+        """Do nothing more for an image."""
+        with self._change:
+            self._waiting = [job for job in self._waiting if job[2] is not image]
+            heapq.heapify(self._waiting)
+            self._stop_now |= self._now is image
+
+    def _add(self, priority: int, image: OpenImage) -> None:
+        heapq.heappush(self._waiting, (priority, next(self._numbers), image))
+        self._change.notify()
+
+    def _work(self) -> None:
+        with contextlib.suppress(Exception):  # the first scan meets the same error, and tells the user
+            self._reader.prepare()
+        works = {SCAN: self._scan, DETAILS: self._look_closer, HEATMAP: self._draw}
+        while True:
+            with self._change:
+                self._now = None
+                while not self._waiting and not self._closed:
+                    self._change.wait()
+                if self._closed:
+                    return
+                what, _, image = heapq.heappop(self._waiting)
+                self._now, self._stop_now = image, False
+                if what == SCAN:
+                    image.state = "scanning"
+            works[what](image)
+            give_memory_back()
+
+    def _scan(self, image: OpenImage) -> None:
+        def on_progress(stage: str, done: int, total: int) -> None:
+            image.progress = (stage, done, total)
+            self._check()
+
+        try:
+            on_progress("reading", 0, 1)
+            scanned, operating_point = self._reader.scan(image, self._images.read(image), on_progress)
+            image.scanned, image.operating_point, image.state = scanned, operating_point, "scanned"
+            with self._change:
+                self._add(DETAILS, image)
+        except Stopped:
+            image.state = "stopped"
+        except Exception as error:
+            LOG.debug("scan of %s", image.name, exc_info=error)
+            image.error, image.state = problem(error, image), "failed"
+        finally:
+            image.progress = None
+
+    def _look_closer(self, image: OpenImage) -> None:
+        """Make what a click on a finding shows, before the click."""
+        if image.scanned is not None:
+            with contextlib.suppress(Exception):  # the click meets the same error, and tells the user
+                self._reader.details(image, image.scanned, self._images)
+
+    def _draw(self, image: OpenImage) -> None:
+        try:
+            mammogram = self._images.read(image)
+            image.heatmap_png = self._reader.draw_heatmap(image, mammogram, lambda *_: self._check())
+            image.heatmap = "ready"
+        except Stopped:
+            image.heatmap = "none"
+        except Exception as error:
+            LOG.debug("heat map of %s", image.name, exc_info=error)
+            image.heatmap = "failed"
+
+    def _check(self) -> None:
+        if self._stop_now:
+            raise Stopped
+
+
+def problem(error: Exception, image: OpenImage) -> str:
+    """One line on why an image could not be scanned, without the path of its file."""
+    if isinstance(error, MicrocalcError):
+        return renamed(error, image.path, image.name)
+    return f"{image.name}: could not be scanned (unexpected {type(error).__name__})"

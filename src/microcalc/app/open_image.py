@@ -1,0 +1,192 @@
+"""One image of a session, and all that the page is told of it."""
+
+import math
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from microcalc.app.tiles import TILE, Greys, Window, count_levels
+from microcalc.errors import MicrocalcError
+from microcalc.images.image import PixelSize
+from microcalc.images.resample import TRUE_PIXEL_MM, as_pixel_size, true_shape
+from microcalc.images.tiles import LARGEST_FIELD, PATCH_SIDE
+from microcalc.scan.findings import ScannedImage
+
+LONGEST_NAME = 150
+
+Origin = Literal["upload", "folder", "scan"]
+Kind = Literal["mammogram", "patch"]
+State = Literal["needs_pixel_size", "ready", "queued", "scanning", "scanned", "stopped", "failed"]
+Heatmap = Literal["none", "drawing", "ready", "failed"]
+BUSY = ("queued", "scanning")
+
+
+@dataclass(frozen=True, eq=False)
+class Detail:
+    """One finding from near.
+
+    Attributes:
+        votes: the probability by each expert, of the window around the finding, the mean over its 8 symmetries.
+        outlier: whether the window is no breast tissue at 85 um; None where the committee cannot tell.
+        calcifications_patch: column and row of each in that window.
+        patch: a PNG of it, 60 x 60 pixels.
+        gradcam: a PNG with its Grad-CAM map in colour, the more opaque the hotter.
+    """
+
+    votes: tuple[float, ...]
+    outlier: bool | None
+    calcifications_patch: tuple[tuple[float, float], ...]
+    patch: bytes
+    gradcam: bytes
+
+
+@dataclass(eq=False)
+class OpenImage:
+    """One image of the session; what does not come from its file may change.
+
+    Attributes:
+        id: by which the page names it.
+        name: that the user gave it; no path.
+        path: of its file.
+        origin: how it came here.
+        rows: of the image.
+        columns: of the image.
+        file_pixel_size_mm: as the file gives it.
+        given_pixel_size_mm: as the user gives it, where the file does not.
+        laterality: "L", "R" or None.
+        view: such as "CC" or None.
+        study: equal for the images of one DICOM study.
+        chest_wall: side of the image at which it lies.
+        window: that shows the image first.
+        warnings: of the file, a sentence each.
+        dicom: whether it is a DICOM file.
+        thumbnail: a JPEG of at most 512 pixels a side.
+        state: of its scan.
+        progress: of its scan: stage, steps done, steps in all.
+        error: why it could not be scanned.
+        scanned: its findings; those of a patch, too, with one finding that stands for all of it.
+        operating_point: of the findings.
+        details: of each finding by its number, and the findings that they are of.
+        heatmap: of the drawing of its heat map.
+        heatmap_png: that map.
+        key: by which review.json names it.
+        folder: where its review.json lies; None for the session's own.
+    """
+
+    id: str
+    name: str
+    path: Path
+    origin: Origin
+    rows: int
+    columns: int
+    file_pixel_size_mm: PixelSize | None
+    given_pixel_size_mm: float | None
+    laterality: str | None
+    view: str | None
+    study: str | None
+    chest_wall: Literal["left", "right"] | None
+    window: Window
+    warnings: tuple[str, ...]
+    dicom: bool
+    thumbnail: bytes
+    state: State = "ready"
+    progress: tuple[str, int, int] | None = None
+    error: str | None = None
+    scanned: ScannedImage | None = None
+    operating_point: float = 0.5
+    details: tuple[ScannedImage, dict[int, Detail]] | None = None
+    heatmap: Heatmap = "none"
+    heatmap_png: bytes = b""
+    key: str = ""
+    folder: Path | None = None
+    computing: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def pixel_size_mm(self) -> PixelSize | None:
+        """Of the file, else as given; 85 um of an image of 60 x 60 pixels that has neither."""
+        if self.file_pixel_size_mm:
+            return self.file_pixel_size_mm
+        if self.given_pixel_size_mm:
+            return as_pixel_size(self.given_pixel_size_mm)
+        return (TRUE_PIXEL_MM, TRUE_PIXEL_MM) if (self.rows, self.columns) == (PATCH_SIDE, PATCH_SIDE) else None
+
+    @property
+    def kind(self) -> Kind | None:
+        """What the committee takes it for; None where that needs the pixel size."""
+        size = self.pixel_size_mm
+        if size is None:
+            return None
+        return "patch" if max(true_shape((self.rows, self.columns), size)) <= LARGEST_FIELD else "mammogram"
+
+    @property
+    def side(self) -> str:
+        """Side and view, as far as they are known."""
+        return " ".join(filter(None, (self.laterality, self.view)))
+
+    def forget_findings(self) -> None:
+        """Begin again, as the pixel size has changed."""
+        self.scanned = self.details = self.progress = self.error = None
+        self.heatmap, self.heatmap_png = "none", b""
+        self.state = "ready" if self.pixel_size_mm else "needs_pixel_size"
+
+    def entry(self) -> dict[str, Any]:
+        """What the page is told."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "origin": self.origin,
+            "kind": self.kind,
+            "rows": self.rows,
+            "columns": self.columns,
+            "pixel_size_mm": self.pixel_size_mm,
+            "laterality": self.laterality,
+            "view": self.view,
+            "study": self.study,
+            "chest_wall": self.chest_wall,
+            "window": {"center": self.window.center, "width": self.window.width},
+            "warnings": self.warnings if self.scanned is None else self.scanned.warnings,
+            "state": self.state,
+            "progress": self.progress and dict(zip(("stage", "done", "total"), self.progress, strict=True)),
+            "error": self.error,
+            "tiles": {"size": TILE, "levels": count_levels(self.rows, self.columns)},
+            "marks": self.scanned and sum(finding.marked for finding in self.scanned.findings),
+            "dicom": self.dicom,
+            "heatmap": self.heatmap,
+        }
+
+
+def renamed(error: MicrocalcError, path: Path, name: str) -> str:
+    """An error's line with the user's name of a file instead of its path."""
+    return str(error).replace(str(path), name)
+
+
+def clean_name(given: str) -> str:
+    """What a browser calls a file, without folders and without letters that steer a terminal or a header.
+
+    >>> clean_name("C:\\\\scans\\\\a\\n.dcm"), clean_name("../../etc/passwd"), clean_name("..")
+    ('a.dcm', 'passwd', 'image')
+    """
+    last = given.replace("\\", "/").rsplit("/", 1)[-1]
+    name = "".join(letter for letter in last if letter.isprintable()).strip(" .")
+    return name[-LONGEST_NAME:] or "image"
+
+
+def chest_wall(orientation: tuple[str, str] | None, greys: Greys) -> Literal["left", "right"] | None:
+    """The side of the chest wall: where rows begin or end in the patient, else where the tissue touches the edge most.
+
+    >>> greys = np.zeros((9, 9), np.uint16)
+    >>> greys[2:7, :4] = 30000
+    >>> chest_wall(None, greys), chest_wall(("P", "F"), greys)
+    ('left', 'right')
+    """
+    if orientation and orientation[0][0] in "AP":  # where rows run to
+        return "left" if orientation[0][0] == "A" else "right"
+    tissue = greys > 0.5 * float(np.mean(greys))
+    strip = max(math.ceil(greys.shape[1] / 50), 1)
+    left, right = float(tissue[:, :strip].mean()), float(tissue[:, -strip:].mean())
+    if abs(left - right) < 0.1:
+        return None
+    return "left" if left > right else "right"

@@ -1,0 +1,67 @@
+/** Keys, and the dialog that lists them. */
+
+import { $, h } from "./dom.js";
+import { activePicture } from "./hanging.js";
+import { actions, openPicture } from "./read.js";
+import { state } from "./state.js";
+
+const STEP = 0.15;
+const ZOOM = 1.4;
+
+const KEYS = [
+  { keys: ["←", "→", "↑", "↓"], does: "move the picture" },
+  { keys: ["+", "-"], does: "zoom in, zoom out" },
+  { keys: ["0"], does: "fit the whole image" },
+  { keys: ["i"], does: "invert the greys" },
+  { keys: ["Space"], does: "next finding at or above the threshold" },
+  { keys: ["h"], does: "hide or show the marks" },
+  { keys: ["r"], does: "ruler on or off; Enter puts a point at the cross" },
+  { keys: ["Esc"], does: "end the ruler" },
+  { keys: ["?"], does: "this list" },
+];
+
+const MOVES = {
+  ArrowLeft: (picture) => picture.panBy(-STEP, 0),
+  ArrowRight: (picture) => picture.panBy(STEP, 0),
+  ArrowUp: (picture) => picture.panBy(0, -STEP),
+  ArrowDown: (picture) => picture.panBy(0, STEP),
+  "+": (picture) => picture.zoomBy(ZOOM),
+  "=": (picture) => picture.zoomBy(ZOOM),
+  "-": (picture) => picture.zoomBy(1 / ZOOM),
+  0: (picture) => picture.home(),
+};
+const EVERYWHERE = { i: actions.invert, h: actions.marks };
+const READING = { r: actions.ruler, " ": actions.next, Enter: actions.rulerPoint, Escape: actions.stopRuler };
+
+/** Whether an element needs this key for itself. */
+function takes(element, key) {
+  if (element.closest("dialog, textarea, select, input:not([type=range]):not([type=checkbox])")) return true;
+  if (element.closest("[role=tab], input[type=range]"))
+    return key.startsWith("Arrow") || key === " " || key === "Enter";
+  if (element.closest(".finding")) return key === "Enter";
+  return (key === " " || key === "Enter") && Boolean(element.closest("button, a, summary, label, input"));
+}
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || takes(event.target, event.key)) return;
+  if (event.key === "?") return showKeys();
+  if (state.page === "studies" || !state.current) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const picture = state.page === "read" ? openPicture() : activePicture();
+  const action = EVERYWHERE[key] ?? (state.page === "read" ? READING[key] : null) ?? MOVES[key];
+  if (!action) return;
+  event.preventDefault();
+  if (!MOVES[key] || picture) action(picture);
+}
+
+const showKeys = () => $("keys").showModal();
+
+/** Wire up the keys. */
+export function setUpKeys() {
+  $("key-list").append(
+    ...KEYS.flatMap(({ keys, does }) => [h("dt", {}, ...keys.map((key) => h("kbd", {}, key))), h("dd", {}, does)]),
+  );
+  $("help").addEventListener("click", showKeys);
+  $("keys-close").addEventListener("click", () => $("keys").close());
+  addEventListener("keydown", onKey);
+}

@@ -1,0 +1,138 @@
+/** Starts the page: parts, tabs, theme, and what the server already holds. */
+
+import * as api from "./api.js";
+import { $ } from "./dom.js";
+import { setUpFindings } from "./findings.js";
+import { setUpHanging } from "./hanging.js";
+import { setUpImages } from "./images.js";
+import { follow, loadFindings, scan } from "./jobs.js";
+import { setUpKeys } from "./keys.js";
+import { setUpRead } from "./read.js";
+import { imageOf, openImage, putImage, state, subscribe, update } from "./state.js";
+import { setUpStudies } from "./studies.js";
+import { setUpUploads, tell } from "./upload.js";
+
+const OPENING_ASKED_MS = 500;
+
+/** Tabs after the ARIA pattern: arrows move between them, one is in the tab order. */
+function setUpTabs(list, onChoose) {
+  const tabs = [...list.querySelectorAll("[role=tab]")];
+  list.addEventListener("click", (event) => {
+    const tab = event.target.closest("[role=tab]");
+    if (tab) onChoose(tab.getAttribute("aria-controls"));
+  });
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const next = tabs[(tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length];
+    next.focus();
+    onChoose(next.getAttribute("aria-controls"));
+  });
+  return (chosen) => {
+    for (const tab of tabs) {
+      const on = tab.getAttribute("aria-controls") === chosen;
+      tab.setAttribute("aria-selected", on);
+      tab.tabIndex = on ? 0 : -1;
+    }
+  };
+}
+
+const PANES = { images: "images-panel", picture: "picture", findings: "findings-panel" };
+
+let navigated = false;
+
+function setUpNavigation() {
+  const markPage = setUpTabs($("tabs"), (page) => {
+    navigated = true;
+    update({ page });
+  });
+  subscribe(["page"], () => {
+    markPage(state.page);
+    for (const page of ["read", "hanging", "studies"]) $(page).hidden = page !== state.page;
+  });
+  const markPane = setUpTabs($("panes"), (id) =>
+    update({ pane: Object.keys(PANES).find((name) => PANES[name] === id) }),
+  );
+  subscribe(["pane"], () => {
+    markPane(PANES[state.pane]);
+    $("read").dataset.pane = state.pane;
+  });
+}
+
+/** On a narrow screen the picture needs the room: its sliders start folded. */
+const foldSliders = () => {
+  $("adjust").open = !matchMedia("(max-width: 720px)").matches;
+};
+
+function setUpTheme() {
+  const root = document.documentElement;
+  const show = () => $("theme").setAttribute("aria-pressed", root.dataset.theme === "dark");
+  const kept = () => {
+    try {
+      return localStorage.getItem("microcalc-theme");
+    } catch {
+      return null;
+    }
+  };
+  $("theme").addEventListener("click", () => {
+    root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
+    try {
+      localStorage.setItem("microcalc-theme", root.dataset.theme);
+    } catch {
+      /* private mode: for this page only */
+    }
+    show();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", ({ matches }) => {
+    if (!kept()) root.dataset.theme = matches ? "dark" : "light";
+    show();
+  });
+  show();
+}
+
+/** Take in an image that the server already has. */
+async function meet(image) {
+  putImage(image);
+  if (!state.current) openImage(image.id);
+  if (image.state === "scanned") await loadFindings(image.id);
+  else if (image.state === "ready") await scan(image.id);
+  else follow();
+}
+
+async function loadSession() {
+  try {
+    const session = await api.getSession();
+    update({ session, offline: null });
+    if (!navigated && session.studies.length && !session.images.length && !session.opening) update({ page: "studies" });
+    for (const image of session.images) await meet(image);
+    for (let opening = session.opening; opening;) {
+      // images named on the command line, opened one after another
+      await new Promise((resolve) => setTimeout(resolve, OPENING_ASKED_MS));
+      const next = await api.getSession();
+      for (const image of next.images.filter((one) => !imageOf(one.id))) await meet(image);
+      ({ opening } = next);
+      session.problems = next.problems;
+    }
+    if (session.problems?.length) tell("error", `Not opened: ${session.problems.join("; ")}`);
+  } catch (error) {
+    update({ offline: error.message });
+  }
+}
+
+setUpTheme();
+foldSliders();
+matchMedia("(max-width: 720px)").addEventListener("change", foldSliders);
+setUpNavigation();
+setUpUploads();
+setUpImages();
+setUpRead();
+setUpFindings();
+setUpHanging();
+setUpStudies();
+setUpKeys();
+subscribe(["offline"], () => {
+  $("offline").hidden = !state.offline;
+  $("offline").textContent = state.offline ?? "";
+});
+loadSession();

@@ -1,0 +1,173 @@
+/** Marks, heat map and ruler over a picture: an SVG that moves with OpenSeadragon. */
+
+import { svg } from "./dom.js";
+
+const SIGNS = { accepted: " ✓", rejected: " ✗" };
+const PADDING_MM = 1;
+const CALCIFICATION_MM = 0.35;
+const CALCIFICATIONS_FROM = 6; // screen pixels a millimetre: below, circles would cover the picture
+
+export class Overlay {
+  /** @param {OpenSeadragon.Viewer} viewer @param {(number: number) => void} onPick */
+  constructor(viewer, onPick = () => {}) {
+    this.viewer = viewer;
+    this.onPick = onPick;
+    this.heat = svg("image", { preserveAspectRatio: "none", "data-heat": "" });
+    this.shapes = svg("g", { "data-marks": "" });
+    this.moving = svg("g", {}, this.heat, this.shapes);
+    this.tags = svg("g");
+    this.measure = svg("g");
+    this.root = svg("svg", { class: "overlay", "aria-hidden": "true" }, this.moving, this.tags, this.measure);
+    this.tagged = [];
+    this.ruler = [];
+    this.cross = false;
+    this.image = null;
+    viewer.canvas.append(this.root);
+    viewer.addHandler("update-viewport", () => this.place());
+    viewer.addHandler("resize", () => requestAnimationFrame(() => this.place()));
+  }
+
+  /** Start with another image. @param {object|null} image ImageEntry */
+  open(image) {
+    this.image = image;
+    this.ruler = [];
+    this.setHeat(null);
+    this.setFindings([], null, true);
+  }
+
+  /** Millimetres a pixel, [down, across]; without a pixel size, one. */
+  get size() {
+    return this.image?.pixel_size_mm ?? [1, 1];
+  }
+
+  /**
+   * Draw findings.
+   * @param {object[]} findings those to show
+   * @param {number|null} selected
+   * @param {boolean} visible
+   */
+  setFindings(findings, selected, visible) {
+    this.shapes.replaceChildren();
+    this.tags.replaceChildren();
+    this.tagged = [];
+    this.calcifications = svg("g");
+    if (!visible || !this.image) return;
+    const [down, across] = this.image.pixel_size_mm ?? [0.085, 0.085];
+    for (const finding of findings) {
+      const kind = [finding.review?.verdict, finding.number === selected && "selected"].filter(Boolean).join(" ");
+      const [left, top, right, bottom] = finding.box_px;
+      const box = {
+        x: left - PADDING_MM / across,
+        y: top - PADDING_MM / down,
+        rx: PADDING_MM / across,
+        width: right - left + 1 + (2 * PADDING_MM) / across,
+        height: bottom - top + 1 + (2 * PADDING_MM) / down,
+      };
+      const mark = svg(
+        "g",
+        { class: `mark ${kind}`, "data-number": finding.number },
+        svg("rect", { class: "halo", ...box }),
+        svg("rect", { class: "box", ...box }),
+      );
+      mark.addEventListener("click", () => this.onPick(finding.number));
+      this.shapes.append(mark);
+      this.addCalcifications(finding, down, across);
+      this.addTag(finding, kind, box);
+    }
+    this.shapes.append(this.calcifications);
+    this.place();
+  }
+
+  addCalcifications(finding, down, across) {
+    for (const [column, row] of finding.calcifications_px ?? []) {
+      this.calcifications.append(
+        svg("ellipse", {
+          class: "calc",
+          cx: column + 0.5,
+          cy: row + 0.5,
+          rx: CALCIFICATION_MM / across,
+          ry: CALCIFICATION_MM / down,
+        }),
+      );
+    }
+  }
+
+  addTag(finding, kind, box) {
+    const text = `${finding.number}${SIGNS[finding.review?.verdict] ?? ""}`;
+    const width = 8 + 7.5 * text.length;
+    const tag = svg("g", { class: `tag ${kind}` }, svg("rect", { width, height: 18, rx: 3 }));
+    const label = svg("text", { x: 4, y: 13.5 });
+    label.textContent = text;
+    tag.append(label);
+    this.tags.append(tag);
+    this.tagged.push({ tag, left: box.x, right: box.x + box.width, y: box.y });
+  }
+
+  /** Show a heat map at an opacity from 0 to 1, or none. */
+  setHeat(url, opacity = 0.5) {
+    if (url) {
+      if (this.heat.getAttribute("href") !== url) this.heat.setAttribute("href", url);
+      this.heat.setAttribute("width", this.image.columns);
+      this.heat.setAttribute("height", this.image.rows);
+    } else this.heat.removeAttribute("href");
+    this.heat.setAttribute("opacity", opacity);
+    this.heat.setAttribute("visibility", url && opacity > 0 ? "inherit" : "hidden");
+  }
+
+  /** Where a pixel of the image lies on screen, for a viewer that may be flipped. */
+  toScreen(column, row) {
+    const { viewport } = this.viewer;
+    const point = viewport.imageToViewerElementCoordinates(new OpenSeadragon.Point(column, row));
+    return viewport.getFlip() ? [viewport.getContainerSize().x - point.x, point.y] : [point.x, point.y];
+  }
+
+  /** Move everything to where the picture is now. */
+  place() {
+    if (!this.image || !this.viewer.world.getItemCount()) return;
+    const [x0, y0] = this.toScreen(0, 0);
+    const [x1, y1] = this.toScreen(this.image.columns, this.image.rows);
+    const [sx, sy] = [(x1 - x0) / this.image.columns, (y1 - y0) / this.image.rows];
+    this.moving.setAttribute("transform", `matrix(${sx} 0 0 ${sy} ${x0} ${y0})`);
+    this.calcifications?.setAttribute(
+      "visibility",
+      Math.abs(sx) / this.size[1] >= CALCIFICATIONS_FROM ? "inherit" : "hidden",
+    );
+    for (const { tag, left, right, y } of this.tagged) {
+      const side = sx < 0 ? right : left;
+      tag.setAttribute("transform", `translate(${x0 + side * sx} ${y0 + y * sy - 20})`);
+    }
+    this.drawRuler();
+  }
+
+  /** Add a point of the ruler, in pixels of the image; a third point starts anew. */
+  addRulerPoint(point) {
+    this.ruler = this.ruler.length === 2 ? [point] : [...this.ruler, point];
+    this.drawRuler();
+  }
+
+  /** The ruler's length in millimetres (or in pixels, where the pixel size is not known), once it has two points. */
+  get rulerText() {
+    if (this.ruler.length < 2) return "";
+    const [[c0, r0], [c1, r1]] = this.ruler;
+    const length = Math.hypot((c1 - c0) * this.size[1], (r1 - r0) * this.size[0]);
+    return this.image.pixel_size_mm ? `${length.toFixed(length < 10 ? 2 : 1)} mm` : `${Math.round(length)} pixels`;
+  }
+
+  drawRuler() {
+    this.measure.replaceChildren();
+    const points = this.ruler.map(([column, row]) => this.toScreen(column, row));
+    for (const [x, y] of points) this.measure.append(svg("circle", { class: "ruler-end", cx: x, cy: y, r: 4 }));
+    if (points.length === 2) {
+      const [[x1, y1], [x2, y2]] = points;
+      const text = svg("text", { class: "ruler-text", x: (x1 + x2) / 2 + 8, y: (y1 + y2) / 2 - 8 });
+      text.textContent = this.rulerText;
+      this.measure.append(svg("line", { class: "ruler-line", x1, y1, x2, y2 }), text);
+    }
+    if (this.cross && points.length < 2) {
+      const { x, y } = this.viewer.viewport.getContainerSize();
+      this.measure.append(
+        svg("path", { class: "crosshair", d: `M${x / 2 - 12} ${y / 2}h24M${x / 2} ${y / 2 - 12}v24` }),
+      );
+    }
+  }
+}

@@ -1,0 +1,199 @@
+/** The open picture: its tools, sliders, marks and heat map. */
+
+import { heatMapUrl } from "./api.js";
+import { $, announce, debounced, percent, probability } from "./dom.js";
+import { waitingFor } from "./images.js";
+import { drawHeatMap } from "./jobs.js";
+import { currentImage, shownFindings, state, subscribe, update, windowOf } from "./state.js";
+import { Picture } from "./viewer.js";
+
+const RELOAD_AFTER_MS = 90;
+
+/** @type {Picture} */
+let picture;
+let opened = null;
+let trouble = "";
+
+function render() {
+  const image = currentImage();
+  const changed = (image?.id ?? null) !== opened;
+  if (changed) {
+    opened = image?.id ?? null;
+    trouble = "";
+    picture.open(image?.tiles ? image : null, image ? windowOf(image) : null);
+    update({ measuring: false });
+  } else picture.image = picture.overlay.image = image;
+  $("picture-name").textContent = image
+    ? [image.name, image.laterality, image.view, `${image.columns} × ${image.rows}`, sizeText(image)]
+        .filter(Boolean)
+        .join(" · ")
+    : "No image open";
+  $("welcome").hidden = Boolean(image);
+  for (const id of ["width", "level", "reset-window", "zoom-in", "zoom-out", "fit", "invert", "ruler", "marks"])
+    $(id).disabled = !image;
+  renderHeat(image);
+  if (changed) showWindow();
+  renderNote();
+}
+
+const sizeText = ({ pixel_size_mm: size }) =>
+  size ? `${size[1]}${size[0] === size[1] ? "" : ` × ${size[0]}`} mm a pixel` : "pixel size not known";
+
+function renderNote() {
+  const image = currentImage();
+  const note = $("stage-note");
+  const ruler = state.measuring
+    ? picture.overlay.rulerText || "Ruler: click two points, or press Enter at the cross in the middle."
+    : "";
+  const text = trouble || ruler || (image ? waitingFor(image) : "");
+  note.classList.toggle("error", Boolean(trouble));
+  if (note.textContent !== text) note.textContent = text;
+}
+
+function renderHeat(image) {
+  const ready = image?.heatmap === "ready";
+  const drawing = image?.heatmap === "drawing";
+  $("heat").disabled = !ready;
+  $("draw-heat").disabled = !image || ready || drawing || image.state !== "scanned" || image.kind !== "mammogram";
+  $("draw-heat").textContent = drawing ? "Drawing …" : "Draw heat map";
+  $("draw-heat").hidden = ready;
+  picture.overlay.setHeat(ready ? heatMapUrl(image) : null, state.heatOpacity);
+}
+
+function showWindow() {
+  const image = currentImage();
+  if (!image) return;
+  const { center, width } = windowOf(image);
+  $("width").value = width * 100;
+  $("level").value = center * 100;
+  sayWindow(center, width);
+}
+
+function sayWindow(center, width) {
+  $("width-value").textContent = percent(width);
+  $("level-value").textContent = percent(center);
+}
+
+const reload = debounced(() => currentImage() && picture.setWindow(windowOf(currentImage())), RELOAD_AFTER_MS);
+
+function windowMoved() {
+  const chosen = { center: Number($("level").value) / 100, width: Number($("width").value) / 100 };
+  sayWindow(chosen.center, chosen.width);
+  update({ windows: { ...state.windows, [state.current]: chosen } });
+  reload();
+}
+
+function resetWindow() {
+  const { [state.current]: _, ...others } = state.windows;
+  update({ windows: others });
+  showWindow();
+  reload();
+}
+
+function drawMarks() {
+  picture.overlay.setFindings(shownFindings(state.current), state.selected, state.showMarks);
+  $("marks").setAttribute("aria-pressed", state.showMarks);
+}
+
+function setMeasuring() {
+  $("ruler").setAttribute("aria-pressed", state.measuring);
+  $("osd").classList.toggle("measuring", state.measuring);
+  picture.overlay.cross = state.measuring;
+  if (!state.measuring) picture.overlay.ruler = [];
+  picture.overlay.drawRuler();
+  renderNote();
+}
+
+function rulerPoint(point) {
+  picture.overlay.addRulerPoint(point);
+  renderNote();
+  if (picture.overlay.rulerText) announce(`Ruler: ${picture.overlay.rulerText}`);
+}
+
+/** A ruler point in the middle of the view, for the keyboard. */
+function rulerPointInTheMiddle() {
+  const middle = picture.viewer.viewport.getCenter(true);
+  const { x, y } = picture.shown.viewportToImageCoordinates(middle);
+  rulerPoint([x, y]);
+}
+
+/** Select a finding of the open image and go there. */
+export function select(number) {
+  const finding = state.findings[state.current]?.findings.find((one) => one.number === number);
+  if (!finding) return;
+  update({ selected: number });
+  if (currentImage()?.kind === "mammogram") picture.goTo(finding.box_px);
+}
+
+/** The next finding at or above the threshold. */
+function selectNext() {
+  const shown = shownFindings(state.current);
+  if (!shown.length) return;
+  const at = shown.findIndex((finding) => finding.number === state.selected);
+  const next = shown[(at + 1) % shown.length];
+  select(next.number);
+  announce(`Finding ${next.number}, probability ${probability(next.probability)}`);
+}
+
+/** What the keys and buttons can do. */
+export const actions = {
+  zoomIn: () => picture.zoomBy(1.4),
+  zoomOut: () => picture.zoomBy(1 / 1.4),
+  fit: () => picture.home(),
+  invert: () => update({ invert: !state.invert }),
+  ruler: () => update({ measuring: !state.measuring }),
+  marks: () => update({ showMarks: !state.showMarks }),
+  next: selectNext,
+  rulerPoint: () => state.measuring && picture.shown && rulerPointInTheMiddle(),
+  stopRuler: () => update({ measuring: false }),
+};
+
+/** The picture of this page. */
+export const openPicture = () => picture;
+
+/** Wire up picture, tools and sliders. */
+export function setUpRead() {
+  picture = new Picture($("osd"), {
+    label: "Picture. Arrow keys move it, plus and minus zoom, 0 fits it.",
+    scale: $("scale"),
+    onPick: (number) => select(number),
+    onError: (text) => {
+      trouble = text;
+      renderNote();
+    },
+    onShown: () => {
+      trouble = "";
+      renderNote();
+      $("osd").dataset.shown = picture.key;
+    },
+  });
+  picture.viewer.addHandler("canvas-click", (event) => {
+    if (!state.measuring || !event.quick || !picture.shown) return;
+    const { x, y } = picture.shown.viewerElementToImageCoordinates(event.position);
+    rulerPoint([x, y]);
+  });
+  const buttons = {
+    "zoom-in": "zoomIn",
+    "zoom-out": "zoomOut",
+    fit: "fit",
+    invert: "invert",
+    ruler: "ruler",
+    marks: "marks",
+  };
+  for (const [id, action] of Object.entries(buttons)) $(id).addEventListener("click", () => actions[action]());
+  for (const id of ["width", "level"]) $(id).addEventListener("input", windowMoved);
+  $("reset-window").addEventListener("click", resetWindow);
+  $("draw-heat").addEventListener("click", () => drawHeatMap(state.current));
+  $("heat").addEventListener("input", () => update({ heatOpacity: Number($("heat").value) / 100 }));
+  subscribe(["images", "current"], render);
+  subscribe(["heatOpacity"], () => {
+    $("heat-value").textContent = percent(state.heatOpacity);
+    renderHeat(currentImage());
+  });
+  subscribe(["findings", "current", "selected", "threshold", "showMarks"], drawMarks);
+  subscribe(["invert"], () => {
+    $("invert").setAttribute("aria-pressed", state.invert);
+    reload();
+  });
+  subscribe(["measuring"], setMeasuring);
+}

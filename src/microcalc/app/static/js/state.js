@@ -1,0 +1,87 @@
+/** What the page knows, in one place. Parts of the page subscribe to the names that they show. */
+
+export const state = {
+  session: null,
+  /** @type {object[]} ImageEntry of the contract, in the order of arrival */
+  images: [],
+  /** @type {Object<string, object>} findings of each scanned image */
+  findings: {},
+  /** @type {{key: number, name: string, part: number, error: string|null, cancel: Function}[]} */
+  uploads: [],
+  current: null,
+  selected: null,
+  /** @type {number|null} set by the reader; null: the operating point that the findings name */
+  threshold: null,
+  invert: false,
+  showMarks: true,
+  measuring: false,
+  heatOpacity: 0.5,
+  /** @type {Object<string, {center: number, width: number}>} windows that the reader has set */
+  windows: {},
+  page: "read",
+  pane: "images",
+  /** @type {string|null} why the server does not answer */
+  offline: null,
+};
+
+const subscribers = [];
+let changed = new Set();
+
+/** Call `action` after any of `names` has changed; once now, too. */
+export function subscribe(names, action) {
+  subscribers.push({ names, action });
+  action();
+}
+
+/** Change some of the state; subscribers hear of it once, before the next paint. */
+export function update(changes) {
+  Object.assign(state, changes);
+  if (changed.size === 0) queueMicrotask(tellSubscribers);
+  for (const name of Object.keys(changes)) changed.add(name);
+}
+
+function tellSubscribers() {
+  const names = changed;
+  changed = new Set();
+  for (const { names: wanted, action } of subscribers) if (wanted.some((name) => names.has(name))) action();
+}
+
+export const imageOf = (id) => state.images.find((image) => image.id === id) ?? null;
+export const currentImage = () => imageOf(state.current);
+
+/** The place of each image in the list: uploads end in another order than they were dropped in. */
+const places = new Map();
+let lastPlace = 0;
+
+/** A place after all that were taken. */
+export const takePlace = () => ++lastPlace;
+
+/** Put an ImageEntry in, or in place of its older self. @param {object} entry @param {number} [place] */
+export function putImage(entry, place = takePlace()) {
+  if (state.images.some((image) => image.id === entry.id)) {
+    update({ images: state.images.map((image) => (image.id === entry.id ? entry : image)) });
+    return;
+  }
+  places.set(entry.id, place);
+  update({ images: [...state.images, entry].sort((one, other) => places.get(one.id) - places.get(other.id)) });
+}
+
+export function dropImage(id) {
+  const images = state.images.filter((image) => image.id !== id);
+  const current = state.current === id ? (images[0]?.id ?? null) : state.current;
+  update({ images, current, selected: state.current === id ? null : state.selected });
+}
+
+/** Show an image in the picture. */
+export const openImage = (id) => state.current !== id && update({ current: id, selected: null });
+
+/** The grey window of an image: the reader's, else that of the file. */
+export const windowOf = (image) => ({ ...(state.windows[image.id] ?? image.window), invert: state.invert });
+
+/** The probability from which findings of an image are shown. */
+export const thresholdOf = (id) =>
+  state.threshold ?? state.findings[id]?.operating_point ?? state.session?.operating_point ?? 0.5;
+
+/** Findings of an image that are shown: those at or above the threshold. */
+export const shownFindings = (id) =>
+  (state.findings[id]?.findings ?? []).filter((finding) => finding.probability >= thresholdOf(id));

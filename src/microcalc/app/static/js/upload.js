@@ -1,0 +1,256 @@
+/** Files in: the drop zone, the two pickers, folders, finished scan folders; a few uploads at a time. */
+
+import * as api from "./api.js";
+import { $, announce, h, icon, message } from "./dom.js";
+import { follow, loadFindings, scan } from "./jobs.js";
+import { openImage, putImage, state, subscribe, takePlace, update } from "./state.js";
+
+const AT_ONCE = 3;
+const NAMES_SHOWN = 6;
+const NO_IMAGE =
+  /(^|\/)(\.[^/]*|DICOMDIR|Thumbs\.db)$|\.(txt|csv|json|jsonl|html?|md|pdf|zip|gz|xml|py|ini|log|docx?|xlsx?)$/i;
+const MADE_BY_SCAN = /(^|\/)(overlays|heatmaps|dicom)\/[^/]+$/;
+
+let queue = [];
+let running = 0;
+/** Findings of dropped scan folders, kept until their images are here. */
+const scans = [];
+
+/** Take files of a drop or a picker. @param {{file: File, path: string}[]} given */
+async function take(given) {
+  const folders = given.filter(({ path }) => /(^|\/)findings\.json$/.test(path));
+  for (const { file, path } of folders)
+    await rememberScan(
+      file,
+      given.find((other) => other.path === path.replace(/findings\.json$/, "review.json")),
+    );
+  const images = given.filter(
+    ({ path }) =>
+      (given.length === 1 && !folders.length) || (!NO_IMAGE.test(path) && !(folders.length && MADE_BY_SCAN.test(path))),
+  );
+  images.sort((one, other) => one.path.localeCompare(other.path, "en", { numeric: true }));
+  if (!images.length && !folders.length) tell("error", "There is no image among these files.");
+  const limit = state.session?.limits.upload_bytes ?? Infinity;
+  const batch = { opened: false };
+  const uploads = images.map(({ file, path }) => ({
+    key: takePlace(),
+    batch,
+    file,
+    name: path.split("/").pop(),
+    part: 0,
+    cancel: null,
+    error:
+      file.size > limit
+        ? `${megabytes(file.size)} is over the limit of ${megabytes(limit)} a file.`
+        : file.size === 0
+          ? "The file is empty."
+          : null,
+  }));
+  queue.push(...uploads.filter((upload) => !upload.error));
+  update({ uploads: [...state.uploads, ...uploads] });
+  if (uploads.length) announce(`${uploads.length} ${uploads.length === 1 ? "file" : "files"} to open.`);
+  else await attachScans();
+  pump();
+}
+
+const megabytes = (bytes) => `${Math.round(bytes / 1e6).toLocaleString("en")} MB`;
+
+async function rememberScan(findings, review) {
+  try {
+    scans.push({
+      findings: JSON.parse(await findings.text()),
+      review: review ? JSON.parse(await review.file.text()) : null,
+      missing: null,
+    });
+  } catch {
+    tell("error", "findings.json of the scan folder cannot be read.");
+  }
+}
+
+function pump() {
+  while (running < AT_ONCE && queue.length) {
+    running += 1;
+    send(queue.shift()).finally(() => {
+      running -= 1;
+      if (queue.length) pump();
+      else if (running === 0) allSent();
+    });
+  }
+}
+
+async function send(upload) {
+  const sending = api.upload(upload.file, upload.name, (part) => change(upload, { part }));
+  change(upload, { cancel: sending.cancel });
+  try {
+    const entry = await sending.done;
+    update({ uploads: state.uploads.filter((other) => other.key !== upload.key) });
+    putImage(entry, upload.key);
+    if (!upload.batch.opened) openImage(entry.id);
+    upload.batch.opened = true;
+    if (entry.state === "ready" && !scans.length) await scan(entry.id);
+    follow();
+  } catch (error) {
+    change(upload, { error: error.message, cancel: null });
+    announce(`${upload.name}: ${error.message}`);
+  }
+}
+
+/** Join dropped scans to the images; then scan what no scan has answered for. */
+async function allSent() {
+  if (!scans.length) return;
+  await attachScans();
+  for (const image of state.images.filter((one) => one.state === "ready")) await scan(image.id);
+}
+
+async function attachScans() {
+  for (const one of [...scans]) {
+    try {
+      const { attached, missing } = await api.attachScan(one.findings, one.review);
+      await Promise.all(
+        attached.map(async (id) => {
+          putImage(await api.getImage(id));
+          await loadFindings(id);
+        }),
+      );
+      one.missing = missing;
+      if (!missing.length) scans.splice(scans.indexOf(one), 1);
+    } catch (error) {
+      scans.splice(scans.indexOf(one), 1);
+      tell("error", error.message);
+    }
+  }
+  const missing = scans.flatMap((one) => one.missing ?? []);
+  const rest = missing.length > NAMES_SHOWN ? ` and ${missing.length - NAMES_SHOWN} more` : "";
+  const names = missing.slice(0, NAMES_SHOWN).join(", ");
+  if (missing.length) tell("info", `The scan names images that are not here. Drop them, too: ${names}${rest}.`);
+}
+
+function change(upload, changes) {
+  Object.assign(upload, changes);
+  update({ uploads: [...state.uploads] });
+}
+
+/** A note below the drop zone, with a button to close it. */
+export function tell(kind, text) {
+  const note = h(
+    "div",
+    { class: "row tight" },
+    message(kind, text),
+    h(
+      "button",
+      { class: "icon-button", "aria-label": "Close this note", on: { click: () => note.remove() } },
+      icon("cross"),
+    ),
+  );
+  $("notes").replaceChildren(note);
+}
+
+/** All files of a drop, folders walked. */
+async function dropped(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.length) return [...transfer.files].map((file) => ({ file, path: file.name }));
+  return (await Promise.all(entries.map(walk))).flat();
+}
+
+async function walk(entry) {
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    return [{ file, path: entry.fullPath.replace(/^\//, "") }];
+  }
+  const reader = entry.createReader();
+  const children = [];
+  for (let part = [null]; part.length;) {
+    // a reader hands out at most 100 entries at a time
+    part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    children.push(...part);
+  }
+  return (await Promise.all(children.map(walk))).flat();
+}
+
+function render() {
+  const list = $("uploads");
+  const rows = new Map([...list.children].map((row) => [Number(row.dataset.key), row]));
+  for (const upload of state.uploads) {
+    const row = rows.get(upload.key) ?? list.appendChild(h("li", { class: "upload", "data-key": upload.key }));
+    rows.delete(upload.key);
+    if (upload.error && !row.dataset.failed) row.replaceChildren(...failedRow(upload));
+    else if (!upload.error && !row.firstChild) row.replaceChildren(...sendingRow(upload));
+    if (upload.error) row.dataset.failed = "1";
+    else row.querySelector("progress").value = upload.part;
+  }
+  for (const row of rows.values()) row.remove();
+  $("drop").classList.toggle("slim", state.images.length + state.uploads.length > 0);
+}
+
+const remove = (upload) => update({ uploads: state.uploads.filter((other) => other.key !== upload.key) });
+
+function abandon(upload) {
+  queue = queue.filter((other) => other !== upload);
+  upload.cancel?.();
+  remove(upload);
+}
+
+const sendingRow = (upload) => [
+  h(
+    "div",
+    { class: "upload-head" },
+    h("span", { class: "name" }, upload.name),
+    h(
+      "button",
+      {
+        class: "icon-button",
+        "aria-label": `Cancel the upload of ${upload.name}`,
+        on: { click: () => abandon(upload) },
+      },
+      icon("cross"),
+    ),
+  ),
+  h("progress", { max: 1, value: 0, "aria-label": `Upload of ${upload.name}` }),
+];
+
+const failedRow = (upload) => [
+  h(
+    "div",
+    { class: "upload-head" },
+    h("span", { class: "name" }, upload.name),
+    h(
+      "button",
+      { class: "icon-button", "aria-label": `Close the note on ${upload.name}`, on: { click: () => remove(upload) } },
+      icon("cross"),
+    ),
+  ),
+  message("error", upload.error),
+];
+
+/** Wire up drop zone and pickers. */
+export function setUpUploads() {
+  const cover = $("drag-cover");
+  const withFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  addEventListener("dragover", (event) => {
+    if (withFiles(event)) {
+      event.preventDefault();
+      cover.hidden = false;
+    }
+  });
+  addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) cover.hidden = true;
+  });
+  addEventListener("drop", async (event) => {
+    cover.hidden = true;
+    if (!withFiles(event)) return;
+    event.preventDefault();
+    await take(await dropped(event.dataTransfer));
+  });
+  for (const [button, input] of [
+    [$("pick-files"), $("file-input")],
+    [$("pick-folder"), $("folder-input")],
+  ]) {
+    button.addEventListener("click", () => input.click());
+    input.addEventListener("change", async () => {
+      const given = [...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
+      input.value = "";
+      await take(given);
+    });
+  }
+  subscribe(["uploads", "images"], render);
+}

