@@ -90,6 +90,7 @@ def running() -> Iterator[tuple[str, psutil.Process]]:
             yield re.findall(r"http://\S+", process.stdout.readline())[0], psutil.Process(process.pid)
         finally:
             process.terminate()
+            process.communicate()
 
 
 def drop(page: Page, file: Path) -> tuple[float, float]:

@@ -108,6 +108,8 @@ def server(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
             yield re.findall(r"http://\S+", process.stdout.readline())[0], kept
         finally:
             process.terminate()
+            process.communicate()
+            assert process.returncode == 0
 
 
 def write_run(folder: Path) -> Path:
