@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,16 +62,18 @@ class App(Common):
             open_places(session, places)
             listening = listen(self.host, self.port)
             address = session.address(listening.getsockname()[1])
-            console.print(f"the viewer is at {address}", markup=False, soft_wrap=True)
+            print(f"the viewer is at {address}", flush=True)  # quiet or not: it may hold the token
             console.print("Research only. Ctrl-C ends the viewer, and deletes what was uploaded.")
             if self.browser:
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()  # some block
             serve(session, listening)
         except KeyboardInterrupt:
-            console.print("stopped; what was uploaded is deleted")
+            with suppress(OSError):
+                console.print("stopped; what was uploaded is deleted")
         finally:
             session.close()
-        sys.stdout.flush()
+        with suppress(OSError):  # who read the output may have gone
+            sys.stdout.flush()
         os._exit(0)  # a thread may still be computing, and PyTorch aborts where Python ends around it
 
     def _session(self, console: Console) -> "Session":
