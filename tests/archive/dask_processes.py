@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import psutil
+from distributed import Client
 
 TESTS = str(Path(__file__).parents[1])
 SETTINGS = {"PYTHONPATH": TESTS, "OMP_NUM_THREADS": "1"}
@@ -42,6 +43,10 @@ class DaskProcesses:
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         return self._start("worker", self.address, "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard")
+
+    def await_workers(self, number: int) -> None:
+        with Client(self.address, timeout=60) as client:
+            client.wait_for_workers(number, timeout=120)
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.folder / "dask.log").open("ab") as log:

@@ -25,7 +25,7 @@ SETTINGS = [
     *("--dim", "2", "3", "--depth", "1", "--dropout", "0.0", "--searching-fraction", "1"),
     *("--search-epochs", "2", "--epochs", "2"),
 ]
-KILLS = 6
+KILLS = 4
 SHARED_MEMORY = Path("/dev/shm")
 
 NURSERY = """
@@ -206,7 +206,7 @@ def test_ctrl_c_and_a_polite_kill_end_at_once_leave_nothing_behind_and_say_how_t
     jobs: str, to: str, which: signal.Signals, nursery: Nursery, whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
     moments = random.Random(f"{jobs} {to} {which}")
-    for number in range(3):
+    for number in range(2):
         share = 0.6 * moments.random()
         study = nursery.start(f"interrupted_{jobs}_{to}_{which.name}_{number}".replace(" ", "_"), "--jobs", jobs, "-q")
         study.await_work()

@@ -45,6 +45,7 @@ def test_more_workers_than_folds_and_one_of_them_killed_give_the_figures_of_one_
     dask = DaskProcesses(tmp_path, deaths=4)
     try:
         workers = [dask.start_worker() for _ in range(3)]
+        dask.await_workers(3)
         call = [sys.executable, "-m", "microcalc", *SETTINGS, "--out", "cluster", "--cluster", dask.address]
         study = subprocess.Popen(call, cwd=folder, stderr=subprocess.PIPE, text=True)
         await_file("cluster/search/fold_*/ahead_*.json", folder, study)

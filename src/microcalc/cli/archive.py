@@ -166,7 +166,7 @@ def duration(seconds: float) -> str:
     """A time in the two largest units.
 
     >>> duration(59), duration(3700), duration(200_000)
-    ('1 min', '1 h 2 min', '2 d 8 h')
+    ('1 min', '1 h 2 min', '2 d 7 h')
     """
     minutes = -int(-seconds // 60)
     hours, minutes = divmod(minutes, 60)
