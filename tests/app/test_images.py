@@ -10,7 +10,7 @@ from app.conftest import png, upload
 from starlette.testclient import TestClient
 
 from microcalc.app.images import Images
-from microcalc.app.open_image import chest_wall, clean_name
+from microcalc.app.open_image import LONGEST_NAME, chest_wall, clean_name
 from microcalc.app.session import Session
 from microcalc.errors import ImageError
 
@@ -84,6 +84,8 @@ def test_a_name_keeps_no_folder_and_no_control_character(
 
 def test_a_long_name_is_cut(client: TestClient) -> None:
     assert upload(client, png(), "x" * 3000 + ".png")["name"].endswith("x.png")
+    wide = upload(client, png(), "\u6587" * 80 + ".png")["name"]
+    assert wide.endswith("\u6587.png") and len(wide.encode()) <= LONGEST_NAME
     assert client.post("/api/images", params={"name": "x" * 5000}, content=png()).status_code == 422
 
 
@@ -93,6 +95,13 @@ def test_what_is_removed_is_gone_from_the_disk(client: TestClient, session: Sess
     assert client.delete(f"/api/images/{image['id']}").status_code == 204
     assert list(session.folder.iterdir()) == []
     assert client.get(f"/api/images/{image['id']}").status_code == 404
+
+
+def test_no_browser_keeps_a_picture_on_its_disk(client: TestClient) -> None:
+    """Uploads are deleted at the end, and so may not live on in the cache of a browser."""
+    address = f"/api/images/{upload(client, png())['id']}"
+    for picture in ("thumbnail.jpg", "tiles/0/0_0.jpg", "findings"):
+        assert client.get(f"{address}/{picture}").headers["cache-control"] == "no-store"
 
 
 def test_an_image_of_the_users_folder_stays_when_it_is_removed(session: Session, tmp_path: Path) -> None:

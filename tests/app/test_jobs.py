@@ -131,6 +131,30 @@ def test_the_pixel_size_stays_while_an_image_is_scanned(client: TestClient, held
     assert (again["state"], again["marks"], again["pixel_size_mm"]) == ("ready", None, [0.05, 0.05])
 
 
+def test_a_heat_map_of_another_pixel_size_is_not_shown(
+    client: TestClient, session: Session, reader: NoCommittee
+) -> None:
+    """The pixel size may be corrected while the map is drawn, and the map then is of another place."""
+    address = f"/api/images/{upload(client, png(700, 600), 'a.png', pixel_size_mm=0.1)['id']}"
+    begun, go_on = threading.Event(), threading.Event()
+
+    def draw(*_: object) -> bytes:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return b"map"
+
+    reader.draw_heatmap = draw  # type: ignore[method-assign]
+    session.jobs.start()
+    client.post(f"{address}/heatmap")
+    assert begun.wait(PATIENCE)
+    client.patch(address, json={"pixel_size_mm": 0.2})
+    go_on.set()
+    wait_for(lambda: session.jobs._now is None)
+    assert client.get(address).json()["heatmap"] == "none"
+    client.post(f"{address}/heatmap")
+    wait_for(lambda: client.get(address).json()["heatmap"] == "ready")
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,12 @@ import PIL.Image
 import pyarrow.parquet as pq
 from archive.dask_processes import DaskProcesses, await_file
 from archive.poisoned import PoisonedTask
+from distributed import Future
 
 from microcalc.archive import cluster, work
 from microcalc.archive.cluster import Cluster
 from microcalc.archive.folder import archive_status
-from microcalc.archive.task import PredictTask, ScanTask
+from microcalc.archive.task import Outcome, PredictTask, ScanTask
 from microcalc.archive.work import ArchiveProgress, run_archive
 from microcalc.cli import main
 from microcalc.committee.committee import Committee
@@ -199,12 +201,31 @@ def test_only_what_may_pass_is_tried_again_and_so_often(there: Cluster, server: 
 def test_a_file_that_ends_its_workers_is_a_failure_and_the_others_are_done(
     folder: Path, there: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Batches of eight, so that files that are tried alone wait behind the bad one on the same worker."""
     monkeypatch.chdir(folder)
-    names = ["poison.pgm", *(f"{number:02}.pgm" for number in range(15))]
+    names = ["poison.pgm", *(folder / "manifest.txt").read_text().split()[:63]]
     end = run_archive(PoisonedTask(), names, tmp_path / "out", there)
-    assert (end.done, end.failed) == (15, 1)
+    assert (end.done, end.failed) == (63, 1)
     assert Counter(names_in(tmp_path / "out")) == Counter(names[1:])
     assert failures_in(tmp_path / "out")["poison.pgm"][0].startswith("every worker that took it ended")
+
+
+def test_a_result_that_is_lost_with_the_scheduler_is_fetched_again(
+    folder: Path, there: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    fetch, losses = Future.result, [CancelledError(), OSError("Stream is closed")]
+
+    def lose_twice(future: Future) -> Outcome:
+        if losses:
+            raise losses.pop()
+        return fetch(future)
+
+    monkeypatch.setattr(Future, "result", lose_twice)
+    names = [f"{number:02}.pgm" for number in range(5)]
+    end = run_archive(PredictTask(), names, tmp_path / "out", there)
+    assert losses == [] and end.done == 5
+    assert Counter(names_in(tmp_path / "out")) == Counter(names)
 
 
 def test_mammograms_have_the_findings_of_scan(there: Cluster, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_an_impossible_number_of_workers_is_refused(options: list[str], problem:
 
 def test_a_manifest_keeps_names_as_they_are_and_each_once(tmp_path: Path) -> None:
     path = tmp_path / "manifest.txt"
-    path.write_text("b c.dcm\r\n\n#1.dcm\nhttps://example.org/%20a.dcm\nb c.dcm\nfile:///x/é.dcm\n")
+    path.write_text("\ufeffb c.dcm\r\n\n#1.dcm\nhttps://example.org/%20a.dcm\nb c.dcm\nfile:///x/é.dcm\n")
     assert read_manifest(path) == ["b c.dcm", "#1.dcm", "https://example.org/%20a.dcm", "file:///x/é.dcm"]
 
 
@@ -121,39 +121,45 @@ def test_what_may_pass() -> None:
 
 def test_another_task_or_another_command_is_refused(tmp_path: Path) -> None:
     with (
-        ArchiveFolder.opened(tmp_path / "out", IDENTITY, 1),
+        ArchiveFolder.opened(tmp_path / "out", IDENTITY, ["a"]),
         pytest.raises(RequestError, match="another command is working on it"),
-        ArchiveFolder.opened(tmp_path / "out", IDENTITY, 1),
+        ArchiveFolder.opened(tmp_path / "out", IDENTITY, ["a"]),
     ):
         pass
-    with pytest.raises(RequestError, match="other settings"), ArchiveFolder.opened(tmp_path / "out", {"kind": "b"}, 1):
+    with (
+        pytest.raises(RequestError, match="other settings"),
+        ArchiveFolder.opened(tmp_path / "out", {"kind": "b"}, ["a"]),
+    ):
         pass
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").touch()
-    with pytest.raises(RequestError, match="something other"), ArchiveFolder.opened(tmp_path / "other", IDENTITY, 1):
+    with (
+        pytest.raises(RequestError, match="something other"),
+        ArchiveFolder.opened(tmp_path / "other", IDENTITY, ["a"]),
+    ):
         pass
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.txt"]
 
 
 def test_a_damaged_part_or_one_with_the_files_of_another_is_named(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with ArchiveFolder.opened(out, IDENTITY, 2) as folder:
+    with ArchiveFolder.opened(out, IDENTITY, ["a", "b"]) as folder:
         folder.add(["a", "b"], part(["a", "b"]), [])
     (copied,) = (out / "results").iterdir()
     (out / "results" / "zz.parquet").write_bytes(copied.read_bytes())
     with pytest.raises(RequestError, match=r"zz.parquet: holds files that another part"):
-        ArchiveFolder.opened(out, IDENTITY, 2).__enter__()
+        ArchiveFolder.opened(out, IDENTITY, ["a", "b"]).__enter__()
     (out / "results" / "zz.parquet").write_bytes(b"PAR1")
     with pytest.raises(RequestError, match=r"zz.parquet: cannot be read as Parquet; delete it"):
-        ArchiveFolder.opened(out, IDENTITY, 2).__enter__()
+        ArchiveFolder.opened(out, IDENTITY, ["a", "b"]).__enter__()
     with pytest.raises(RequestError, match=r"zz.parquet: cannot be read as Parquet; delete it"):
         archive_status(out)
 
 
 def test_failures_outlive_the_command_and_end_with_a_row(tmp_path: Path) -> None:
-    with ArchiveFolder.opened(tmp_path, IDENTITY, 3) as folder:
+    with ArchiveFolder.opened(tmp_path, IDENTITY, ["a", "b", "c"]) as folder:
         folder.add(["a", "b", "c"], part(["c"]), [Failure("a", "broken"), Failure("b", "busy", transient=True)])
-    with ArchiveFolder.opened(tmp_path, IDENTITY, 3) as folder:
+    with ArchiveFolder.opened(tmp_path, IDENTITY, ["a", "b", "c"]) as folder:
         assert folder.missing(["a", "b", "c", "d"]) == ["b", "d"]
         folder.add(["b"], b"", [Failure("b", "busy still", transient=True)])
         assert folder.failures["b"] == Failure("b", "busy still", tries=2, transient=True)
@@ -164,8 +170,64 @@ def test_failures_outlive_the_command_and_end_with_a_row(tmp_path: Path) -> None
     assert table.schema.field("tries").type == pa.int64()
 
 
+def test_a_file_that_got_a_row_before_the_command_was_killed_is_no_failure(tmp_path: Path) -> None:
+    with ArchiveFolder.opened(tmp_path, IDENTITY, ["a"]) as folder:
+        folder.add(["a"], b"", [Failure("a", "busy", transient=True)])
+    failures = (tmp_path / "failures.parquet").read_bytes()
+    with ArchiveFolder.opened(tmp_path, IDENTITY, ["a"]) as folder:
+        folder.add(["a"], part(["a"]), [])
+    (tmp_path / "failures.parquet").write_bytes(failures)  # as a kill before the list is written leaves it
+    with ArchiveFolder.opened(tmp_path, IDENTITY, ["a"]) as folder:
+        assert (folder.done, folder.failures, folder.missing(["a"])) == ({"a"}, {}, [])
+    assert pq.read_table(tmp_path / "failures.parquet").num_rows == 0
+
+
+def test_files_of_an_earlier_manifest_count_among_all(tmp_path: Path) -> None:
+    with ArchiveFolder.opened(tmp_path, IDENTITY, ["a", "b", "c"]) as folder:
+        folder.add(["a", "b"], part(["a", "b"]), [])
+    with ArchiveFolder.opened(tmp_path, IDENTITY, ["d"]) as folder:
+        assert folder.total == 3
+        folder.add(["d"], part(["d"]), [])
+    status = archive_status(tmp_path)
+    assert (status.names, status.done, status.left) == (3, 3, 0)
+
+
+@pytest.mark.parametrize(
+    "description",
+    ["[]", "{}", '{"schema": 1, "names": "x", "task": {"kind": "a"}}', '{"schema": 1, "names": 1, "task": {}}'],
+)
+def test_a_damaged_description_is_one_line(description: str, tmp_path: Path, capsys) -> None:
+    (tmp_path / "archive.json").write_text(description)
+    with pytest.raises(SystemExit) as leaving:
+        main(["archive", "status", str(tmp_path)])
+    error = capsys.readouterr().err
+    assert leaving.value.code == 2 and error.count("\n") == 1 and "archive.json: is not that of an archive" in error
+
+
+def test_a_part_without_names_is_named(tmp_path: Path) -> None:
+    with ArchiveFolder.opened(tmp_path, IDENTITY, ["a"]):
+        pass
+    (tmp_path / "results").mkdir()
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "results" / "other.parquet")
+    with pytest.raises(RequestError, match=r"other.parquet: cannot be read as Parquet; delete it"):
+        ArchiveFolder.opened(tmp_path, IDENTITY, ["a"]).__enter__()
+
+
+@pytest.mark.parametrize("command", ["predict", "scan"])
+@pytest.mark.parametrize("size", ["-1", "nan"])
+def test_an_impossible_pixel_size_is_refused_before_a_folder_is_made(
+    command: str, size: str, tmp_path: Path, capsys
+) -> None:
+    (tmp_path / "manifest.txt").write_text("a.pgm\n")
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as leaving:
+        main([command, "--manifest", str(tmp_path / "manifest.txt"), "--out", str(out), "--pixel-size", size])
+    assert leaving.value.code == 2 and "pixel size must be" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_status_of_a_folder_in_use_and_of_one_that_is_no_archive(tmp_path: Path, capsys) -> None:
-    with ArchiveFolder.opened(tmp_path / "out", IDENTITY, 5) as folder:
+    with ArchiveFolder.opened(tmp_path / "out", IDENTITY, ["a", "b", "c", "d", "e"]) as folder:
         folder.add(["a"], part(["a"]), [])
         main(["archive", "status", str(tmp_path / "out")])
         printed = capsys.readouterr().out

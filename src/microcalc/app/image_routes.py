@@ -13,7 +13,6 @@ from microcalc.app.tiles import Encoding, Window, cut_tile, encode
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
 
 router = APIRouter(prefix="/api/images")
-FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 MEDIA = {"jpg": "image/jpeg", "png": "image/png"}
 
 Millimetres = Annotated[float, Field(ge=SMALLEST_PIXEL_MM, le=LARGEST_PIXEL_MM)]
@@ -129,13 +128,13 @@ def tile(
     if greys is None:
         raise HTTPException(404, "there is no such tile")
     picture = encode(Window(center, width, invert).applied(greys), encoding)
-    return Response(picture, media_type=MEDIA[encoding], headers=FOREVER)
+    return Response(picture, media_type=MEDIA[encoding])
 
 
 @router.get("/{identity}/thumbnail.jpg")
 def thumbnail(image: Named) -> Response:
     """The whole image, at most 512 pixels a side."""
-    return Response(image.thumbnail, media_type=MEDIA["jpg"], headers=FOREVER)
+    return Response(image.thumbnail, media_type=MEDIA["jpg"])
 
 
 @router.post("/{identity}/scan", status_code=202)

@@ -95,9 +95,10 @@ class Images:
             return levels
 
     def _read_again(self, image: OpenImage) -> Mammogram:
-        if self._last_read is not None and self._last_read[0] == image.id:
-            return self._last_read[1]
-        self._last_read = None  # two of them need not be in memory
+        last = self._last_read  # another thread may forget it meanwhile
+        if last is not None and last[0] == image.id:
+            return last[1]
+        self._last_read = last = None  # two of them need not be in memory
         mammogram = _read(image.path, image.name)
         if mammogram.pixels.shape != (image.rows, image.columns):
             raise ImageError(f"{image.name}: has changed since it was opened; open it again")
@@ -109,7 +110,8 @@ class Images:
         with self._state:
             self._images.pop(image.id, None)
             self._levels.pop(image.id, None)
-            if self._last_read is not None and self._last_read[0] == image.id:
+            last = self._last_read  # another thread may read an image meanwhile
+            if last is not None and last[0] == image.id:
                 self._last_read = None
         if image.origin == "upload":
             image.path.unlink(missing_ok=True)

@@ -128,10 +128,12 @@ class Jobs:
                 self._reader.details(image, image.scanned, self._images)
 
     def _draw(self, image: OpenImage) -> None:
+        size = image.pixel_size_mm
         try:
             mammogram = self._images.read(image)
-            image.heatmap_png = self._reader.draw_heatmap(image, mammogram, lambda *_: self._check())
-            image.heatmap = "ready"
+            drawn = self._reader.draw_heatmap(image, mammogram, lambda *_: self._check())
+            if image.pixel_size_mm == size:  # else the user has corrected it meanwhile
+                image.heatmap_png, image.heatmap = drawn, "ready"
         except Stopped:
             image.heatmap = "none"
         except Exception as error:

@@ -16,6 +16,7 @@ from microcalc.images.tiles import LARGEST_FIELD, PATCH_SIDE
 from microcalc.scan.findings import ScannedImage
 
 LONGEST_NAME = 150
+"""Bytes: a disk takes 255, and results add to the name."""
 
 Origin = Literal["upload", "folder", "scan"]
 Kind = Literal["mammogram", "patch"]
@@ -171,7 +172,7 @@ def clean_name(given: str) -> str:
     """
     last = given.replace("\\", "/").rsplit("/", 1)[-1]
     name = "".join(letter for letter in last if letter.isprintable()).strip(" .")
-    return name[-LONGEST_NAME:] or "image"
+    return name.encode()[-LONGEST_NAME:].decode(errors="ignore") or "image"
 
 
 def chest_wall(orientation: tuple[str, str] | None, greys: Greys) -> Literal["left", "right"] | None:

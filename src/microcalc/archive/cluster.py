@@ -38,6 +38,7 @@ class Cluster:
 
         Raises:
             RequestError: none answers at the address, or a worker has another version of microcalc.
+            FailedError: the scheduler ends while workers are waited for.
         """
         try:
             client = Client(self.address, timeout=FIRST_ANSWER_SECONDS)
@@ -46,7 +47,12 @@ class Cluster:
                 f"{self.address}: no Dask scheduler answers there ({_short(error)}); give the address that it prints"
             ) from error
         self.say(f"Dask's dashboard: {client.dashboard_link}")
-        return self._with_workers(client)
+        try:
+            return self._with_workers(client)
+        except OSError as error:
+            raise FailedError(
+                f"{self.address}: the scheduler is gone; start it and run the same command again"
+            ) from error
 
     def connect_again(self) -> Client:
         """A client of the same scheduler once it is back, after it has gone.
@@ -67,19 +73,24 @@ class Cluster:
         )
 
     def _with_workers(self, client: Client) -> Client:
-        if not threads(client):
-            self.say("waiting for workers")
-        while not threads(client):
-            time.sleep(POLL_SECONDS)
-        for address, worker in client.get_versions(packages=["microcalc"])["workers"].items():
-            found = worker["packages"].get("microcalc") if worker else None
-            if found != __version__:
-                client.close()
-                has = f"microcalc {found}" if found else "no microcalc"
-                raise RequestError(
-                    f"the worker {address} has {has}, this command {__version__}; install the same there"
-                )
+        try:
+            if not threads(client):
+                self.say("waiting for workers")
+            while not threads(client):
+                time.sleep(POLL_SECONDS)
+            _check_versions(client)
+        except BaseException:
+            client.close()
+            raise
         return client
+
+
+def _check_versions(client: Client) -> None:
+    for address, worker in client.get_versions(packages=["microcalc"])["workers"].items():
+        found = worker["packages"].get("microcalc") if worker else None
+        if found != __version__:
+            has = f"microcalc {found}" if found else "no microcalc"
+            raise RequestError(f"the worker {address} has {has}, this command {__version__}; install the same there")
 
 
 def threads(client: Client) -> int:

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from microcalc.archive.fetch import Failure
 from microcalc.errors import RequestError
-from microcalc.files import TEMPORARY_SUFFIX, read_json, write_atomically, write_json
+from microcalc.files import TEMPORARY_SUFFIX, fits, read_json, write_atomically, write_json
 
 DESCRIPTION = "archive.json"
 RESULTS = "results"
@@ -31,29 +31,31 @@ class ArchiveFolder:
 
     Attributes:
         path: of the folder; ``results/*.parquet`` are the parts, a row for each file that is done.
+        total: number of names in all manifests that it was opened for.
         done: names that have a row.
         failures: by name, the files that have none.
     """
 
     path: Path
+    total: int
     done: set[str]
     failures: dict[str, Failure]
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path, identity: dict[str, Any], names: int) -> Iterator[Self]:
+    def opened(cls, path: Path, identity: dict[str, Any], names: Sequence[str]) -> Iterator[Self]:
         """Hold a folder, and write the list of failures at the end, whatever that is.
 
         Args:
             path: empty, missing, or of an earlier command with the same identity.
             identity: what the rows depend on, as plain values.
-            names: number of files in the manifest.
+            names: of the manifest, each once.
 
         Raises:
             RequestError: the folder holds something else, or another command works on it.
             FailedError: it cannot be written.
         """
-        _check_folder(path, identity)
+        _make_folder(path)
         lock = FileLock(path / LOCK)
         try:
             lock.acquire(timeout=1)  # `archive status` takes it for a moment
@@ -62,10 +64,15 @@ class ArchiveFolder:
                 f"{path}: another command is working on it; wait for it or give another folder"
             ) from error
         try:
+            _check_identity(path, identity)
             for leftover in path.rglob(f".*{TEMPORARY_SUFFIX}"):
                 leftover.unlink(missing_ok=True)
-            write_json(path / DESCRIPTION, {"schema": 1, "names": names, "task": identity})
-            folder = cls(path, _names_in(path / RESULTS), _read_failures(path / FAILURES))
+            done = _names_in(path / RESULTS)
+            # a command that was killed may have left a row, and not the list of failures without its file
+            failures = {name: each for name, each in _read_failures(path / FAILURES).items() if name not in done}
+            total = len(done.union(failures, names))
+            write_json(path / DESCRIPTION, {"schema": 1, "names": total, "task": identity})
+            folder = cls(path, total, done, failures)
             try:
                 yield folder
             finally:
@@ -107,29 +114,29 @@ class ArchiveFolder:
         write_atomically(self.path / FAILURES, sink.getvalue().to_pybytes())
 
 
-def _check_folder(path: Path, identity: dict[str, Any]) -> None:
+def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
         occupied = any(entry.name != LOCK for entry in path.iterdir())
     except OSError as error:
         raise RequestError(f"{path}: cannot be used as a folder ({error.strerror}); give another one") from error
-    if not occupied:
-        return
-    if not (path / DESCRIPTION).is_file():
+    if occupied and not (path / DESCRIPTION).is_file():
         raise RequestError(f"{path}: holds something other than an archive; give another folder")
-    if _description(path)["task"] != json.loads(json.dumps(identity)):
+
+
+def _check_identity(path: Path, identity: dict[str, Any]) -> None:
+    if (path / DESCRIPTION).exists() and _description(path)["task"] != json.loads(json.dumps(identity)):
         raise RequestError(f"{path}: was made with other settings or another committee; give another folder")
 
 
 def _description(path: Path) -> dict[str, Any]:
     saved = read_json(path / DESCRIPTION, "give the --out of an archive")
-    if (
-        not isinstance(saved, dict)
-        or saved.keys() != {"schema", "names", "task"}
-        or not isinstance(saved["task"], dict)
-    ):
+    task = saved.get("task") if isinstance(saved, dict) else None
+    kind = task.get("kind") if isinstance(task, dict) else None
+    if not isinstance(kind, str) or not fits({**saved, "task": kind}, {"schema": int, "names": int, "task": str}):
         raise RequestError(f"{path / DESCRIPTION}: is not that of an archive; give another folder")
-    return saved
+    described: dict[str, Any] = saved
+    return described
 
 
 def _parts(results: Path) -> list[Path]:
@@ -156,8 +163,8 @@ def _read_failures(path: Path) -> dict[str, Failure]:
 
 def _read(path: Path, columns: list[str]) -> pa.Table:
     try:
-        return pq.read_table(path, columns=columns, partitioning=None)
-    except (pa.ArrowException, OSError) as error:
+        return pq.read_table(path, columns=columns, partitioning=None).select(columns)
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise RequestError(f"{path}: cannot be read as Parquet; delete it and run again") from error
 
 
@@ -167,7 +174,7 @@ class ArchiveStatus:
 
     Attributes:
         kind: of task, "predict" or "scan".
-        names: in the manifest.
+        names: in all manifests that it was given.
         done: files with a row.
         failed: files without, after all tries.
         running: whether a command is working on it.
@@ -198,8 +205,8 @@ def archive_status(path: Path) -> ArchiveStatus:
     described = _description(path)
     counted = sorted((part.stat().st_mtime, _rows(part)) for part in _parts(path / RESULTS))
     return ArchiveStatus(
-        kind=str(described["task"].get("kind")),
-        names=int(described["names"]),
+        kind=described["task"]["kind"],
+        names=described["names"],
         done=sum(rows for _, rows in counted),
         failed=len(_read_failures(path / FAILURES)),
         running=_is_locked(path / LOCK),

@@ -26,13 +26,11 @@ def read_manifest(path: Path) -> list[str]:
     ['a.dcm', 'https://example.org/b.dcm']
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise RequestError(f"{path}: is not text in UTF-8; give a file with a path or URL a line") from error
+        raise RequestError(f"{path}: is not text in UTF-8; {_ADVICE}") from error
     except OSError as error:
-        raise RequestError(
-            f"{path}: cannot be read ({error.strerror}); give a file with a path or URL a line"
-        ) from error
+        raise RequestError(f"{path}: cannot be read ({error.strerror}); {_ADVICE}") from error
     names = list(dict.fromkeys(name for line in lines if (name := line.rstrip("\r"))))
     if not names:
         raise RequestError(f"{path}: names no file; {_ADVICE}")

@@ -20,6 +20,7 @@ from microcalc.config import Engine
 from microcalc.data.patch_files import GivenPixelSize, Unreadable
 from microcalc.errors import FailedError, ImageError, RequestError, TransientImageError
 from microcalc.images import read_mammogram
+from microcalc.images.resample import as_pixel_size
 from microcalc.scan.scanner import packaged, packaged_opinion, scan_mammogram
 from microcalc.scan.second_opinion import SecondOpinion
 
@@ -100,6 +101,9 @@ class PredictTask(Task):
         pixel_size_mm: of files that do not give it.
         engine: of :func:`microcalc.committee.predictions.predict_files`.
 
+    Raises:
+        RequestError: the pixel size is impossible.
+
     >>> PredictTask(pixel_size_mm=0.07).identity()["kind"]
     'predict'
     """
@@ -109,6 +113,10 @@ class PredictTask(Task):
 
     pixel_size_mm: GivenPixelSize = None
     engine: Engine = "torch"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.pixel_size_mm, int | float):
+            as_pixel_size(self.pixel_size_mm)
 
     def load(self) -> Committee:
         """The committee."""
@@ -140,6 +148,9 @@ class ScanTask(Task):
     Attributes:
         pixel_size_mm: of files that do not give it.
         threshold: probability from which a finding is marked; the operating point where None.
+
+    Raises:
+        RequestError: the pixel size is impossible.
     """
 
     kind = "scan"
@@ -147,6 +158,10 @@ class ScanTask(Task):
 
     pixel_size_mm: float | None = None
     threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixel_size_mm is not None:
+            as_pixel_size(self.pixel_size_mm)
 
     def load(self) -> tuple[Committee, SecondOpinion]:
         """The committee, and the second opinion on what it finds."""

@@ -36,7 +36,7 @@ class ArchiveProgress:
     Attributes:
         done: files with a row, those of earlier commands too.
         failed: files without.
-        total: names in the manifest.
+        total: names in the manifest, and in those of earlier commands.
         workers: batches that the cluster does at once.
     """
 
@@ -71,31 +71,36 @@ def run_archive(
         RequestError: the folder or the cluster cannot be used for this.
         FailedError: the folder cannot be written, or the scheduler does not come back.
     """
-    with ArchiveFolder.opened(out, task.identity(), len(names)) as folder:
+    with ArchiveFolder.opened(out, task.identity(), names) as folder:
         left = folder.missing(names)
         if left:
-            with closing(_Work(task, folder, len(names), cluster, on_progress, cluster.connect())) as work:
+            with closing(_Work(task, folder, cluster, on_progress, cluster.connect())) as work:
                 for number in range(TRIES):
                     time.sleep(PAUSE_SECONDS * number)
                     work.run(left)
                     left = [name for name in left if name in folder.failures and folder.failures[name].transient]
                     if not left:
                         break
-        return ArchiveProgress(len(folder.done), len(folder.failures), len(names), 0)
+        return ArchiveProgress(len(folder.done), len(folder.failures), folder.total, 0)
 
 
 @dataclass
 class _Work:
-    """Batches that wait for a worker, and those that workers have."""
+    """Batches that wait for a worker, and those that workers have.
+
+    A worker that ends takes all batches with it that it was given, not only the one that ended it. A file that is alone
+    in its batch is therefore only a suspect then, and is tried once more with nothing beside it.
+    """
 
     task: Task
     folder: ArchiveFolder
-    total: int
     cluster: Cluster
     on_progress: OnProgress
     client: Client
     waiting: deque[list[str]] = field(default_factory=deque)
     running: dict[Future, list[str]] = field(default_factory=dict)
+    suspects: list[str] = field(default_factory=list)
+    alone: str | None = None
     written: float = field(default_factory=time.monotonic)
     workers: int = 0
     counted: float = 0.0
@@ -107,20 +112,24 @@ class _Work:
         """Do every name of a list once."""
         self._report()
         self.waiting.extend(in_batches(names, self.workers, self.task.largest_batch))
-        while self.waiting or self.running:
+        while self.waiting or self.running or self.suspects:
+            if self.client.status == "closed" or any(future.cancelled() for future in self.running):
+                self._connect_again()
             self._submit()
-            finished = self._finished()
-            if any(future.status == "cancelled" for future in finished):
-                self.waiting.extendleft(self.running.values())
-                self.running.clear()
-                self.client.close()
-                self.client = self.cluster.connect_again()
-                continue
-            for future in finished:
-                self._take(future, self.running.pop(future))
+            for future in self._finished():
+                self._take(future)
             self._report()
 
+    def _connect_again(self) -> None:
+        self.waiting.extendleft(self.running.values())
+        self.running.clear()
+        self.client.close()
+        self.client = self.cluster.connect_again()
+
     def _submit(self) -> None:
+        if not self.waiting and not self.running and self.suspects:
+            self.alone = self.suspects.pop()
+            self.waiting.append([self.alone])
         most = BATCHES_A_THREAD * max(self.workers, 1)
         while self.waiting and len(self.running) < most:
             names = self.waiting.popleft()
@@ -131,16 +140,25 @@ class _Work:
             wait(list(self.running), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
         return [future for future in self.running if future.done()]
 
-    def _take(self, future: Future, names: list[str]) -> None:
+    def _take(self, future: Future) -> None:
+        """Keep what became of a batch; one whose result is lost, with the scheduler or a worker, stays with them."""
         error: Any = future.exception()
-        if error is None:
-            outcome: Outcome = future.result()
+        try:
+            outcome: Outcome | None = None if error else future.result()
+        except Exception as lost:
+            if isinstance(lost, CancelledError | OSError) or future.status == "error":
+                return
+            raise
+        names = self.running.pop(future)
+        if outcome is not None:
             self.folder.add(names, outcome.part, outcome.failures)
         elif isinstance(error, RequestError):
             raise error
         elif len(names) > 1:
             size = -(-len(names) // SPLIT)
             self.waiting.extend(names[start : start + size] for start in range(0, len(names), size))
+        elif _is_killed(error) and names[0] != self.alone:
+            self.suspects.append(names[0])
         else:
             self.folder.add(names, b"", [Failure(names[0], _reason(error))])
 
@@ -148,16 +166,21 @@ class _Work:
         """Report the progress; look for new workers once a second, as asking the scheduler takes a while."""
         now = time.monotonic()
         if now - self.counted > POLL_SECONDS:
-            self.workers, self.counted = threads(self.client), now
+            with suppress(OSError):  # a scheduler that has gone is noticed by what it had
+                self.workers, self.counted = threads(self.client), now
         if now - self.written > FAILURES_EVERY_SECONDS:
             self.folder.write_failures()
             self.written = now
         done, failed = len(self.folder.done), len(self.folder.failures)
-        self.on_progress(ArchiveProgress(done, failed, self.total, self.workers))
+        self.on_progress(ArchiveProgress(done, failed, self.folder.total, self.workers))
+
+
+def _is_killed(error: BaseException) -> bool:
+    return type(error).__name__ == "KilledWorker"
 
 
 def _reason(error: BaseException) -> str:
-    if type(error).__name__ == "KilledWorker":
+    if _is_killed(error):
         return "every worker that took it ended, perhaps for want of memory; give the workers more"
     text = " ".join(str(error).split())
     return f"cannot be done ({type(error).__name__}{f': {text}' if text else ''})"

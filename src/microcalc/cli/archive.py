@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.conf import Positional
 
-from microcalc.cli.common import Common
+from microcalc.cli.common import Common, printable
 from microcalc.errors import FailedError, RequestError
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Archive(Common):
         with extra_needed():
             from microcalc.archive.folder import archive_status
         status = archive_status(self.directory)
-        console.print(f"{status.kind}: {status.done:,} of {status.names:,} files done, {status.failed:,} failed")
+        counts = f"{status.done:,} of {status.names:,} files done, {status.failed:,} failed"
+        console.print(f"{printable(status.kind)}: {counts}", markup=False)
         left = f"{status.left:,} left"
         if status.running and status.rate:
             left += f", {status.rate:.3g} a second, {duration(status.left / status.rate)} to go"
@@ -89,7 +90,7 @@ def run_manifest(
         from microcalc.archive.work import run_archive
     names, task = read_manifest(manifest), make_task()
     with (
-        shown_archive(console, len(names)) as on_progress,
+        shown_archive(console) as on_progress,
         started(options.cluster, options.workers, lambda line: console.print(line, markup=False)) as cluster,
     ):
         end = run_archive(task, names, out, cluster, on_progress)
@@ -121,23 +122,23 @@ def dask_client(address: str | None, workers: int | None, console: Console) -> I
 
 
 @contextmanager
-def shown_archive(console: Console, total: int) -> "Iterator[Callable[[ArchiveProgress], None]]":
+def shown_archive(console: Console) -> "Iterator[Callable[[ArchiveProgress], None]]":
     """A bar over the files with rate and time left; a line a tenth of the way where the output is no terminal."""
     columns: tuple[Any, ...] = (
         *(BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TextColumn("left")),
         *(TimeRemainingColumn(), TextColumn("{task.fields[note]}")),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal or console.quiet) as bar:
-        task = bar.add_task("files", total=total, rate="", note="")
+        task = bar.add_task("files", total=None, rate="", note="")
         told = 0
 
         def show(progress: "ArchiveProgress") -> None:
             nonlocal told
-            ended = progress.done + progress.failed
+            ended, total = progress.done + progress.failed, progress.total
             speed = bar.tasks[0].speed
             failed = f"{progress.failed:,} failed, " if progress.failed else ""
             note = f"{failed}{progress.workers} workers" if progress.workers else f"{failed}waiting for workers"
-            bar.update(task, completed=ended, rate=f"{speed:.3g} a second" if speed else "", note=note)
+            bar.update(task, total=total, completed=ended, rate=f"{speed:.3g} a second" if speed else "", note=note)
             if not console.is_terminal and ended * 10 // total > told:
                 told = ended * 10 // total
                 console.print(f"{ended:,} of {total:,} files, {note}")

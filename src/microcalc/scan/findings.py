@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from microcalc.errors import RequestError
 from microcalc.files import fits
+from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
 
 Point = tuple[float, float]
 
@@ -100,7 +101,8 @@ class ScannedImage:
         >>> ScannedImage.from_dict(json.loads(json.dumps(image.to_dict()))) == image
         True
         """
-        if not fits(saved, _IMAGE) or len(saved["pixel_size_mm"]) != 2 or not all(map(_sound, saved["findings"])):
+        known = fits(saved, _IMAGE) and _is_pixel_size(saved["pixel_size_mm"])
+        if not known or not all(map(_sound, saved["findings"])):
             raise RequestError("is no entry of an image in findings.json; scan it again")
         findings = tuple(
             Finding(
@@ -115,6 +117,10 @@ class ScannedImage:
         )
         lists = {"pixel_size_mm": tuple(saved["pixel_size_mm"]), "warnings": tuple(saved["warnings"])}
         return cls(**{**saved, **lists, "findings": findings})
+
+
+def _is_pixel_size(lengths: list[float]) -> bool:
+    return len(lengths) == 2 and all(SMALLEST_PIXEL_MM <= length <= LARGEST_PIXEL_MM for length in lengths)
 
 
 def _sound(finding: dict[str, Any]) -> bool:
