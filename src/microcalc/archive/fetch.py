@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
+from distributed import get_worker
 from fsspec.implementations.local import LocalFileSystem
 
 from microcalc.archive.manifest import is_url
@@ -47,13 +48,21 @@ def fetched(names: Sequence[str], folder: Path) -> Iterator[tuple[dict[Path, lis
     """
     files: dict[Path, list[str]] = {}
     failures: list[Failure] = []
-    with tempfile.TemporaryDirectory(prefix="microcalc-") as copies:
+    with tempfile.TemporaryDirectory(prefix="microcalc-", dir=_scratch_folder()) as copies:
         for number, name in enumerate(names):
             try:
                 files.setdefault(_fetch(name, folder, Path(copies) / str(number)), []).append(name)
             except Exception as error:  # each kind of file system has errors of its own
                 failures.append(Failure(name, _reason(error), transient=may_pass(error)))
         yield files, failures
+
+
+def _scratch_folder() -> str | None:
+    """The folder of this Dask worker, which Dask empties after a worker that was killed; None elsewhere."""
+    try:
+        return str(get_worker().local_directory)
+    except ValueError:
+        return None
 
 
 def _fetch(name: str, folder: Path, copy: Path) -> Path:

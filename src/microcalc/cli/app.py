@@ -36,7 +36,7 @@ class App(Common):
     save: Path | None = None
     """Folder for what Save on the page is to keep; uploads go with the session otherwise."""
     browser: bool = True
-    """Open the page in the browser."""
+    """Open the page in the browser, where no token is needed."""
 
     def run(self, console: Console) -> None:
         """Serve the page until interrupted; what was uploaded goes then."""
@@ -64,7 +64,7 @@ class App(Common):
             address = session.address(listening.getsockname()[1])
             print(f"the viewer is at {address}", flush=True)  # quiet or not: it may hold the token
             console.print("Research only. Ctrl-C ends the viewer, and deletes what was uploaded.")
-            if self.browser:
+            if self.browser and session.token is None:  # a token would show in the list of processes
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()  # some block
             serve(session, listening)
         except KeyboardInterrupt:
