@@ -120,9 +120,11 @@ def test_the_command_line_and_python_have_the_same_settings():
     }  # fmt: skip
 
 
-def test_quiet_says_nothing(tmp_path: Path, capsys):
+def test_a_quiet_run_says_nothing_and_compared_with_itself_does_not_differ(tmp_path: Path, capsys):
     code, out, err = ask(capsys, "run", "--data", "phantom", "--out", tmp_path / "run", "-q", *TINY)
     assert (code, out, err) == (0, "", "")
+    code, out, _ = ask(capsys, "compare", tmp_path / "run", tmp_path / "run")
+    assert code == 0 and "+0.0000" in out
 
 
 def test_a_folder_of_ones_own_is_a_dataset(tmp_path: Path, capsys):
@@ -191,12 +193,6 @@ def test_an_audit_never_overwrites_its_dataset(tmp_path: Path, capsys):
 def test_a_phantom_written_as_files_is_the_phantom(tmp_path: Path, capsys):
     assert ask(capsys, "phantom", "--out", tmp_path / "phantom", "--patients", 10)[0] == 0
     assert len(list((tmp_path / "phantom").glob("[01]/*.png"))) == 60
-
-
-def test_a_run_compared_with_itself_does_not_differ(tmp_path: Path, capsys):
-    assert ask(capsys, "run", "--data", "phantom", "--out", tmp_path / "run", "-q", *TINY)[0] == 0
-    code, out, _ = ask(capsys, "compare", tmp_path / "run", tmp_path / "run")
-    assert code == 0 and "+0.0000" in out
 
 
 def test_fetching_checks_the_archive_at_hand(shared_data: Path, capsys):
