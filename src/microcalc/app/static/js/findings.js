@@ -159,7 +159,7 @@ function bar(name, value) {
 function reviewForm(id, finding) {
   let verdict = finding.review?.verdict ?? null;
   const saved = h("p", { class: "saved", role: "status" });
-  const note = h("textarea", { id: "note", value: finding.review?.note ?? "", maxlength: 2000 });
+  const note = h("textarea", { id: "note", value: finding.review?.note ?? "", maxlength: 4000 });
   const buttons = ["accepted", "rejected"].map((name) =>
     h(
       "button",

@@ -55,7 +55,8 @@ function renderHeat(image) {
   const drawing = image?.heatmap === "drawing";
   $("heat").disabled = !ready;
   $("draw-heat").disabled = !image || ready || drawing || image.state !== "scanned" || image.kind !== "mammogram";
-  $("draw-heat").textContent = drawing ? "Drawing …" : "Draw heat map";
+  const offer = image?.heatmap === "failed" ? "Heat map failed: try again" : "Draw heat map";
+  $("draw-heat").textContent = drawing ? "Drawing …" : offer;
   $("draw-heat").hidden = ready;
   picture.overlay.setHeat(ready ? heatMapUrl(image) : null, state.heatOpacity);
 }
