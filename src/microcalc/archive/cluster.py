@@ -110,7 +110,8 @@ def started(address: str | None, workers: int | None, say: Say) -> Iterator[Clus
     Raises:
         RequestError: both are given, or an impossible number of workers.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its tracebacks of lost connections are handled here
+    for name in ("distributed", "distributed.client"):  # lost connections, of which they log tracebacks, are handled
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if address is not None:
         if workers is not None:
             raise RequestError(
