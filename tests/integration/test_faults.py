@@ -152,7 +152,7 @@ def test_a_full_disk_loses_nothing(jobs: int, patches: Path, finished: Path, tmp
     out = tmp_path / "disk" / "study"
     with small_disk(tmp_path / "disk", 8) as remount:
         before: dict[str, bytes] = {}
-        for kibibytes in (8, 64, 800, 3600) if jobs == 1 else (64, 800):
+        for kibibytes in (8, 3600) if jobs == 1 else (64, 800):
             assert remount(f"size={kibibytes}k")
             code, line = told.resuming(out, patches, "--jobs", jobs)
             assert code == 1 and "No space left on device" in line and "resume" in line
