@@ -69,10 +69,12 @@ def table(session: Session) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*COLUMNS, "review", "note"])
     for image in session.images.all():
-        for finding in image.scanned.findings if image.scanned else ():
+        if image.scanned is None:
+            continue
+        scanned = replace(image.scanned, file=image.name)
+        for finding in scanned.findings:
             review = session.reviews.get(image, finding)
-            row = table_row(replace(image.scanned, file=image.name), finding) if image.scanned else []
-            writer.writerow([*row, review.verdict or "", review.note])
+            writer.writerow([*table_row(scanned, finding), review.verdict or "", review.note])
     return text.getvalue()
 
 

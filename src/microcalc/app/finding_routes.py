@@ -76,9 +76,7 @@ Near = Annotated[Detail, Depends(find_detail)]
 def reviewed(session: Session, image: OpenImage, finding: Finding) -> dict[str, Any]:
     """A finding with its review, as the page expects it."""
     review = session.reviews.get(image, finding)
-    plain = {name: value for name, value in vars(finding).items() if name != "marked"}
-    return plain | {
-        "marked": finding.marked,
+    return vars(finding) | {
         "decision": int(finding.marked),
         "review": {"verdict": review.verdict, "note": review.note},
     }

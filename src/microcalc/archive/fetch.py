@@ -107,5 +107,14 @@ def _reason(error: BaseException) -> str:
         return "does not exist; check its name"
     if isinstance(error, PermissionError):
         return "may not be read; check the credentials of the workers"
+    return f"cannot be fetched ({kind_and_text(error)})"
+
+
+def kind_and_text(error: BaseException) -> str:
+    """An unexpected error in one line.
+
+    >>> kind_and_text(ValueError("a\\nb")), kind_and_text(TimeoutError())
+    ('ValueError: a b', 'TimeoutError')
+    """
     text = " ".join(str(error).split())
-    return f"cannot be fetched ({type(error).__name__}{f': {text}' if text else ''})"
+    return f"{type(error).__name__}{f': {text}' if text else ''}"

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, Future, wait
+from distributed import Client, Future, KilledWorker, wait
 
 from microcalc.archive.cluster import POLL_SECONDS, Cluster, threads
-from microcalc.archive.fetch import Failure
+from microcalc.archive.fetch import Failure, kind_and_text
 from microcalc.archive.folder import ArchiveFolder
 from microcalc.archive.manifest import in_batches
 from microcalc.archive.task import Outcome, Task, run_batch
@@ -157,7 +157,7 @@ class _Work:
         elif len(names) > 1:
             size = -(-len(names) // SPLIT)
             self.waiting.extend(names[start : start + size] for start in range(0, len(names), size))
-        elif _is_killed(error) and names[0] != self.alone:
+        elif isinstance(error, KilledWorker) and names[0] != self.alone:
             self.suspects.append(names[0])
         else:
             self.folder.add(names, b"", [Failure(names[0], _reason(error))])
@@ -175,12 +175,7 @@ class _Work:
         self.on_progress(ArchiveProgress(done, failed, self.folder.total, self.workers))
 
 
-def _is_killed(error: BaseException) -> bool:
-    return type(error).__name__ == "KilledWorker"
-
-
 def _reason(error: BaseException) -> str:
-    if _is_killed(error):
+    if isinstance(error, KilledWorker):
         return "every worker that took it ended, perhaps for want of memory; give the workers more"
-    text = " ".join(str(error).split())
-    return f"cannot be done ({type(error).__name__}{f': {text}' if text else ''})"
+    return f"cannot be done ({kind_and_text(error)})"
