@@ -253,6 +253,21 @@ def test_a_worker_with_another_version_or_committee_is_refused(there: Cluster, t
         run_archive(PredictTask(), ["a.pgm"], tmp_path / "out", there)
 
 
+def test_workers_keep_freed_memory_for_the_next_batch(there: Cluster) -> None:
+    def pages_taken() -> int:
+        import resource
+
+        import numpy as np
+
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(100):
+            np.ones(2**20, np.uint8)  # 256 pages
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    with there.connect() as client:
+        assert max(client.run(pages_taken).values()) < 5 * 256
+
+
 def test_a_scheduler_that_stays_away_ends_the_command_and_keeps_what_is_finished(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(cluster, "FIRST_ANSWER_SECONDS", 0.5)
