@@ -280,12 +280,16 @@ def read_json(path: Path, advice: str = "give the directory of a finished run") 
         advice: what to do where it is no such file, for the error.
 
     Raises:
-        RequestError: the file is missing or is not JSON.
+        RequestError: the file is missing or is not JSON, which has no NaN or infinity.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"{path}: cannot be read as JSON ({error}); {advice}") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def read_record(path: Path, shape: Any) -> Any:

@@ -93,9 +93,10 @@ def test_only_patches_that_are_here_have_a_picture(page: TestClient) -> None:
 
 
 def test_a_run_that_is_none_is_refused(session: Session, tmp_path: Path) -> None:
-    (tmp_path / "metrics.json").write_text("{")
-    with pytest.raises(RequestError, match=r"metrics\.json"):
-        open_places(session, sort_paths([tmp_path]))
+    for content in ("{", '{"cross_validation": {"auc": NaN}}', "[]"):
+        (tmp_path / "metrics.json").write_text(content)
+        with pytest.raises(RequestError, match=r"metrics\.json"):
+            open_places(session, sort_paths([tmp_path]))
     (tmp_path / "metrics.json").write_text("{}")
     open_places(session, sort_paths([tmp_path])).join()
     assert session.entry()["studies"][0]["config"] == {}
