@@ -1,6 +1,7 @@
 """Archives on a real cluster: what is killed, what fails, and that each file has one row in the end."""
 
 import http.server
+import shutil
 import subprocess
 import sys
 import threading
@@ -285,6 +286,17 @@ def test_no_scheduler_at_the_address_is_one_line(tmp_path: Path, monkeypatch, ca
         error = capsys.readouterr().err
         assert leaving.value.code == 2 and error.count("\n") == 1
         assert f"{address}: no Dask scheduler answers there" in error
+
+
+def test_a_committee_without_a_second_opinion_is_told_with_a_manifest_too(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(cluster, "FIRST_ANSWER_SECONDS", 0.5)
+    monkeypatch.chdir(tmp_path)
+    Path("manifest.txt").write_text("a.png\n")
+    shutil.copytree(Path(cluster.__file__).parents[1] / "pretrained", "committee", ignore=lambda *_: ["scan"])
+    with pytest.raises(SystemExit):
+        options = ["--manifest", "manifest.txt", "--out", "out", "--cluster", "tcp://127.0.0.1:9"]
+        main(["scan", "--committee", "committee", *options])
+    assert "committee: no second_opinion.json beside this committee" in capsys.readouterr().out
 
 
 def test_local_workers_do_an_archive_from_the_command_line(folder: Path, tmp_path: Path, monkeypatch, capsys) -> None:

@@ -165,7 +165,7 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
     try:
         return pq.read_table(path, columns=columns, partitioning=None).select(columns)
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise RequestError(f"{path}: cannot be read as Parquet; delete it and run again") from error
+        raise _unreadable(path) from error
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,11 @@ def _rows(part: Path) -> int:
     try:
         return int(pq.read_metadata(part).num_rows)
     except (pa.ArrowException, OSError) as error:
-        raise RequestError(f"{part}: cannot be read as Parquet; delete it and run again") from error
+        raise _unreadable(part) from error
+
+
+def _unreadable(path: Path) -> RequestError:
+    return RequestError(f"{path}: cannot be read as Parquet; delete it and run again")
 
 
 def _rate(counted: list[tuple[float, int]]) -> float | None:

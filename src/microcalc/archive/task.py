@@ -21,7 +21,7 @@ from microcalc.data.patch_files import GivenPixelSize, Unreadable
 from microcalc.errors import FailedError, ImageError, RequestError, TransientImageError
 from microcalc.images import read_mammogram
 from microcalc.images.resample import as_pixel_size
-from microcalc.scan.scanner import packaged, packaged_opinion, scan_mammogram
+from microcalc.scan.scanner import load_for_scan, scan_mammogram
 from microcalc.scan.second_opinion import SecondOpinion
 
 Rows = list[dict[str, Any]]
@@ -165,11 +165,7 @@ class ScanTask(Task):
 
     def load(self) -> tuple[Committee, SecondOpinion]:
         """The committee, and the second opinion on what it finds."""
-        if self.committee is None:
-            committee, opinion = packaged(), packaged_opinion()
-        else:
-            directory = Path(self.committee)
-            committee, opinion = Committee.load(directory), SecondOpinion.beside(directory) or packaged_opinion()
+        committee, opinion = load_for_scan(None if self.committee is None else Path(self.committee))
         return committee, opinion if self.threshold is None else replace(opinion, threshold=self.threshold)
 
     def rows(self, loaded: tuple[Committee, SecondOpinion], files: Files) -> tuple[Rows, list[Failure]]:

@@ -49,7 +49,7 @@ class Scan(Common):
             raise RequestError(f"--threshold must be a probability from 0 to 1: got {self.threshold}")
         self.archive.check(self.paths, self.out, {"--dicom": self.dicom, "--heatmap": self.heatmap})
         if self.archive.manifest is not None:
-            run_manifest(self.archive, self._task, self.archive.manifest, self.out, console)
+            run_manifest(self.archive, lambda: self._task(console), self.archive.manifest, self.out, console)
             return
         from microcalc.data.patch_files import find_files
 
@@ -80,10 +80,12 @@ class Scan(Common):
             return scanner
         return replace(scanner, each=self._dicom_writer(name, opinion.threshold, console))
 
-    def _task(self) -> "Task":
+    def _task(self, console: Console) -> "Task":
         from microcalc.archive.task import ScanTask
 
-        return ScanTask.of(self.committee, pixel_size_mm=self.pixel_size, threshold=self.threshold)
+        task = ScanTask.of(self.committee, pixel_size_mm=self.pixel_size, threshold=self.threshold)
+        say_whose_opinion(self.committee, console)
+        return task
 
     def _dicom_writer(self, committee: str, operating_point: float, console: Console) -> "Each":
         """Writes the DICOM results of one file, and says what its header lacks."""
@@ -123,20 +125,22 @@ def print_result(result: "ScannedImage | FailedImage", console: Console) -> int 
 
 
 def load_committee(directory: Path | None, console: Console) -> "tuple[Committee, SecondOpinion]":
-    """The committee, and the second opinion that was made for it; the package's where there is none beside it."""
-    from microcalc.committee.committee import Committee
-    from microcalc.scan.scanner import packaged, packaged_opinion
+    """The committee and its second opinion; say so where the package's stands in for one."""
+    from microcalc.scan.scanner import load_for_scan
+
+    loaded = load_for_scan(directory)
+    say_whose_opinion(directory, console)
+    return loaded
+
+
+def say_whose_opinion(directory: Path | None, console: Console) -> None:
+    """Say where a committee has no second opinion of its own."""
     from microcalc.scan.second_opinion import SecondOpinion
 
-    if directory is None:
-        return packaged(), packaged_opinion()
-    committee, own = Committee.load(directory), SecondOpinion.beside(directory)
-    if own is not None:
-        return committee, own
-    console.print(
-        f"{directory}: no second_opinion.json beside this committee; the one that comes with microcalc is used, whose "
-        "operating point may not suit it (make one with benchmarks/scan_model.py)",
-        markup=False,
-        soft_wrap=True,
-    )
-    return committee, packaged_opinion()
+    if directory is not None and SecondOpinion.beside(directory) is None:
+        console.print(
+            f"{directory}: no second_opinion.json beside this committee; the one that comes with microcalc is used, "
+            "whose operating point may not suit it (make one with benchmarks/scan_model.py)",
+            markup=False,
+            soft_wrap=True,
+        )

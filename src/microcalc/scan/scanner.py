@@ -4,6 +4,7 @@ import functools
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,6 +147,20 @@ def packaged() -> Committee:
 def packaged_opinion() -> SecondOpinion:
     """The second opinion that comes with microcalc."""
     return SecondOpinion.packaged()
+
+
+def load_for_scan(directory: Path | None) -> tuple[Committee, SecondOpinion]:
+    """A committee and the second opinion beside it; those that come with microcalc where there is none.
+
+    Args:
+        directory: a finished run or its committee; None for the one that comes with microcalc.
+
+    Raises:
+        RequestError: it is no committee, or its second opinion cannot be read.
+    """
+    if directory is None:
+        return packaged(), packaged_opinion()
+    return Committee.load(directory), SecondOpinion.beside(directory) or packaged_opinion()
 
 
 def find_clusters(
