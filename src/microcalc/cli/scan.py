@@ -39,7 +39,7 @@ class Scan(Common):
     dicom: bool = False
     """Write a CAD report, a presentation state and a secondary capture of each DICOM file to dicom/, too."""
     heatmap: bool = False
-    """Draw a heat map of each mammogram, too: some 15 seconds more for each."""
+    """Draw a heat map of each mammogram, too: some seconds more for each."""
 
     archive: OmitArgPrefixes[ManifestOptions] = field(default_factory=ManifestOptions)
 
