@@ -14,8 +14,6 @@ export MICROCALC_DATA ?= $(if $(SHARED),$(abspath $(SHARED)))
 run: .venv/.installed
 	$(BIN)/microcalc run --out "$(OUT)" $(ARGS)
 
-# The tests run in two processes, each with a thread for every core: a thread that waits must not keep a core busy.
-test: export OMP_WAIT_POLICY ?= passive
 test: .venv/.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import microcalc  # noqa: F401 - before PyTorch, which some tests import first: it says how PyTorch's threads wait
+
 SHARED_DATA = Path(os.environ.get("MICROCALC_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 

@@ -1,5 +1,6 @@
 """Finds clusters of microcalcifications in mammograms, and reports how far to believe it."""
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,9 @@ if TYPE_CHECKING:
     from microcalc.data import Data as Data
     from microcalc.model import Model as Model
     from microcalc.scan.scanner import scan as scan
+
+# PyTorch's threads would wait by spinning, and take the cores from everything else that runs.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = version("microcalc")
 __all__ = ["Committee", "Data", "Model", "scan"]

@@ -1,5 +1,8 @@
 """The network computes what the same network of stock Keras layers computes."""
 
+import os
+import subprocess
+import sys
 import types
 
 import numpy as np
@@ -179,3 +182,14 @@ def test_keras_on_another_backend_is_refused(monkeypatch):
     monkeypatch.setitem(backend.sys.modules, "keras", other)
     with pytest.raises(RequestError, match=r"tensorflow backend.*KERAS_BACKEND=torch"):
         backend._refuse_another_backend()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have another OpenMP, which may tell nothing")
+@pytest.mark.parametrize("own", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}], ids=["by default", "chosen"])
+def test_waiting_threads_leave_the_cores_to_others_unless_the_user_chose(own):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    command = [sys.executable, "-c", "import microcalc.committee.inference"]
+    told = subprocess.run(
+        command, env={**environment, "OMP_DISPLAY_ENV": "TRUE", **own}, capture_output=True, text=True, check=True
+    ).stderr
+    assert f"OMP_WAIT_POLICY = '{own.get('OMP_WAIT_POLICY', 'PASSIVE')}'" in told
