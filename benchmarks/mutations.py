@@ -289,7 +289,7 @@ BUGS = [
         "a share of a part as large as one of 1 / n",
         "exact = fraction * np.array(sizes)",
         "exact = np.array(sizes) / round(1 / fraction)",
-        (LEAKS + "::test_a_random_test_takes_its_share_by_whole_patients_and_loses_no_patch",),
+        ("tests/training/test_splits.py::test_a_share_of_the_patients_is_taken_as_given",),
     ),
     Bug(
         "check_split forgets the committee",
