@@ -1,14 +1,13 @@
 """The Dask cluster that works: one that is there already, or one of this machine's own processes."""
 
-import ctypes
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import joblib
-from distributed import Client, LocalCluster, Worker, WorkerPlugin
+from distributed import Client, LocalCluster
 
 from microcalc import __version__
 from microcalc.config import check_number
@@ -18,10 +17,6 @@ FIRST_ANSWER_SECONDS = 10
 PATIENCE_SECONDS = 600.0
 POLL_SECONDS = 1.0
 MOST_WORKERS = 1024
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-KEPT_BYTES, LARGEST_KEPT_BYTES = 2**30, 2**25
-"""What a worker keeps of freed memory, and the largest piece of it; glibc takes no larger one."""
 
 Say = Callable[[str], None]
 
@@ -84,27 +79,10 @@ class Cluster:
             while not threads(client):
                 time.sleep(POLL_SECONDS)
             _check_versions(client)
-            client.register_plugin(_KeptMemory())
         except BaseException:
             client.close()
             raise
         return client
-
-
-class _KeptMemory(WorkerPlugin):  # type: ignore[misc]
-    """Has glibc keep freed memory of a worker for the next batch.
-
-    Dask has it given back to the system at once (``MALLOC_TRIM_THRESHOLD_``). PyTorch frees and takes its large arrays
-    again with every layer, which then takes as long as the computation.
-    """
-
-    name = "microcalc-kept-memory"
-
-    def setup(self, worker: Worker) -> None:
-        with suppress(AttributeError, TypeError):  # where there is no glibc
-            allocator = ctypes.CDLL(None)
-            allocator.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-            allocator.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
 
 
 def _check_versions(client: Client) -> None:

@@ -21,6 +21,7 @@ from microcalc.data.patch_files import GivenPixelSize, Unreadable
 from microcalc.errors import FailedError, ImageError, RequestError, TransientImageError
 from microcalc.images import read_mammogram
 from microcalc.images.resample import as_pixel_size
+from microcalc.networks.allocator import keep_freed_memory
 from microcalc.scan.scanner import load_for_scan, scan_mammogram
 from microcalc.scan.second_opinion import SecondOpinion
 
@@ -231,6 +232,7 @@ def run_batch(task: Task, names: Sequence[str], folder: str) -> Outcome:
 def _loaded(task: Task) -> Any:
     """What answers, loaded once a worker."""
     task.check()
+    keep_freed_memory()
     return task.load()
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from microcalc.errors import FailedError, RequestError
 from microcalc.files import TEMPORARY_SUFFIX
+from microcalc.networks.allocator import keep_freed_memory
 from microcalc.training.experts import FoldTask, predict_by_expert, run_expert, run_search, run_trial_ahead
 from microcalc.training.search import RANDOM_TRIALS
 
@@ -116,6 +117,7 @@ def _without_patches(task: FoldTask) -> FoldTask:
 
 
 def _with_patches(task: FoldTask, files: dict[str, Path]) -> FoldTask:
+    keep_freed_memory()
     return replace(task, images=_load(files["images"]), labels=_load(files["labels"]))
 
 
@@ -136,5 +138,6 @@ def _run_expert(task: FoldTask, files: dict[str, Path], searched: None) -> None:
 
 
 def _predict_by_expert(task: FoldTask, files: dict[str, Path]) -> dict[str, NDArray[np.float64]]:
+    keep_freed_memory()
     with _ONE_PIECE_AT_A_TIME:
         return predict_by_expert(task, {name: _load(path) for name, path in files.items()})

@@ -1,0 +1,25 @@
+"""How a Dask worker holds the memory that PyTorch frees."""
+
+import ctypes
+import functools
+from contextlib import suppress
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+KEPT_BYTES = 2**30
+LARGEST_PIECE = 2**25
+"""The largest that glibc takes."""
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Have glibc keep freed memory of this process for the next array; nothing where there is no glibc.
+
+    Dask's nanny has a worker give it back to the system at once (``MALLOC_TRIM_THRESHOLD_``). PyTorch frees its large
+    arrays, and takes as much again, with every layer, which then takes as long as the computation.
+
+    >>> keep_freed_memory()
+    """
+    with suppress(AttributeError, TypeError):
+        allocator = ctypes.CDLL(None)
+        allocator.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        allocator.mallopt(M_MMAP_THRESHOLD, LARGEST_PIECE)
