@@ -300,6 +300,12 @@ def test_a_committee_without_a_second_opinion_is_told_with_a_manifest_too(tmp_pa
     assert "committee: no second_opinion.json beside this committee" in capsys.readouterr().out
 
 
+def test_local_workers_have_no_profiler_that_fills_their_memory() -> None:
+    with cluster.started(None, 1, say=lambda line: None) as local, local.connect() as client:
+        (callbacks,) = client.run(lambda dask_worker: set(dask_worker.periodic_callbacks)).values()
+    assert "heartbeat" in callbacks and "profile" not in callbacks
+
+
 def test_local_workers_do_an_archive_from_the_command_line(folder: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(folder)
     out = str(tmp_path / "out")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import dask.config
 import joblib
 from distributed import Client, LocalCluster
 
@@ -121,13 +122,16 @@ def started(address: str | None, workers: int | None, say: Say) -> Iterator[Clus
         return
     count = joblib.cpu_count() if workers is None else workers
     check_number("workers", count, 1, MOST_WORKERS)
-    with LocalCluster(
-        n_workers=count,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-    ) as local:
+    with (
+        dask.config.set({"distributed.worker.profile.enabled": False}),  # it fills a worker's memory for an hour
+        LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        ) as local,
+    ):
         yield Cluster(local.scheduler_address, say)
 
 
