@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from microcalc.images.resample import to_true_scale
-from microcalc.scan.breast import find_breast
+from microcalc.mammograms.breast import find_breast
 
 NO_TISSUE = ("text", "foreign_object", "unclassified")
 WIDE = (3584, 2816)

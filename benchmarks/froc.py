@@ -41,10 +41,10 @@ from microcalc.evaluation.froc import (
     score_findings,
     sensitivity_at,
 )
-from microcalc.scan.findings import ScannedImage
-from microcalc.scan.scanner import packaged, packaged_opinion, scan_image
-from microcalc.scan.second_opinion import SecondOpinion
-from microcalc.scan.truth import link_clusters, phantom_truth, true_image
+from microcalc.mammograms.findings import ScannedImage
+from microcalc.mammograms.scanner import packaged, packaged_opinion, scan_image
+from microcalc.mammograms.second_opinion import SecondOpinion
+from microcalc.mammograms.truth import link_clusters, phantom_truth, true_image
 
 PARTS = ("hybrid", "csaw", "phantom", "false")
 PHANTOMS = 24

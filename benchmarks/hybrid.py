@@ -27,8 +27,8 @@ from scipy import ndimage
 
 from microcalc import Data
 from microcalc.images import read_image
-from microcalc.scan.findings import ScannedImage
-from microcalc.scan.truth import FEWEST, true_image
+from microcalc.mammograms.findings import ScannedImage
+from microcalc.mammograms.truth import FEWEST, true_image
 from microcalc.training.splits import split_groups
 
 PATCH_MM, FILM_MM, CDD_CESM_MM = 0.085, 0.045, 0.1

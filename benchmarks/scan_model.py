@@ -21,12 +21,12 @@ from microcalc import Committee, Data
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.evaluation.froc import RATES, ScoredImage, froc_curve, score_findings, sensitivity_at
 from microcalc.images.resample import TRUE_PIXEL_MM, to_true_scale
-from microcalc.scan import second_opinion
-from microcalc.scan.breast import find_breast
-from microcalc.scan.candidates import find_spots
-from microcalc.scan.findings import ScannedImage
-from microcalc.scan.scanner import find_clusters
-from microcalc.scan.truth import phantom_truth
+from microcalc.mammograms import second_opinion
+from microcalc.mammograms.breast import find_breast
+from microcalc.mammograms.candidates import find_spots
+from microcalc.mammograms.findings import ScannedImage
+from microcalc.mammograms.scanner import find_clusters
+from microcalc.mammograms.truth import phantom_truth
 
 PLACE = Path(second_opinion.__file__).parents[1] / "pretrained" / "scan" / "second_opinion.json"
 COPIES, PHANTOMS, STRENGTH, FALSE_MARKS = 6, 8, 0.1, 0.3

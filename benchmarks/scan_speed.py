@@ -13,8 +13,8 @@ import numpy as np
 
 start = time.perf_counter()
 from microcalc.images import read_mammogram  # noqa: E402
-from microcalc.scan.heatmap import draw_heat_map  # noqa: E402
-from microcalc.scan.scanner import packaged, scan_image  # noqa: E402
+from microcalc.mammograms.heatmap import draw_heat_map  # noqa: E402
+from microcalc.mammograms.scanner import packaged, scan_image  # noqa: E402
 
 FILM_MM = 0.045
 

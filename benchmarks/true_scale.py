@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from microcalc import Committee
 from microcalc.images.resample import TRUE_PIXEL_MM, to_true_scale
 from microcalc.images.tiles import PATCH_SIDE, views
-from microcalc.scan.breast import find_breast
+from microcalc.mammograms.breast import find_breast
 
 TISSUE_PATCHES = 200
 

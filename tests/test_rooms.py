@@ -24,7 +24,7 @@ ROOMS = [
     "explain",
     "training",
     "evaluation",
-    "scan",
+    "mammograms",
     "dicom",
     "archive",
     "runs",

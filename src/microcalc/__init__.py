@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee as Committee
     from microcalc.data import Data as Data
+    from microcalc.mammograms import scan as scan
     from microcalc.model import Model as Model
-    from microcalc.scan.scanner import scan as scan
 
 # PyTorch's threads would wait by spinning, and take the cores from everything else that runs.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -17,7 +17,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 __version__ = version("microcalc")
 __all__ = ["Committee", "Data", "Model", "scan"]
 
-_HOMES = {"Data": "microcalc.data", "Model": "microcalc.model", "Committee": "microcalc.committee.committee"}
+_HOMES = {
+    "Committee": "microcalc.committee.committee",
+    "Data": "microcalc.data",
+    "Model": "microcalc.model",
+    "scan": "microcalc.mammograms",
+}
 
 
 def __dir__() -> list[str]:
@@ -27,8 +32,6 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``import microcalc`` alone stays light."""
-    if name == "scan":
-        return import_module("microcalc.scan")  # a room that can be called
     if name not in _HOMES:
         raise AttributeError(f"module 'microcalc' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

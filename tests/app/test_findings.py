@@ -24,7 +24,7 @@ from microcalc.app.session import Session, Settings
 from microcalc.committee.committee import Committee
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.errors import RequestError
-from microcalc.scan.scanner import packaged, packaged_opinion
+from microcalc.mammograms.scanner import packaged, packaged_opinion
 
 
 @pytest.fixture(scope="module")
@@ -154,10 +154,18 @@ def test_a_patch_has_one_finding_that_stands_for_all_of_it(scanned) -> None:
 
 def dropped(file: str, rows: int = 700, columns: int = 600) -> dict[str, Any]:
     """A findings.json of one image."""
-    image = {"file": file, "pixel_size_mm": [0.1, 0.1], "rows": rows, "columns": columns, "breast_mm2": 9.0}
+    image = {
+        "file": file,
+        "sop_instance_uid": None,
+        "pixels_sha256": "0",
+        "pixel_size_mm": [0.1, 0.1],
+        "rows": rows,
+        "columns": columns,
+        "breast_mm2": 9.0,
+    }
     found = {**vars(FOUND), "calcifications_px": [[20.0, 20.0], [40.0, 40.0]]}
     entry = {**image, "seconds": 1.0, "warnings": [], "findings": [found]}
-    return {"schema": 1, "committee": "x", "operating_point": 0.4, "images": [entry], "failed": []}
+    return {"schema": 2, "committee": "x", "operating_point": 0.4, "images": [entry], "failed": []}
 
 
 def test_a_dropped_scan_is_joined_to_the_image_of_its_name(client: TestClient) -> None:
@@ -188,7 +196,7 @@ def test_a_dropped_scan_opens_no_file_of_the_server(client: TestClient, tmp_path
     "damage",
     [
         lambda saved: saved.pop("images"),
-        lambda saved: saved.update(schema=2),
+        lambda saved: saved.update(schema=1),
         lambda saved: saved.update(operating_point=7),
         lambda saved: saved["images"][0].pop("rows"),
         lambda saved: saved["images"][0].update(pixel_size_mm=[0, 0]),

@@ -12,15 +12,15 @@ from microcalc.app.open_image import OpenImage
 from microcalc.app.session import Session
 from microcalc.errors import ImageError
 from microcalc.images import Mammogram
-from microcalc.scan.findings import Finding, ScannedImage
-from microcalc.scan.progress import OnProgress
+from microcalc.mammograms.findings import Finding, ScannedImage
+from microcalc.mammograms.progress import OnProgress
 
 PATIENCE = 20.0
 FOUND = Finding(1, 2.5, 0.9, True, (30.0, 30.0), (20, 20, 40, 40), 0.4, ((20.0, 20.0), (40.0, 40.0)))
 
 
 def found_in(image: OpenImage, *findings: Finding) -> ScannedImage:
-    return ScannedImage(image.name, (0.1, 0.1), image.rows, image.columns, 900.0, 0.1, (), findings)
+    return ScannedImage(image.name, None, "0" * 64, (0.1, 0.1), image.rows, image.columns, 900.0, 0.1, (), findings)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

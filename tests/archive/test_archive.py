@@ -31,7 +31,7 @@ from microcalc.committee.predictions import plain_row, predict_files
 from microcalc.data.phantom import make_phantom
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.errors import FailedError, RequestError
-from microcalc.scan.scanner import scan_image
+from microcalc.mammograms.scanner import scan_image
 
 pytestmark = pytest.mark.slow
 SPELLINGS = ("", "./", "././", "./././", "../{here}/")

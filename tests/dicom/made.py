@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 from microcalc.dicom.results import Algorithm
-from microcalc.scan.findings import Finding, ScannedImage
+from microcalc.mammograms.findings import Finding, ScannedImage
 
 ROWS, COLUMNS = 400, 300
 ALGORITHM = Algorithm("0.2.0", "pretrained 0.2.0", operating_point=0.5)
@@ -94,7 +94,7 @@ def make_findings(count: int, file: str = "a.dcm") -> ScannedImage:
         probability = 0.99 - 0.9 * number / (count + 1)
         logit = float(np.log(probability / (1 - probability)))
         findings.append(Finding(number, logit, probability, probability >= 0.5, center, box, 0.72, spots))
-    return ScannedImage(file, (0.085, 0.085), ROWS, COLUMNS, 600.0, 0.1, (), tuple(findings))
+    return ScannedImage(file, None, "0" * 64, (0.085, 0.085), ROWS, COLUMNS, 600.0, 0.1, (), tuple(findings))
 
 
 def items(dataset: Dataset, meaning: str) -> Iterator[Dataset]:

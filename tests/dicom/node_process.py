@@ -12,7 +12,7 @@ from dicom.made import ALGORITHM, make_findings, make_overlay
 
 from microcalc.config import NodeSettings
 from microcalc.dicom.node import Node
-from microcalc.scan.findings import ScannedImage
+from microcalc.mammograms.findings import ScannedImage
 
 FINDINGS = 2
 OPTIONS = {"quiet_s": 0.2, "pause_s": 0.2, "longest_pause_s": 1.0, "tries": 1000, "disk_gib": 4.0}

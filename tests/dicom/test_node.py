@@ -19,7 +19,7 @@ from microcalc.dicom.queue import Counts, Parked, Queue
 from microcalc.dicom.sender import destination
 from microcalc.dicom.tls import server_context
 from microcalc.errors import FailedError, ImageError, RequestError
-from microcalc.scan.findings import ScannedImage
+from microcalc.mammograms.findings import ScannedImage
 
 NOWHERE = "ARCHIVE@localhost:1"
 

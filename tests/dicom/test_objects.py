@@ -31,7 +31,7 @@ from microcalc.dicom.objects import encode, make_objects, write_results
 from microcalc.dicom.results import NotAnalyzed, Outcome, outline
 from microcalc.dicom.source import PATIENT_AND_STUDY, read_source
 from microcalc.errors import ImageError
-from microcalc.scan.findings import ScannedImage
+from microcalc.mammograms.findings import ScannedImage
 
 BARE = dict.fromkeys(
     [

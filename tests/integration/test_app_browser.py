@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
-from microcalc.scan.truth import write_phantom_mammograms
+from microcalc.mammograms.truth import write_phantom_mammograms
 
 CHROMIUM = Path("/usr/bin/chromium")
 FILM_MM = "0.045"

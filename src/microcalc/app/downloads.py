@@ -16,7 +16,7 @@ from microcalc.app.review import FILE, Key, Review, plain_reviews
 from microcalc.app.session import Session
 from microcalc.errors import ImageError, RequestError
 from microcalc.files import opened_atomically, write_atomically, write_json
-from microcalc.scan.findings import ScannedImage
+from microcalc.mammograms.findings import ScannedImage
 
 
 def stem(image: OpenImage) -> str:
@@ -31,7 +31,7 @@ def as_json(value: Any) -> bytes:
 
 def overlay(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:
     """A PNG of the image with its findings drawn on it."""
-    from microcalc.scan.overlay import draw_overlay
+    from microcalc.mammograms.overlay import draw_overlay
 
     return draw_overlay(session.images.read(image).pixels, scanned, image.side)
 
@@ -63,7 +63,7 @@ def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> byte
 
 def table(session: Session) -> str:
     """findings.csv of all images that were scanned, with the verdict and the note on each finding."""
-    from microcalc.scan.output import COLUMNS, table_row
+    from microcalc.mammograms.output import COLUMNS, table_row
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -94,7 +94,7 @@ def save(session: Session, folder: Path) -> Path:
             found = session.reviews.of_images([image]).items()
             reviews |= {(file, number): review for (_, number), review in found}
     point = next((image.operating_point for image in named if image.scanned is not None), 0.5)
-    head = {"schema": 1, "committee": session.settings.committee, "operating_point": point}
+    head = {"schema": 2, "committee": session.settings.committee, "operating_point": point}
     write_json(own / "findings.json", {**head, "images": plain, "failed": []})
     write_atomically(own / "findings.csv", table(session))
     write_json(own / FILE, plain_reviews(reviews))

@@ -11,7 +11,7 @@ from microcalc.app.open_image import Detail, OpenImage
 from microcalc.app.review import LONGEST_NOTE, Verdict, plain_reviews
 from microcalc.app.scan_folders import attach_findings
 from microcalc.app.session import Session
-from microcalc.scan.findings import Finding, ScannedImage
+from microcalc.mammograms.findings import Finding, ScannedImage
 
 router = APIRouter(prefix="/api")
 ONE_IMAGE = "/images/{identity}"

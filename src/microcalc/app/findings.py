@@ -17,14 +17,14 @@ from microcalc.errors import ImageError
 from microcalc.images import Mammogram
 from microcalc.images.image import PixelSize
 from microcalc.images.resample import to_true_scale
-from microcalc.scan.findings import Finding, ScannedImage
-from microcalc.scan.progress import OnProgress
+from microcalc.mammograms.findings import Finding, ScannedImage
+from microcalc.mammograms.progress import OnProgress
 
 # PyTorch takes seconds to import, and the page is to be there before: what needs it is imported where it is used.
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
     from microcalc.committee.predictions import Prediction
-    from microcalc.scan.second_opinion import SecondOpinion
+    from microcalc.mammograms.second_opinion import SecondOpinion
 
 Points = NDArray[np.float64]
 Windows = NDArray[np.float32]
@@ -70,7 +70,7 @@ class Reader:
         """
         if image.kind == "patch":
             return self._predict(image)
-        from microcalc.scan.scanner import scan_mammogram
+        from microcalc.mammograms.scanner import scan_mammogram
 
         size = image.given_pixel_size_mm
         committee, opinion = self._scanning()
@@ -82,8 +82,8 @@ class Reader:
         Raises:
             MicrocalcError: the image shows no breast.
         """
-        from microcalc.scan.breast import find_breast
-        from microcalc.scan.heatmap import colour_heat_map, heat_map
+        from microcalc.mammograms.breast import find_breast
+        from microcalc.mammograms.heatmap import colour_heat_map, heat_map
 
         true = to_true_scale(mammogram.pixels, _size(image))
         grid = heat_map(true, find_breast(true).mask, self._scanning()[0], on_progress)
@@ -131,7 +131,18 @@ class Reader:
         )
         seconds = time.perf_counter() - start
         warnings = (*outcome.warnings, *_doubts(outcome))
-        scanned = ScannedImage(image.name, _size(image), image.rows, image.columns, 0.0, seconds, warnings, (whole,))
+        scanned = ScannedImage(
+            image.name,
+            image.sop_instance_uid,
+            image.pixels_sha256,
+            _size(image),
+            image.rows,
+            image.columns,
+            0.0,
+            seconds,
+            warnings,
+            (whole,),
+        )
         return scanned, self._patches().threshold
 
     def _patch(self, image: OpenImage) -> Windows:
@@ -169,7 +180,7 @@ class Once(Generic[Made]):
 
 def _windows(scanned: ScannedImage, pixels: NDArray[np.float32]) -> tuple[Windows, list[Points]]:
     """(n, 60, 60) around the findings at 85 um, and where in them the single calcifications are."""
-    from microcalc.scan.clusters import cut_windows, window_corners
+    from microcalc.mammograms.clusters import cut_windows, window_corners
 
     true = to_true_scale(pixels, scanned.pixel_size_mm)
     scale = np.array(true.shape[::-1]) / np.array([scanned.columns, scanned.rows])

@@ -164,6 +164,8 @@ class Images:
             window=window,
             warnings=mammogram.warnings,
             dicom=dicom,
+            sop_instance_uid=mammogram.sop_instance_uid,
+            pixels_sha256=mammogram.pixels_sha256,
             thumbnail=encode(window.applied(smallest), "jpg"),
             key=name,
         )

@@ -13,7 +13,7 @@ from microcalc.errors import MicrocalcError
 from microcalc.images.image import PixelSize
 from microcalc.images.resample import TRUE_PIXEL_MM, as_pixel_size, true_shape
 from microcalc.images.tiles import LARGEST_FIELD, PATCH_SIDE
-from microcalc.scan.findings import ScannedImage
+from microcalc.mammograms.findings import ScannedImage
 
 LONGEST_NAME = 150
 """Bytes: a disk takes 255, and results add to the name."""
@@ -64,6 +64,8 @@ class OpenImage:
         window: that shows the image first.
         warnings: of the file, a sentence each.
         dicom: whether it is a DICOM file.
+        sop_instance_uid: of a DICOM file.
+        pixels_sha256: of the image.
         thumbnail: a JPEG of at most 512 pixels a side.
         state: of its scan.
         progress: of its scan: stage, steps done, steps in all.
@@ -92,6 +94,8 @@ class OpenImage:
     window: Window
     warnings: tuple[str, ...]
     dicom: bool
+    sop_instance_uid: str | None
+    pixels_sha256: str
     thumbnail: bytes
     state: State = "ready"
     progress: tuple[str, int, int] | None = None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from microcalc.app.open_image import OpenImage
 from microcalc.errors import RequestError
 from microcalc.files import fits, read_json, write_json
-from microcalc.scan.findings import Finding
+from microcalc.mammograms.findings import Finding
 
 FILE = "review.json"
 LONGEST_NOTE = 4000

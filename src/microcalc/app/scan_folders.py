@@ -14,7 +14,7 @@ from microcalc.app.studies import Study
 from microcalc.errors import MicrocalcError, RequestError
 from microcalc.files import read_json
 from microcalc.images import find_images
-from microcalc.scan.findings import ScannedImage
+from microcalc.mammograms.findings import ScannedImage
 
 ADVICE = "give the --out of a finished scan"
 
@@ -97,7 +97,7 @@ def read_scan(saved: Any) -> Scan:
     Raises:
         RequestError: it is none.
     """
-    entries = saved.get("images") if isinstance(saved, dict) and saved.get("schema") == 1 else None
+    entries = saved.get("images") if isinstance(saved, dict) and saved.get("schema") == 2 else None
     point = saved.get("operating_point") if isinstance(saved, dict) else None
     if not isinstance(entries, list) or not isinstance(point, int | float) or not 0 <= point <= 1:
         raise RequestError(f"findings.json: is not what a scan leaves; {ADVICE}")

@@ -21,9 +21,9 @@ from microcalc.data.patch_files import GivenPixelSize, Unreadable
 from microcalc.errors import FailedError, ImageError, RequestError, TransientImageError
 from microcalc.images import read_mammogram
 from microcalc.images.resample import as_pixel_size
+from microcalc.mammograms.scanner import load_for_scan, scan_mammogram
+from microcalc.mammograms.second_opinion import SecondOpinion
 from microcalc.networks.allocator import keep_freed_memory
-from microcalc.scan.scanner import load_for_scan, scan_mammogram
-from microcalc.scan.second_opinion import SecondOpinion
 
 Rows = list[dict[str, Any]]
 Files = dict[Path, list[str]]
@@ -170,7 +170,7 @@ class ScanTask(Task):
         return committee, opinion if self.threshold is None else replace(opinion, threshold=self.threshold)
 
     def rows(self, loaded: tuple[Committee, SecondOpinion], files: Files) -> tuple[Rows, list[Failure]]:
-        """Scan files; see :func:`microcalc.scan.scanner.scan_mammogram`."""
+        """Scan files; see :func:`microcalc.mammograms.scanner.scan_mammogram`."""
         rows, failures = [], []
         for path, names in files.items():
             try:

@@ -14,7 +14,7 @@ from microcalc.errors import RequestError
 if TYPE_CHECKING:
     from microcalc.dicom.node import Scan
     from microcalc.dicom.results import Algorithm
-    from microcalc.scan.findings import ScannedImage
+    from microcalc.mammograms.findings import ScannedImage
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ def prepare_scan(committee: Path | None, pixel_size: float | None, console: Cons
     from microcalc.cli.scan import load_committee
     from microcalc.dicom.results import Algorithm
     from microcalc.images import read_mammogram
-    from microcalc.scan.output import side
-    from microcalc.scan.overlay import draw_overlay
-    from microcalc.scan.scanner import scan_mammogram
+    from microcalc.mammograms.output import side
+    from microcalc.mammograms.overlay import draw_overlay
+    from microcalc.mammograms.scanner import scan_mammogram
 
     loaded, opinion = load_committee(committee, console)
 

@@ -29,7 +29,7 @@ class Phantom(Common):
         """Write a phantom dataset."""
         from microcalc.data.phantom import make_phantom, write_phantom
         from microcalc.data.phantom_mammograms import iter_phantom_mammograms
-        from microcalc.scan.truth import write_phantom_mammograms
+        from microcalc.mammograms.truth import write_phantom_mammograms
 
         if self.mammograms is not None:
             made = iter_phantom_mammograms(self.mammograms, difficulty=self.difficulty, seed=self.seed)

@@ -16,9 +16,9 @@ from microcalc.errors import FailedError, ImageError, RequestError
 if TYPE_CHECKING:
     from microcalc.archive.task import Task
     from microcalc.committee.committee import Committee
-    from microcalc.scan.findings import ScannedImage
-    from microcalc.scan.output import Each, FailedImage, Scanner
-    from microcalc.scan.second_opinion import SecondOpinion
+    from microcalc.mammograms.findings import ScannedImage
+    from microcalc.mammograms.output import Each, FailedImage, Scanner
+    from microcalc.mammograms.second_opinion import SecondOpinion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Scan(Common):
 
     def _scanner(self, console: Console) -> "Scanner":
         from microcalc import __version__
-        from microcalc.scan.output import Scanner
+        from microcalc.mammograms.output import Scanner
 
         committee, opinion = load_committee(self.committee, console)
         if self.threshold is not None:
@@ -92,7 +92,7 @@ class Scan(Common):
         from microcalc import __version__
         from microcalc.dicom.objects import write_results
         from microcalc.dicom.results import Algorithm, NotAnalyzed
-        from microcalc.scan.output import FailedImage
+        from microcalc.mammograms.output import FailedImage
 
         algorithm = Algorithm(__version__, committee, operating_point)
 
@@ -112,7 +112,7 @@ class Scan(Common):
 
 def print_result(result: "ScannedImage | FailedImage", console: Console) -> int | None:
     """One line on a mammogram, and its warnings; give the number of marked findings, None where it was not scanned."""
-    from microcalc.scan.output import FailedImage
+    from microcalc.mammograms.output import FailedImage
 
     if isinstance(result, FailedImage):
         console.print(f"[red]not scanned[/]: {escape(f'{result.file}: {result.reason}')}", soft_wrap=True)
@@ -126,7 +126,7 @@ def print_result(result: "ScannedImage | FailedImage", console: Console) -> int 
 
 def load_committee(directory: Path | None, console: Console) -> "tuple[Committee, SecondOpinion]":
     """The committee and its second opinion; say so where the package's stands in for one."""
-    from microcalc.scan.scanner import load_for_scan
+    from microcalc.mammograms.scanner import load_for_scan
 
     loaded = load_for_scan(directory)
     say_whose_opinion(directory, console)
@@ -135,7 +135,7 @@ def load_committee(directory: Path | None, console: Console) -> "tuple[Committee
 
 def say_whose_opinion(directory: Path | None, console: Console) -> None:
     """Say where a committee has no second opinion of its own."""
-    from microcalc.scan.second_opinion import SecondOpinion
+    from microcalc.mammograms.second_opinion import SecondOpinion
 
     if directory is not None and SecondOpinion.beside(directory) is None:
         console.print(

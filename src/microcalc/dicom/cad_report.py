@@ -18,7 +18,7 @@ from microcalc.dicom.results import (
     reference,
 )
 from microcalc.dicom.source import laterality, patient_orientation
-from microcalc.scan.findings import Finding, Point, ScannedImage
+from microcalc.mammograms.findings import Finding, Point, ScannedImage
 
 KIND = "CAD report"
 _SERIES_NUMBER = 9401

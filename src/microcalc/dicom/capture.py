@@ -16,7 +16,7 @@ _SERIES_NUMBER = 9403
 
 
 def make_secondary_capture(outcome: Outcome, overlay: bytes) -> Dataset:
-    """Wrap the overlay, a PNG file as :func:`microcalc.scan.overlay.draw_overlay` makes it, as a Secondary Capture.
+    """Wrap the overlay, a PNG of :func:`microcalc.mammograms.overlay.draw_overlay`, as a Secondary Capture.
 
     Raises:
         ValueError: it is no PNG file.

@@ -18,7 +18,7 @@ from microcalc.dicom.sender import destination
 from microcalc.dicom.source import read_source
 from microcalc.dicom.tls import client_context, server_context
 from microcalc.errors import FailedError, MicrocalcError, RequestError
-from microcalc.scan.findings import ScannedImage
+from microcalc.mammograms.findings import ScannedImage
 
 Scan = Callable[[Path], tuple[ScannedImage, bytes]]
 """Finds the clusters of the mammogram in a file, and draws them: the findings, and the overlay as a PNG file."""

@@ -11,7 +11,7 @@ from microcalc.dicom import cad_report, capture, presentation
 from microcalc.dicom.results import Algorithm, NotAnalyzed, Outcome
 from microcalc.dicom.source import read_source, without_warnings
 from microcalc.files import write_atomically
-from microcalc.scan.findings import ScannedImage
+from microcalc.mammograms.findings import ScannedImage
 
 SUFFIXES = {cad_report.KIND: ".sr.dcm", presentation.KIND: ".pr.dcm", capture.KIND: ".sc.dcm"}
 """What is added to the name of a mammogram for each kind of result."""
@@ -22,7 +22,7 @@ def make_objects(outcome: Outcome, overlay: bytes | None) -> dict[str, Dataset]:
 
     Args:
         outcome: of the scan.
-        overlay: a PNG file, of :func:`microcalc.scan.overlay.draw_overlay`; None where the image was not analyzed.
+        overlay: a PNG of :func:`microcalc.mammograms.overlay.draw_overlay`; None where the image was not analyzed.
     """
     with without_warnings():
         made = {cad_report.KIND: cad_report.make_cad_report(outcome)}

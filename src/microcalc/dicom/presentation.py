@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from microcalc.dicom.results import MANUFACTURER, MODEL, Outcome, identify, in_dicom, outline, percent
 from microcalc.dicom.source import DISPLAY
-from microcalc.scan.findings import Finding, ScannedImage
+from microcalc.mammograms.findings import Finding, ScannedImage
 
 KIND = "presentation state"
 _SERIES_NUMBER = 9402

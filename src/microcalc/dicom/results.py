@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from microcalc.dicom.source import Source, copy_patient_and_study
-from microcalc.scan.findings import Finding, Point, ScannedImage
+from microcalc.mammograms.findings import Finding, Point, ScannedImage
 
 MANUFACTURER = "The microcalc authors"
 MODEL = "microcalc"
@@ -120,7 +120,7 @@ def plain_text(text: str) -> str:
 def outline(finding: Finding, scanned: ScannedImage) -> tuple[Point, ...]:
     """The closed rectangle around a cluster, ``OUTLINE_MARGIN_MM`` outside its box and inside the image.
 
-    Positions as in :class:`~microcalc.scan.findings.Finding`: the centre of the first pixel is (0, 0).
+    Positions as in :class:`~microcalc.mammograms.findings.Finding`: the centre of the first pixel is (0, 0).
     """
     left, top, right, bottom = finding.box_px
     across, down = OUTLINE_MARGIN_MM / scanned.pixel_size_mm[1], OUTLINE_MARGIN_MM / scanned.pixel_size_mm[0]

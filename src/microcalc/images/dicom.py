@@ -63,7 +63,12 @@ def _guarded(file: BinaryIO, read: Callable[[Any], Read]) -> Read:
 def _image(dataset: Any) -> Image:
     stored, every = stored_values(dataset), _every_value(dataset)
     size, warnings = pixel_size_mm(dataset)
-    return Image(_through(patch_greys(dataset, every), stored, every), size, warnings=tuple(warnings))
+    return Image(
+        _through(patch_greys(dataset, every), stored, every),
+        size,
+        warnings=tuple(warnings),
+        sop_instance_uid=_instance(dataset),
+    )
 
 
 def _mammogram(dataset: Any) -> Mammogram:
@@ -81,6 +86,7 @@ def _mammogram(dataset: Any) -> Mammogram:
         _through(greys, stored, every),
         size,
         warnings=tuple(warnings),
+        sop_instance_uid=_instance(dataset),
         padding=padded[stored - every[0]] if padded.any() else None,
         laterality=_one_of(dataset, ("ImageLaterality", "Laterality"), ("L", "R", "B")),
         view=_view(dataset),
@@ -154,6 +160,10 @@ def _orientation(dataset: Any) -> tuple[str, str] | None:
 
 def _one_of(dataset: Any, keywords: tuple[str, ...], allowed: tuple[str, ...]) -> str | None:
     return next((text for keyword in keywords if (text := _text(dataset, keyword)) in allowed), None)
+
+
+def _instance(dataset: Any) -> str | None:
+    return str(dataset.get("SOPInstanceUID") or "") or None
 
 
 def _text(dataset: Any, keyword: str) -> str:

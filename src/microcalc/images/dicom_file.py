@@ -12,7 +12,8 @@ MOST_INFLATED_BYTES = 2 * LARGEST_PIXELS + 2**24
 """Most bytes of a deflated file once unpacked: the largest image of 16 bits, and its header."""
 
 _ELEMENTS = [
-    *("SOPClassUID", "Modality", "BodyPartExamined", "PresentationIntentType", "BreastImplantPresent"),
+    *("SOPClassUID", "SOPInstanceUID", "Modality", "BodyPartExamined"),
+    *("PresentationIntentType", "BreastImplantPresent"),
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit", "PixelIntensityRelationship", "PixelIntensityRelationshipSign"),

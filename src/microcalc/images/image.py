@@ -1,6 +1,8 @@
 """What a file becomes once it is read, and how large it may be."""
 
+import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ class Image:
         pixel_size_mm: distance between the centres of neighbouring rows, and of neighbouring columns, in the plane of
             the breast; None where the file does not give it.
         warnings: what a user should know about the image, a sentence each without the file's name.
+        sop_instance_uid: of a DICOM file, which names this image in all the world; None for other files.
 
     >>> Image(np.zeros((60, 60), np.float32), pixel_size_mm=(0.085, 0.085)).pixels.shape
     (60, 60)
@@ -34,6 +37,14 @@ class Image:
     pixels: NDArray[np.float32]
     pixel_size_mm: PixelSize | None
     warnings: tuple[str, ...] = field(default=(), kw_only=True)
+    sop_instance_uid: str | None = field(default=None, kw_only=True)
+
+    @cached_property
+    def pixels_sha256(self) -> str:
+        """SHA-256 of shape and pixels, in hexadecimal: files of another name or format with these pixels share it."""
+        digest = hashlib.sha256(f"{self.pixels.shape} ".encode())
+        digest.update(np.ascontiguousarray(self.pixels, "<f4").data)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,12 +13,12 @@ from microcalc.committee.committee import Committee
 from microcalc.errors import ImageError, RequestError
 from microcalc.images import Mammogram, read_mammogram
 from microcalc.images.resample import as_pixel_size, to_true_scale
-from microcalc.scan.breast import find_breast
-from microcalc.scan.candidates import Spots, choose_windows, find_spots
-from microcalc.scan.clusters import Cluster, cut_windows, extent, look_again, merge_windows, window_logits
-from microcalc.scan.findings import Finding, ScannedImage
-from microcalc.scan.progress import OnProgress, ignore_progress
-from microcalc.scan.second_opinion import SecondOpinion, features
+from microcalc.mammograms.breast import find_breast
+from microcalc.mammograms.candidates import Spots, choose_windows, find_spots
+from microcalc.mammograms.clusters import Cluster, cut_windows, extent, look_again, merge_windows, window_logits
+from microcalc.mammograms.findings import Finding, ScannedImage
+from microcalc.mammograms.progress import OnProgress, ignore_progress
+from microcalc.mammograms.second_opinion import SecondOpinion, features
 
 LOW_FLOOR = 0.001
 """Findings of a lower probability are left out."""
@@ -31,55 +31,23 @@ PixelSize = float | tuple[float, float]
 Source = str | os.PathLike[str] | Pixels
 
 
-def scan(
-    image_or_path: Source,
-    pixel_size_mm: PixelSize | None = None,
-    committee: Committee | None = None,
-) -> list[Finding]:
-    """Find the clusters of microcalcifications in one whole mammogram.
-
-    Args:
-        image_or_path: a file (DICOM, PNG, TIFF, PGM or JPEG), or (rows, columns) grey levels in [0, 1], bright where a
-            calcification is.
-        pixel_size_mm: one number, or (between rows, between columns); needed where the file does not give it; where it
-            does, that counts.
-        committee: that answers for each window; the one that comes with microcalc where None.
-
-    Returns:
-        The findings, the most probable first.
-
-    Raises:
-        ImageError: the file cannot be read, has no pixel size, or shows no breast.
-        RequestError: the pixel size is impossible.
-
-    >>> rows, columns = np.ogrid[:900, :700]
-    >>> image = 0.5 * np.clip(1.2 - np.hypot((rows - 450) / 350, columns / 450), 0, 1) ** 0.5
-    >>> image = (image + np.random.default_rng(0).normal(0, 0.002, image.shape)).clip(0, 1).astype(np.float32)
-    >>> for row, column in [(400, 200), (412, 215), (395, 220), (420, 195), (405, 208)]:
-    ...     image[row : row + 3, column : column + 3] += 0.2
-    >>> [finding.center_px for finding in scan(image, pixel_size_mm=0.085)][0]
-    (208..., 407...)
-    """
-    return list(scan_image(image_or_path, pixel_size_mm, committee).findings)
-
-
 def scan_image(
     image_or_path: Source,
     pixel_size_mm: PixelSize | None = None,
     committee: Committee | None = None,
     second_opinion: SecondOpinion | None = None,
 ) -> ScannedImage:
-    """As :func:`scan`, with what the findings were found in.
+    """As :func:`microcalc.scan`, with what the findings were found in.
 
     Args:
-        image_or_path: as for :func:`scan`.
-        pixel_size_mm: as for :func:`scan`.
-        committee: as for :func:`scan`.
+        image_or_path: as for :func:`microcalc.scan`.
+        pixel_size_mm: as for :func:`microcalc.scan`.
+        committee: as for :func:`microcalc.scan`.
         second_opinion: on what the committee finds; the one that comes with microcalc where None.
 
     Raises:
-        ImageError: as for :func:`scan`.
-        RequestError: as for :func:`scan`.
+        ImageError: as for :func:`microcalc.scan`.
+        RequestError: as for :func:`microcalc.scan`.
     """
     start = time.perf_counter()
     if isinstance(image_or_path, np.ndarray):
@@ -103,10 +71,10 @@ def scan_mammogram(
     Args:
         mammogram: of :func:`microcalc.images.read_mammogram`.
         name: of its file, for the answer and for errors.
-        pixel_size_mm: as for :func:`scan`.
-        committee: as for :func:`scan`.
+        pixel_size_mm: as for :func:`microcalc.scan`.
+        committee: as for :func:`microcalc.scan`.
         second_opinion: as for :func:`scan_image`.
-        on_progress: see :mod:`microcalc.scan.progress`.
+        on_progress: see :mod:`microcalc.mammograms.progress`.
 
     Raises:
         ImageError: it has no pixel size, or shows no breast.
@@ -127,6 +95,8 @@ def scan_mammogram(
     scale = np.array([columns, rows]) / np.array(image.shape[::-1])
     return ScannedImage(
         file=name,
+        sop_instance_uid=mammogram.sop_instance_uid,
+        pixels_sha256=mammogram.pixels_sha256,
         pixel_size_mm=size,
         rows=rows,
         columns=columns,

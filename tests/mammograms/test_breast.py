@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from microcalc.errors import ImageError
-from microcalc.scan.breast import find_breast
+from microcalc.mammograms.breast import find_breast
 
 
 def half_disc(radius: int = 400, shape: tuple[int, int] = (1200, 900), level: float = 0.4) -> np.ndarray:

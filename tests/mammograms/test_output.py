@@ -10,9 +10,9 @@ import PIL.Image
 import pytest
 
 from microcalc.cli import main
-from microcalc.scan import output
-from microcalc.scan.output import FailedImage, Scanner
-from microcalc.scan.scanner import packaged, packaged_opinion
+from microcalc.mammograms import output
+from microcalc.mammograms.output import FailedImage, Scanner
+from microcalc.mammograms.scanner import packaged, packaged_opinion
 
 MakeScanner = Callable[..., Scanner]
 
@@ -45,7 +45,7 @@ def test_the_folder_holds_findings_table_overlays_and_contact_sheet(folder: Path
     out = folder / "out"
     saved = json.loads((out / "findings.json").read_text())
     assert {key: saved[key] for key in ("schema", "committee", "operating_point")} == {
-        "schema": 1,
+        "schema": 2,
         "committee": "pretrained",
         "operating_point": packaged_opinion().threshold,
     }

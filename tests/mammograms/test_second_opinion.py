@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from microcalc.errors import RequestError
-from microcalc.scan.candidates import Spots
-from microcalc.scan.clusters import Cluster
-from microcalc.scan.second_opinion import FEATURES, SecondOpinion, features
+from microcalc.mammograms.candidates import Spots
+from microcalc.mammograms.clusters import Cluster
+from microcalc.mammograms.second_opinion import FEATURES, SecondOpinion, features
 
 
 def cluster_of(positions: np.ndarray) -> tuple[Cluster, Spots]:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from microcalc.scan import clusters as module
-from microcalc.scan.candidates import Spots
-from microcalc.scan.clusters import cut_windows, logit, look_again, merge_windows, window_logits
+from microcalc.mammograms import clusters as module
+from microcalc.mammograms.candidates import Spots
+from microcalc.mammograms.clusters import cut_windows, logit, look_again, merge_windows, window_logits
 
 
 def spots_at(positions: list[tuple[float, float]], contrast: float = 8.0) -> Spots:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from microcalc.scan.candidates import Spots, apart, choose_windows, find_spots, local_noise
+from microcalc.mammograms.candidates import Spots, apart, choose_windows, find_spots, local_noise
 
 
 def noise(shape: tuple[int, int] = (400, 400), deviation: float = 0.01) -> np.ndarray:

@@ -9,8 +9,8 @@ from PIL import Image
 
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.errors import RequestError
-from microcalc.scan.findings import Finding, ScannedImage
-from microcalc.scan.truth import link_clusters, phantom_truth, true_image, write_phantom_mammograms
+from microcalc.mammograms.findings import Finding, ScannedImage
+from microcalc.mammograms.truth import link_clusters, phantom_truth, true_image, write_phantom_mammograms
 
 SMALL = (70.0, 60.0)
 
@@ -52,7 +52,7 @@ def test_phantom_mammograms_are_written_with_truth_that_reads_as_a_scan_s_answer
     made = list(iter_phantom_mammograms(3, seed=1, field_mm=SMALL))
     write_phantom_mammograms(tmp_path / "out", iter(made))
     answer = json.loads((tmp_path / "out" / "findings.json").read_text())
-    assert (answer["schema"], answer["failed"], len(answer["images"])) == (1, [], 3)
+    assert (answer["schema"], answer["failed"], len(answer["images"])) == (2, [], 3)
     for mammogram, entry in zip(made, answer["images"], strict=True):
         findings = [Finding(**finding) for finding in entry["findings"]]
         assert set(entry) == set(ScannedImage.__dataclass_fields__)

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from microcalc.errors import RequestError
 from microcalc.files import fits
+from microcalc.images import Image
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
 
 Point = tuple[float, float]
@@ -21,6 +22,7 @@ _FINDING = {
 }
 _IMAGE = {
     "file": str,
+    "pixels_sha256": str,
     "pixel_size_mm": [float],
     "rows": int,
     "columns": int,
@@ -67,6 +69,8 @@ class ScannedImage:
 
     Attributes:
         file: as the user named it.
+        sop_instance_uid: of a DICOM file; None for other files.
+        pixels_sha256: of the image; see :attr:`microcalc.images.Image.pixels_sha256`.
         pixel_size_mm: distance of neighbouring rows and of neighbouring columns.
         rows: of the image.
         columns: of the image.
@@ -77,6 +81,8 @@ class ScannedImage:
     """
 
     file: str
+    sop_instance_uid: str | None
+    pixels_sha256: str
     pixel_size_mm: tuple[float, float]
     rows: int
     columns: int
@@ -89,6 +95,18 @@ class ScannedImage:
         """Plain values, an entry of ``images`` in ``findings.json``."""
         return asdict(self)
 
+    def is_of(self, image: Image) -> bool:
+        """Whether these are findings of an image: by its SOP Instance UID, or else by its pixels; never by its name.
+
+        >>> import numpy as np
+        >>> image = Image(np.zeros((9, 12), np.float32), None)
+        >>> ScannedImage("a.png", None, image.pixels_sha256, (0.07, 0.07), 9, 12, 9.0, 1.2, (), ()).is_of(image)
+        True
+        """
+        if self.sop_instance_uid is None or image.sop_instance_uid is None:
+            return self.pixels_sha256 == image.pixels_sha256
+        return self.sop_instance_uid == image.sop_instance_uid and (self.rows, self.columns) == image.pixels.shape
+
     @classmethod
     def from_dict(cls, saved: Any) -> Self:
         """Read what :meth:`to_dict` made, from JSON that anybody may have written.
@@ -97,11 +115,13 @@ class ScannedImage:
             RequestError: it is no such entry.
 
         >>> import json
-        >>> image = ScannedImage("a.dcm", (0.07, 0.07), 3328, 2560, 9000.0, 1.2, (), ())
+        >>> image = ScannedImage("a.dcm", "1.2.3", "9f86", (0.07, 0.07), 3328, 2560, 9000.0, 1.2, (), ())
         >>> ScannedImage.from_dict(json.loads(json.dumps(image.to_dict()))) == image
         True
         """
-        known = fits(saved, _IMAGE) and _is_pixel_size(saved["pixel_size_mm"])
+        uid = saved.get("sop_instance_uid", False) if isinstance(saved, dict) else False
+        known = (uid is None or isinstance(uid, str)) and fits(saved, {**_IMAGE, "sop_instance_uid": type(uid)})
+        known = known and _is_pixel_size(saved["pixel_size_mm"])
         if not known or not all(map(_sound, saved["findings"])):
             raise RequestError("is no entry of an image in findings.json; scan it again")
         findings = tuple(

@@ -10,8 +10,8 @@ from microcalc.committee.committee import Committee, filtered
 from microcalc.committee.inference import predict
 from microcalc.images.resample import TRUE_PIXEL_MM
 from microcalc.images.tiles import PATCH_SIDE
-from microcalc.scan.candidates import Spots
-from microcalc.scan.progress import OnProgress, ignore_progress
+from microcalc.mammograms.candidates import Spots
+from microcalc.mammograms.progress import OnProgress, ignore_progress
 
 MERGE = 5.0 / TRUE_PIXEL_MM
 """Windows nearer than this to a better one, in pixels of 85 um, belong to its cluster: 5 mm."""
@@ -101,7 +101,7 @@ def window_logits(
         committee: of any number of experts.
         windows: (n, 60, 60) raw patches in [0, 1].
         first_look: how many windows the other experts see.
-        on_progress: see :mod:`microcalc.scan.progress`.
+        on_progress: see :mod:`microcalc.mammograms.progress`.
 
     Returns:
         (k,) numbers of the windows, and (k, experts) logits.

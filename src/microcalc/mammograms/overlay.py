@@ -7,7 +7,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
 
-from microcalc.scan.findings import Finding, ScannedImage
+from microcalc.mammograms.findings import Finding, ScannedImage
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

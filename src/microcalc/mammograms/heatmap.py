@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from microcalc.committee.committee import Committee
 from microcalc.images import Mammogram
 from microcalc.images.resample import to_true_scale
-from microcalc.scan.breast import find_breast
-from microcalc.scan.clusters import best_expert, cut_windows
-from microcalc.scan.progress import OnProgress, ignore_progress
-from microcalc.scan.scanner import PixelSize, known_pixel_size
+from microcalc.mammograms.breast import find_breast
+from microcalc.mammograms.clusters import best_expert, cut_windows
+from microcalc.mammograms.progress import OnProgress, ignore_progress
+from microcalc.mammograms.scanner import PixelSize, known_pixel_size
 
 STEP = 20
 """Between windows, in pixels of 85 um: 1.7 mm, a third of a window."""
@@ -35,7 +35,7 @@ def heat_map(
         image: (rows, columns) grey levels in [0, 1] at 85 um a pixel.
         mask: (rows, columns) true in the breast.
         committee: whose expert answers.
-        on_progress: see :mod:`microcalc.scan.progress`.
+        on_progress: see :mod:`microcalc.mammograms.progress`.
 
     Returns:
         (rows / 20, columns / 20) probabilities, 0 outside of the breast.

@@ -16,11 +16,11 @@ from microcalc.errors import FailedError, MicrocalcError, RequestError
 from microcalc.files import write_atomically, write_json
 from microcalc.images import Mammogram, read_mammogram
 from microcalc.images.resample import as_pixel_size
-from microcalc.scan.findings import Finding, ScannedImage
-from microcalc.scan.heatmap import draw_heat_map
-from microcalc.scan.overlay import draw_overlay
-from microcalc.scan.scanner import scan_mammogram
-from microcalc.scan.second_opinion import SecondOpinion
+from microcalc.mammograms.findings import Finding, ScannedImage
+from microcalc.mammograms.heatmap import draw_heat_map
+from microcalc.mammograms.overlay import draw_overlay
+from microcalc.mammograms.scanner import scan_mammogram
+from microcalc.mammograms.second_opinion import SecondOpinion
 
 PROGRESS = "progress.jsonl"
 
@@ -112,7 +112,7 @@ class Scanner:
     def _settings(self) -> dict[str, Any]:
         opinion = asdict(self.second_opinion)
         return {
-            "schema": 1,
+            "schema": 2,
             "committee": self.committee_name,
             "second_opinion": json.loads(json.dumps(opinion)),
             "pixel_size_mm": self.pixel_size_mm,
@@ -142,7 +142,7 @@ class Scanner:
         failed = [asdict(result) for _, result in results if isinstance(result, FailedImage)]
         head = {"committee": self.committee_name, "operating_point": self.second_opinion.threshold}
         plain = [image.to_dict() for _, image in images]
-        write_json(self.out / "findings.json", {"schema": 1, **head, "images": plain, "failed": failed})
+        write_json(self.out / "findings.json", {"schema": 2, **head, "images": plain, "failed": failed})
         write_atomically(self.out / "findings.csv", _table([image for _, image in images]))
         page = Environment(autoescape=True).from_string(PAGE)
         marks = sum(finding.marked for _, image in images for finding in image.findings)

@@ -14,7 +14,8 @@ from scipy.spatial.distance import pdist
 from microcalc.data.phantom_mammograms import PhantomMammogram
 from microcalc.errors import RequestError
 from microcalc.files import filled_folder, write_json
-from microcalc.scan.findings import Finding, ScannedImage
+from microcalc.images import read_mammogram
+from microcalc.mammograms.findings import Finding, ScannedImage
 
 LINK_MM = 5.0
 FEWEST = 3
@@ -57,6 +58,7 @@ def true_image(
     pixel_size_mm: tuple[float, float],
     clusters: Sequence[ArrayLike],
     breast_mm2: float = 0.0,
+    pixels_sha256: str = "",
 ) -> ScannedImage:
     """The truth of one image as a scan would answer it, had it found every cluster and nothing else.
 
@@ -66,6 +68,7 @@ def true_image(
         pixel_size_mm: distance of neighbouring rows and of neighbouring columns.
         clusters: (k, 2) column and row of the calcifications of each cluster.
         breast_mm2: area of the breast, 0 where nobody knows.
+        pixels_sha256: of the image; empty where nobody knows.
 
     Returns:
         Findings of probability 1 and score 100, since the logit of 1 is infinite and JSON cannot hold it.
@@ -96,7 +99,7 @@ def true_image(
             calcifications_px=tuple((float(column), float(row)) for column, row in points),
         )
         findings.append(finding)
-    return ScannedImage(file, pixel_size_mm, *shape, breast_mm2, 0.0, (), tuple(findings))
+    return ScannedImage(file, None, pixels_sha256, pixel_size_mm, *shape, breast_mm2, 0.0, (), tuple(findings))
 
 
 def phantom_truth(mammogram: PhantomMammogram) -> ScannedImage:
@@ -130,8 +133,8 @@ def write_phantom_mammograms(folder: Path, mammograms: Iterable[PhantomMammogram
         for mammogram in mammograms:
             truth = phantom_truth(mammogram)
             Image.fromarray(mammogram.pixels).save(whole / truth.file)
-            truths.append(truth.to_dict())
-        answer = {"schema": 1, "committee": "truth", "operating_point": 0.5, "images": truths, "failed": []}
+            truths.append({**truth.to_dict(), "pixels_sha256": read_mammogram(whole / truth.file).pixels_sha256})
+        answer = {"schema": 2, "committee": "truth", "operating_point": 0.5, "images": truths, "failed": []}
         write_json(whole / "findings.json", answer)
 
 

@@ -17,8 +17,8 @@ from scipy.spatial import cKDTree
 
 from microcalc.errors import RequestError
 from microcalc.files import fits, read_json, write_json
-from microcalc.scan.candidates import Spots
-from microcalc.scan.clusters import Cluster
+from microcalc.mammograms.candidates import Spots
+from microcalc.mammograms.clusters import Cluster
 
 Floats = NDArray[np.float64]
 

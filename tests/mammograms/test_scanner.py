@@ -1,20 +1,23 @@
 """The scan of whole phantom mammograms, and that it does not depend on how an image is stored."""
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 
+from microcalc import scan
 from microcalc.data.phantom_mammograms import PhantomMammogram
 from microcalc.errors import ImageError, RequestError
 from microcalc.images import Mammogram
 from microcalc.images.resample import to_true_scale
-from microcalc.scan.findings import ScannedImage
-from microcalc.scan.scanner import scan, scan_image, scan_mammogram
+from microcalc.mammograms.findings import ScannedImage
+from microcalc.mammograms.scanner import scan_image, scan_mammogram
 
 MM = 0.05
 
@@ -124,10 +127,10 @@ def test_pixels_out_of_0_to_1_or_of_another_kind_are_refused() -> None:
 @pytest.mark.parametrize(
     "imports",
     [
-        "from microcalc import scan; from microcalc.scan.findings import Finding",
-        "from microcalc.scan.findings import Finding; from microcalc import scan",
-        "import microcalc; scan = microcalc.scan; import microcalc.scan.findings as f; Finding = f.Finding",
-        "import microcalc.scan.findings; from microcalc import scan; Finding = microcalc.scan.findings.Finding",
+        "from microcalc import scan; from microcalc.mammograms.findings import Finding",
+        "from microcalc.mammograms.findings import Finding; from microcalc import scan",
+        "import microcalc.mammograms as m, microcalc; scan = microcalc.scan; from microcalc.mammograms.findings import *",
+        "import microcalc.mammograms.findings as f; from microcalc import scan; Finding = f.Finding",
     ],
 )
 def test_scan_is_a_function_whatever_was_imported_before(imports: str) -> None:
@@ -153,3 +156,21 @@ def test_what_the_listener_raises_ends_the_scan(pixels: np.ndarray) -> None:
 
     with pytest.raises(InterruptedError):
         scan_mammogram(Mammogram(pixels, None), "a", MM, on_progress=stop)
+
+
+def test_scan_can_be_sent_to_other_processes() -> None:
+    assert pickle.loads(pickle.dumps(scan)) is scan
+
+
+def test_findings_belong_to_an_image_by_its_uid_or_its_pixels_never_by_its_name() -> None:
+    greys = np.random.default_rng(0).random((9, 12), np.float32)
+    named, unnamed = Mammogram(greys, None, sop_instance_uid="1.2.3"), Mammogram(greys, None)
+    other = Mammogram(1 - greys, None)
+    of_uid = ScannedImage("a.dcm", "1.2.3", named.pixels_sha256, (0.05, 0.08), 9, 12, 9.0, 1.0, (), ())
+    of_pixels = replace(of_uid, sop_instance_uid=None)
+    assert of_uid.is_of(named) and of_uid.is_of(unnamed) and of_pixels.is_of(named) and of_pixels.is_of(unnamed)
+    assert of_uid.is_of(Mammogram(1 - greys, None, sop_instance_uid="1.2.3"))  # another window, the same image
+    assert not of_uid.is_of(other) and not of_pixels.is_of(other)
+    assert not of_uid.is_of(Mammogram(greys, None, sop_instance_uid="1.2.4"))
+    assert not of_uid.is_of(Mammogram(greys.T, None, sop_instance_uid="1.2.3"))
+    assert not of_pixels.is_of(Mammogram(greys.reshape(12, 9), None))
