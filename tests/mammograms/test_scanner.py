@@ -129,7 +129,7 @@ def test_pixels_out_of_0_to_1_or_of_another_kind_are_refused() -> None:
     [
         "from microcalc import scan; from microcalc.mammograms.findings import Finding",
         "from microcalc.mammograms.findings import Finding; from microcalc import scan",
-        "import microcalc.mammograms as m, microcalc; scan = microcalc.scan; from microcalc.mammograms.findings import *",
+        "import microcalc, microcalc.mammograms.findings as f; scan = microcalc.scan; Finding = f.Finding",
         "import microcalc.mammograms.findings as f; from microcalc import scan; Finding = f.Finding",
     ],
 )
