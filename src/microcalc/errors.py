@@ -1,5 +1,8 @@
 """Every error that a user can meet: one line that says what is wrong, where, and what to do about it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class MicrocalcError(Exception):
     """Base of all errors meant for the user; the command line prints the message alone.
@@ -37,3 +40,28 @@ class UnreachableError(DataError):
 
 class FailedError(MicrocalcError, OSError):
     """The request was right, yet the work could not be completed (full disk, vanished file)."""
+
+
+@contextmanager
+def extra_needed(extra: str) -> Iterator[None]:
+    """Turn the import of a package that is not installed into one line for the user.
+
+    Args:
+        extra: of ``pyproject.toml``, which brings the packages that are imported inside.
+
+    Raises:
+        RequestError: a package is missing.
+
+    >>> with extra_needed("dicom"):
+    ...     import no_such_package.part
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.RequestError: the package no_such_package is missing; install it: pip install ".[dicom]"
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package == "microcalc":
+            raise
+        raise RequestError(f'the package {package} is missing; install it: pip install ".[{extra}]"') from error

@@ -24,7 +24,7 @@ def test_without_its_extra_the_command_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(SystemExit, match="2"):
         main(["app", "--no-browser"])
-    assert capsys.readouterr().err == 'microcalc: the viewer needs its extra: pip install "microcalc[app]"\n'
+    assert capsys.readouterr().err == 'microcalc: the package uvicorn is missing; install it: pip install ".[app]"\n'
 
 
 def test_a_port_in_use_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """``scan --dicom`` and ``node`` on the command line."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,3 +43,19 @@ def test_scan_writes_dicom_results_also_of_what_it_could_not_scan(
     assert "Not analyzed: no breast found" in remark(written["small.sr.dcm"])
     assert "large.dcm: The image does not state its view." in capsys.readouterr().out
     assert written["large.sr.dcm"].StudyInstanceUID == make_mammogram().StudyInstanceUID
+
+
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [
+        ("pynetdicom", ["node", "--send-to", "PACS@localhost:104"]),
+        ("dicomweb_client", ["node", "--send-to", "http://localhost"]),
+        ("highdicom", ["scan", ".", "--out", "found", "--dicom"]),
+    ],
+)
+def test_a_missing_package_of_the_extra_is_one_line(package: str, command: list[str], tmp_path: Path) -> None:
+    write_mammogram(tmp_path / "a.dcm")
+    program = f"import sys; sys.modules[{package!r}] = None; from microcalc.cli import main; main({command})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr == f'microcalc: the package {package} is missing; install it: pip install ".[dicom]"\n'
+    assert done.returncode == 2 and [path.name for path in tmp_path.iterdir()] == ["a.dcm"]

@@ -14,7 +14,7 @@ from microcalc import __version__
 from microcalc.app.open_image import OpenImage, renamed
 from microcalc.app.review import FILE, Key, Review, plain_reviews
 from microcalc.app.session import Session
-from microcalc.errors import ImageError, RequestError
+from microcalc.errors import ImageError, extra_needed
 from microcalc.files import opened_atomically, write_atomically, write_json
 from microcalc.mammograms.findings import ScannedImage
 
@@ -43,11 +43,9 @@ def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> byte
         RequestError: the extra for DICOM is not installed.
         ImageError: the mammogram lacks what results must refer to.
     """
-    try:
+    with extra_needed("dicom"):
         from microcalc.dicom.objects import write_results
         from microcalc.dicom.results import Algorithm
-    except ImportError as error:
-        raise RequestError('DICOM results need an extra: pip install "microcalc[dicom]"') from error
     algorithm = Algorithm(__version__, session.settings.committee, image.operating_point)
     drawn = overlay(session, image, scanned)
     with tempfile.TemporaryDirectory(dir=session.folder) as folder, io.BytesIO() as written:

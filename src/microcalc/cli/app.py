@@ -13,7 +13,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from microcalc.cli.common import Common
-from microcalc.errors import RequestError
+from microcalc.errors import extra_needed
 
 if TYPE_CHECKING:
     from microcalc.app.session import Session
@@ -40,11 +40,9 @@ class App(Common):
 
     def run(self, console: Console) -> None:
         """Serve the page until interrupted; what was uploaded goes then."""
-        try:
+        with extra_needed("app"):
             import fastapi  # noqa: F401
             import uvicorn  # noqa: F401
-        except ImportError as error:
-            raise RequestError('the viewer needs its extra: pip install "microcalc[app]"') from error
         import webbrowser
 
         from microcalc.app.memory import use_one_arena

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tyro.conf import Positional
 
 from microcalc.cli.common import Common, printable
-from microcalc.errors import FailedError, RequestError
+from microcalc.errors import FailedError, RequestError, extra_needed
 
 if TYPE_CHECKING:
     from microcalc.archive.task import Task
@@ -29,7 +29,7 @@ class Archive(Common):
 
     def run(self, console: Console) -> None:
         """Print how many files are done, failed and left."""
-        with extra_needed():
+        with extra_needed("dask"):
             from microcalc.archive.folder import archive_status
         status = archive_status(self.directory)
         counts = f"{status.done:,} of {status.names:,} files done, {status.failed:,} failed"
@@ -84,7 +84,7 @@ def run_manifest(
         RequestError: the extra is not installed, or as :func:`microcalc.archive.work.run_archive` has it.
         FailedError: files failed, or as there.
     """
-    with extra_needed():
+    with extra_needed("dask"):
         from microcalc.archive.cluster import started
         from microcalc.archive.manifest import read_manifest
         from microcalc.archive.work import run_archive
@@ -112,7 +112,7 @@ def dask_client(address: str | None, workers: int | None, console: Console) -> I
     if address is None and workers is None:
         yield None
         return
-    with extra_needed():
+    with extra_needed("dask"):
         from microcalc.archive.cluster import started
     with (
         started(address, workers, lambda line: console.print(line, markup=False)) as cluster,
@@ -144,23 +144,6 @@ def shown_archive(console: Console) -> "Iterator[Callable[[ArchiveProgress], Non
                 console.print(f"{ended:,} of {total:,} files, {note}")
 
         yield show
-
-
-@contextmanager
-def extra_needed() -> Iterator[None]:
-    """Say how to get what an import lacks.
-
-    Raises:
-        RequestError: it lacks a package of the extra.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("microcalc"):
-            raise
-        raise RequestError(
-            f'a cluster needs the package {error.name}: pip install "microcalc[dask]" on every machine of the cluster'
-        ) from error
 
 
 def duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from tyro.conf import OmitArgPrefixes
 
 from microcalc.cli.common import Common
 from microcalc.config import NodeSettings
-from microcalc.errors import RequestError
+from microcalc.errors import RequestError, extra_needed
 
 if TYPE_CHECKING:
     from microcalc.dicom.node import Scan
@@ -34,7 +34,10 @@ class Node(Common):
         if self.status:
             show_status(self.settings.queue, console)
             return
-        from microcalc.dicom.node import Node as Working
+        with extra_needed("dicom"):
+            import dicomweb_client  # noqa: F401  # imported when results are sent, which is too late to say so
+
+            from microcalc.dicom.node import Node as Working
 
         scan, algorithm = prepare_scan(self.committee, self.pixel_size, console)
         node = Working(self.settings, scan, algorithm, report=lambda line: console.print(line, markup=False))

@@ -11,7 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from microcalc.cli.archive import ManifestOptions, run_manifest
 from microcalc.cli.common import Common
-from microcalc.errors import FailedError, ImageError, RequestError
+from microcalc.errors import FailedError, ImageError, RequestError, extra_needed
 
 if TYPE_CHECKING:
     from microcalc.archive.task import Task
@@ -90,8 +90,10 @@ class Scan(Common):
     def _dicom_writer(self, committee: str, operating_point: float, console: Console) -> "Each":
         """Writes the DICOM results of one file, and says what its header lacks."""
         from microcalc import __version__
-        from microcalc.dicom.objects import write_results
-        from microcalc.dicom.results import Algorithm, NotAnalyzed
+
+        with extra_needed("dicom"):
+            from microcalc.dicom.objects import write_results
+            from microcalc.dicom.results import Algorithm, NotAnalyzed
         from microcalc.mammograms.output import FailedImage
 
         algorithm = Algorithm(__version__, committee, operating_point)

@@ -15,7 +15,7 @@ from microcalc import __version__
 from microcalc.committee.calibration import SMALLEST_PROBABILITY
 from microcalc.committee.committee import Committee
 from microcalc.committee.inference import symmetries
-from microcalc.errors import RequestError
+from microcalc.errors import RequestError, extra_needed
 from microcalc.networks.hypermodel import PATCH_SIDE, logit_model
 
 OPSET = 18
@@ -100,12 +100,10 @@ def require(package: str) -> Any:
     >>> require("no_such_package")
     Traceback (most recent call last):
     ...
-    microcalc.errors.RequestError: ONNX needs the package no_such_package; pip install "microcalc[onnx]"
+    microcalc.errors.RequestError: the package no_such_package is missing; install it: pip install ".[onnx]"
     """
-    try:
+    with extra_needed("onnx"):
         return importlib.import_module(package)
-    except ImportError as error:
-        raise RequestError(f'ONNX needs the package {package}; pip install "microcalc[onnx]"') from error
 
 
 class OnnxSession:
