@@ -39,6 +39,11 @@ class Image:
     warnings: tuple[str, ...] = field(default=(), kw_only=True)
     sop_instance_uid: str | None = field(default=None, kw_only=True)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return self.pixels.shape
+
     @cached_property
     def pixels_sha256(self) -> str:
         """SHA-256 of shape and pixels, in hexadecimal: files of another name or format with these pixels share it."""

@@ -1,11 +1,10 @@
 """What a scan answers: the findings of one mammogram, as ``findings.json`` holds them."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from microcalc.errors import RequestError
 from microcalc.files import fits
-from microcalc.images import Image
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
 
 Point = tuple[float, float]
@@ -63,6 +62,19 @@ class Finding:
     calcifications_px: tuple[Point, ...]
 
 
+class Identified(Protocol):
+    """An image, as far as is needed to tell it from all others; see :class:`microcalc.images.Image`."""
+
+    @property
+    def sop_instance_uid(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def pixels_sha256(self) -> str: ...  # noqa: D102
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class ScannedImage:
     """The findings of one mammogram and what they were found in.
@@ -95,17 +107,18 @@ class ScannedImage:
         """Plain values, an entry of ``images`` in ``findings.json``."""
         return asdict(self)
 
-    def is_of(self, image: Image) -> bool:
+    def is_of(self, image: Identified) -> bool:
         """Whether these are findings of an image: by its SOP Instance UID, or else by its pixels; never by its name.
 
         >>> import numpy as np
+        >>> from microcalc.images import Image
         >>> image = Image(np.zeros((9, 12), np.float32), None)
         >>> ScannedImage("a.png", None, image.pixels_sha256, (0.07, 0.07), 9, 12, 9.0, 1.2, (), ()).is_of(image)
         True
         """
         if self.sop_instance_uid is None or image.sop_instance_uid is None:
             return self.pixels_sha256 == image.pixels_sha256
-        return self.sop_instance_uid == image.sop_instance_uid and (self.rows, self.columns) == image.pixels.shape
+        return self.sop_instance_uid == image.sop_instance_uid and (self.rows, self.columns) == image.shape
 
     @classmethod
     def from_dict(cls, saved: Any) -> Self:
