@@ -8,12 +8,13 @@ import pytest
 from app.conftest import CHANGING, OWN, NoCommittee, png
 from starlette.testclient import TestClient
 
+from microcalc.app.scan_folders import open_places, sort_paths
 from microcalc.app.security import COOKIE, POLICY
 from microcalc.app.server import make_app
 from microcalc.app.session import Session, Settings
 
 ADDRESSES = (
-    *("/", "/api/session", "/api/images/none", "/nothing", "/static/none.js", "/api/studies/none/report"),
+    *("/", "/api/session", "/api/images/none", "/nothing", "/static/none.js", "/api/reports/0"),
     *("/api/images/none/tiles/0/0_0.jpg?center=nan", "/api/review.json"),
 )
 
@@ -94,6 +95,21 @@ def test_no_path_leaves_the_folder_of_the_page(page: Path, client: TestClient, p
 
 def test_the_description_of_the_interface_is_not_served(client: TestClient) -> None:
     assert {client.get(path).status_code for path in ("/docs", "/redoc", "/openapi.json")} == {404}
+
+
+def test_a_report_may_run_and_load_nothing_and_be_framed_by_the_page(
+    client: TestClient, session: Session, tmp_path: Path
+) -> None:
+    (tmp_path / "report.html").write_text("<title>report</title>")
+    open_places(session, sort_paths([tmp_path])).join()
+    (study,) = client.get("/api/session").json()["studies"]
+    report = client.get(study["report"])
+    assert study["name"] == tmp_path.name and report.text == "<title>report</title>"
+    assert report.headers["content-type"].startswith("text/html")
+    policy = set(report.headers["content-security-policy"].split("; "))
+    assert {"sandbox", "default-src 'none'", "img-src data:", "frame-ancestors 'self'"} <= policy
+    assert not any(part.startswith("script-src") for part in policy)
+    assert client.get("/api/reports/1").status_code == client.get("/api/reports/-1").status_code == 404
 
 
 def test_an_unexpected_error_says_neither_where_nor_what(

@@ -114,29 +114,10 @@ def server(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
 
 
 def write_run(folder: Path) -> Path:
-    """A run directory with figures, a report, and two patches that were classified wrongly."""
+    """A run directory, as far as the page looks at it: a report that may run nothing."""
     folder.mkdir()
-    figures = dict.fromkeys(("auc", "accuracy", "sensitivity", "specificity"), 0.9) | {
-        "auc_ci95": [0.85, 0.94],
-        "n": 4,
-    }
-    metrics = {
-        "schema": 1,
-        "cross_validation": figures,
-        "test": None,
-        "external": figures | {"auc": 0.75},
-        "committee": {"threshold": 0.5},
-    }
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    (folder / "config.json").write_text("{}")
-    (folder / "report.html").write_text(
-        "<!doctype html><title>r</title><h1>The report</h1><script>document.title='ran'</script>"
-    )
-    rows = [("n1.png", 0, 0.1), ("n2.png", 0, 0.8), ("c1.png", 1, 0.9), ("c2.png", 1, 0.3)]
-    lines = [f"{name},{name},{label},development,0,{p},{p},{p}" for name, label, p in rows]
-    (folder / "predictions.csv").write_text(
-        "\n".join(["file,patient,label,role,fold,expert_0,committee,out_of_fold", *lines])
-    )
+    report = f"<!doctype html><title>r</title><h1>Report of {folder.name}</h1><script>document.title='ran'</script>"
+    (folder / "report.html").write_text(report)
     return folder
 
 
@@ -342,20 +323,17 @@ def names_and_findings(folder: Path) -> dict[str, int]:
     return {image["file"]: len(image["findings"]) for image in images}
 
 
-def test_studies_show_figures_report_and_wrong_patches(open_viewer: Callable[..., Viewer]) -> None:
+def test_reports_of_runs_open_two_side_by_side(open_viewer: Callable[..., Viewer]) -> None:
     page = open_viewer().page
     page.click("#tab-studies")
-    expect(page.locator(".study-table tbody tr").first).to_contain_text("0.850 to 0.940")
-    expect(page.frame_locator(".report").locator("h1")).to_have_text("The report")
+    expect(page.frame_locator(".report").locator("h1")).to_have_text("Report of run")
     page.get_by_label("other").check()
-    expect(page.locator(".study-table tbody tr").first.locator("td")).to_have_count(2)
     expect(page.locator(".report")).to_have_count(2)
-    page.get_by_label("other").uncheck()
-    expect(page.locator("#wrong-patches figcaption")).to_have_count(2)
-    page.get_by_label("Label").select_option("1")
-    expect(page.locator("#wrong-patches figcaption")).to_have_count(1)
-    page.get_by_label("Probability from").fill("0.5")
-    expect(page.locator("#wrong-patches figcaption")).to_have_count(0)
+    (left, right) = (frame.bounding_box() for frame in page.locator(".report").all())
+    assert left["y"] == right["y"] and left["x"] + left["width"] < right["x"] + 2
+    page.get_by_label("run").uncheck()
+    expect(page.frame_locator(".report").locator("h1")).to_have_text("Report of other")
+    assert [frame.title() for frame in page.frames[1:]] == ["r"]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -10,7 +10,6 @@ from typing import Any
 from microcalc.app.open_image import BUSY, OpenImage, clean_name
 from microcalc.app.review import parse_reviews
 from microcalc.app.session import Session
-from microcalc.app.studies import Study
 from microcalc.errors import MicrocalcError, RequestError
 from microcalc.files import read_json
 from microcalc.images import find_images
@@ -27,13 +26,11 @@ class Places:
         images: files that are to be opened.
         scans: folders of finished scans.
         runs: run directories.
-        folders: that some of the images lie in.
     """
 
     images: tuple[Path, ...]
     scans: tuple[Path, ...]
     runs: tuple[Path, ...]
-    folders: tuple[Path, ...]
 
 
 def sort_paths(paths: Iterable[Path]) -> Places:
@@ -44,25 +41,22 @@ def sort_paths(paths: Iterable[Path]) -> Places:
         FailedError: a folder cannot be listed.
     """
     images: list[Path] = []
-    scans, runs, folders = [], [], []
+    scans, runs = [], []
     for path in paths:
         if (path / "findings.json").is_file():
             scans.append(path)
-        elif (path / "metrics.json").is_file():
+        elif (path / "report.html").is_file():
             runs.append(path)
         elif path.is_dir():
             found = find_images(path).files
             if not found:
-                raise RequestError(
-                    f"{path}: holds no image, no finished scan (findings.json) and no run (metrics.json)"
-                )
+                raise RequestError(f"{path}: holds no image, no finished scan (findings.json) and no run (report.html)")
             images += found
-            folders.append(path)
         elif path.exists():
             images.append(path)
         else:
             raise RequestError(f"{path}: does not exist; name images, folders of them, finished scans or runs")
-    return Places(tuple(images), tuple(scans), tuple(runs), tuple(folders))
+    return Places(tuple(images), tuple(scans), tuple(runs))
 
 
 def open_places(session: Session, places: Places) -> threading.Thread:
@@ -71,9 +65,7 @@ def open_places(session: Session, places: Places) -> threading.Thread:
     Raises:
         RequestError: a scan or a run is not what it should be.
     """
-    session.studies = tuple(Study(f"run-{n}", run, places.folders) for n, run in enumerate(places.runs, start=1))
-    for study in session.studies:
-        study.entry()
+    session.runs = places.runs
     scans = [(folder, read_scan(read_json(folder / "findings.json", ADVICE))) for folder in places.scans]
     for folder in places.scans:
         session.reviews.read_folder(folder)

@@ -11,22 +11,27 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from microcalc.app import finding_routes, image_routes, study_routes
+from microcalc.app import finding_routes, image_routes
 from microcalc.app.security import Guard
 from microcalc.app.session import Session
 from microcalc.errors import FailedError, MicrocalcError
 
 STATIC = Path(str(resources.files("microcalc"))) / "app" / "static"
+REPORT_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'"
+)
 
 
 def make_app(session: Session) -> Guard:
     """The ASGI application of a session."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state.session = session
-    for routes in (image_routes, finding_routes, study_routes):
+    for routes in (image_routes, finding_routes):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
     app.add_api_route("/", _page, include_in_schema=False)
+    app.add_api_route("/api/reports/{number}", _report, include_in_schema=False)
     app.add_api_route("/api/session", lambda: session.entry(), methods=["GET"])
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -38,6 +43,14 @@ def make_app(session: Session) -> Guard:
 
 def _page() -> Response:
     return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+
+
+def _report(number: int, request: Request) -> Response:
+    """The report of a run, which may run nothing and load nothing."""
+    runs = request.app.state.session.runs
+    if not 0 <= number < len(runs):
+        raise HTTPException(404, "there is no such study")
+    return FileResponse(runs[number] / "report.html", headers={"content-security-policy": REPORT_POLICY})
 
 
 def error_line(status: int, line: str) -> JSONResponse:

@@ -17,7 +17,6 @@ from microcalc.app.images import Images
 from microcalc.app.jobs import Jobs
 from microcalc.app.review import Reviews
 from microcalc.app.security import is_any_address, is_loopback
-from microcalc.app.studies import Study
 from microcalc.images import LARGEST_PIXELS
 from microcalc.images.resample import as_pixel_size
 
@@ -64,7 +63,7 @@ class Session:
         images: that are open.
         jobs: scans and heat maps that wait.
         reviews: of findings.
-        studies: the runs that the command line named.
+        runs: run directories that the command line named.
         started: when.
         opening: how many images of the command line are still to be opened.
         problems: why some could not be, a line each.
@@ -79,7 +78,7 @@ class Session:
         self.images = Images(self.folder)
         self.jobs = Jobs(self.images, reader)
         self.reviews = Reviews(self.folder)
-        self.studies: tuple[Study, ...] = ()
+        self.runs: tuple[Path, ...] = ()
         self.started = datetime.now()
         self.opening = 0
         self.problems: list[str] = []
@@ -110,7 +109,9 @@ class Session:
             "images": [image.entry() for image in self.images.all()],
             "opening": self.opening,
             "problems": self.problems,
-            "studies": [study.entry() for study in self.studies],
+            "studies": [
+                {"name": run.resolve().name, "report": f"/api/reports/{number}"} for number, run in enumerate(self.runs)
+            ],
         }
 
 

@@ -58,9 +58,6 @@ export const overlayUrl = (id) => `${image(id)}/overlay.png`;
 export const dicomUrl = (id) => `${image(id)}/dicom.zip`;
 export const save = () => value("POST", "/api/save", {});
 export const attachScan = (findings, review) => value("POST", "/api/scan-directory", { findings, review });
-export const reportUrl = (id) => `/api/studies/${encodeURIComponent(id)}/report`;
-export const getWrongPatches = (id, set) =>
-  value("GET", `/api/studies/${encodeURIComponent(id)}/patches?wrong=1&set=${set}`);
 
 /** Address of a tile with a window applied; `window` is {center, width, invert}, in parts of the full grey range. */
 export const tileUrl = (id, level, column, row, { center, width, invert }) =>
