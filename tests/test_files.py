@@ -1,5 +1,6 @@
 """Outputs respect what is there: permissions, links, pipes and devices, other outputs, and inputs."""
 
+import errno
 import os
 import stat
 import tempfile
@@ -14,6 +15,7 @@ from microcalc.files import (
     TEMPORARY_SUFFIX,
     check_outputs,
     check_unused,
+    locked,
     opened_atomically,
     write_atomically,
     write_json,
@@ -178,3 +180,20 @@ def test_a_used_folder_is_refused(tmp_path: Path) -> None:
         check_unused(tmp_path)
     with pytest.raises(RequestError, match="cannot be used as a folder"):
         check_unused(tmp_path / ".hidden")
+
+
+def test_a_lock_that_another_holds_and_a_disk_without_locks_are_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, busy = tmp_path / "new" / "lock", "new: another microcalc is working"
+    with locked(lock), pytest.raises(RequestError, match=busy), locked(lock):
+        pass
+    with locked(lock):  # it was given back
+        pass
+
+    def without_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", without_locks)
+    with pytest.raises(FailedError, match=r"cannot be locked \(No locks available\)"), locked(tmp_path / "lock"):
+        pass

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import FileLock, Timeout
+
 from microcalc.errors import FailedError, MicrocalcError, RequestError
 
 TEMPORARY_SUFFIX = ".part"
@@ -265,6 +267,38 @@ def filled_folder(folder: Path) -> Iterator[Path]:
         raise FailedError(
             f"{folder}: cannot be written ({error.strerror or error}); make room or choose another folder"
         ) from error
+
+
+@contextmanager
+def locked(path: Path, seconds: float = 0.0) -> Iterator[None]:
+    """Hold a lock file: among all processes one at a time can.
+
+    Args:
+        path: of the lock file; its folder is made where it is missing.
+        seconds: to wait where another process holds it.
+
+    Raises:
+        RequestError: another process still holds it.
+        FailedError: the folder cannot be written, or its disk has no locks.
+
+    >>> with locked(Path(tempfile.mkdtemp()) / "lock"):
+    ...     pass
+    """
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=seconds)
+    except Timeout as error:
+        line = f"{path.parent}: another microcalc is working in it; wait for it, or give another folder"
+        raise RequestError(line) from error
+    except (OSError, NotImplementedError) as error:  # the latter where a disk has no locks
+        reason = getattr(error, "strerror", None) or error
+        line = f"{path.parent}: cannot be locked ({reason}); use a folder that you may write, on a disk with locks"
+        raise FailedError(line) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_json(path: Path, value: Any) -> None:
