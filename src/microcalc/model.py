@@ -91,7 +91,8 @@ class Model:
 
         Raises:
             RequestError: the settings make no study.
-            DataError: ``external`` or ``test`` holds augmented copies, or a patch of a patient of ``data``.
+            DataError: a set is filtered by a wavelet, or ``external`` or ``test`` holds augmented copies or a patch of
+                a patient of ``data``.
         """
         config = config or StudyConfig()
         if searching_fraction is not None:
@@ -103,6 +104,12 @@ class Model:
             config = dataclasses.replace(config, seed=seed)
         if jobs is not None and jobs < 1:
             raise RequestError(f"jobs must be at least 1: got {jobs}")
+        for name, other in (("data", data), ("external", external), ("test", test)):
+            if other is not None and other.filtered_by != "none":
+                raise DataError(
+                    f"{name} must hold raw patches: {other.name} is filtered by {other.filtered_by}; "
+                    "give it unfiltered and set the wavelet in the config"
+                )
         for name, other in (("external", external), ("test", test)):
             if other is not None:
                 if other.augmented:

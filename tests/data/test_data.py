@@ -1,6 +1,7 @@
 """Data: any folder of patches becomes a dataset or one clear line; what a study holds is checked when it is made."""
 
 import os
+import pickle
 import re
 import stat
 import tempfile
@@ -19,6 +20,7 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
+from microcalc.config import AugmentationSettings
 from microcalc.data import Data, archives, dataset, sources
 from microcalc.data.groups import read_groups
 from microcalc.data.phantom import make_phantom
@@ -738,6 +740,30 @@ def test_wavelet_filters_the_images_and_leaves_the_rest() -> None:
     assert np.array_equal(filtered.images, wavelet_filter(data.images, "haar", 1.0))
     assert (filtered.files, filtered.name) == (data.files, data.name)
     assert np.array_equal(filtered.groups, data.groups)
+    assert (data.filtered_by, filtered.filtered_by) == ("none", "haar")
+
+
+def test_nothing_is_drawn_into_filtered_patches_unless_asked_for() -> None:
+    filtered = Data.load("phantom").select(range(60)).wavelet("haar")
+    undrawn = AugmentationSettings(p_linear_structures=0.0, p_power_law_noise=0.0, p_dust=0.0)
+    varied = filtered.augment(seed=1)
+    assert np.array_equal(varied.images, filtered.augment(seed=1, settings=undrawn).images)
+    dusted = filtered.augment(seed=1, settings=replace(undrawn, p_dust=1.0))
+    assert not np.array_equal(varied.images, dusted.images)
+    assert varied.filtered_by == varied.select(range(3)).filtered_by == pickle.loads(pickle.dumps(varied)).filtered_by
+
+
+@pytest.mark.parametrize("variant", [Data.wavelet, lambda data: data.select(range(4)).wavelet("haar").augment()])
+def test_filtered_patches_are_not_filtered_again(variant: Callable[[Data], Data]) -> None:
+    with pytest.raises(ValueError, match=r"mine is already filtered by (sym3|haar); filter the raw patches"):
+        variant(some_data()).wavelet()
+
+
+@pytest.mark.parametrize("role", ["data", "external", "test"])
+def test_filtered_patches_are_refused_in_a_study(role: str, tmp_path: Path) -> None:
+    sets = {"data": Data.load("phantom"), role: Data.load("phantom", seed=1).wavelet("haar")}
+    with pytest.raises(ValueError, match=f"{role} must hold raw patches: phantom is filtered by haar"):
+        Model(**sets, out=tmp_path / "run")
 
 
 def test_augmented_copies_stay_in_the_group_of_their_patch_and_are_named_after_it() -> None:

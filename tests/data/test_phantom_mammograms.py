@@ -44,6 +44,22 @@ def test_calcifications_are_bright_where_the_truth_says(made: list[PhantomMammog
             assert np.median(detail[row, column]) > 3 * np.median(np.abs(detail))
 
 
+@pytest.mark.parametrize("pixel_size_mm", [0.05, 0.11])
+def test_the_truth_is_the_middle_of_the_calcifications_in_left_and_right_breasts(pixel_size_mm: float) -> None:
+    window = np.mgrid[-4:5, -4:5].astype(float)
+    seen: dict[str, list[np.ndarray]] = {"L": [], "R": []}
+    for mammogram in iter_phantom_mammograms(6, difficulty=0.0, field_mm=(90.0, 70.0), pixel_size_mm=pixel_size_mm):
+        for column, row in (point for cluster in mammogram.clusters for point in cluster):
+            place = window + np.reshape((row, column), (2, 1, 1))
+            seen[mammogram.name.split("_")[1][0]].append(
+                ndimage.map_coordinates(mammogram.pixels / 65535, place, order=1)
+            )
+    for around in seen.values():
+        mean = np.mean(around, axis=0)
+        bright = np.clip(mean - (mean.min() + mean.max()) / 2, 0, None)
+        np.testing.assert_allclose((window * bright).sum((1, 2)) / bright.sum(), 0, atol=0.125)
+
+
 def test_clusters_are_apart_and_inside_the_breast(made: list[PhantomMammogram]) -> None:
     for mammogram in made:
         size, middles = mammogram.pixel_size_mm, [cluster.mean(axis=0) for cluster in mammogram.clusters]

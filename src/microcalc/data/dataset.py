@@ -41,6 +41,7 @@ class Data:
         warnings: sentences on what was left out or assumed, and on patients that had to be guessed; they go into every
             report.
         augmented: whether copies by :meth:`augment` are among the patches; no study takes such data to test on.
+        filtered_by: the wavelet of the filter that the patches have passed; a study takes raw patches alone.
 
     Raises:
         DataError: a shape, a type or a value is not as above.
@@ -62,6 +63,7 @@ class Data:
     pixel_size: PixelSizeKind = "known"
     warnings: tuple[str, ...] = ()
     augmented: bool = False
+    filtered_by: WaveletName = "none"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", check_patches(self.images, fewest=0))
@@ -170,8 +172,15 @@ class Data:
     def wavelet(
         self, name: WaveletName = "sym3", threshold: float = 1.5, backend: WaveletBackend = "pywavelets"
     ) -> "Data":
-        """The same patches, filtered by :func:`microcalc.transforms.wavelet.wavelet_filter`."""
-        return replace(self, images=wavelet_filter(self.images, name, threshold, backend))
+        """Return the same patches, filtered by :func:`microcalc.transforms.wavelet.wavelet_filter`.
+
+        Raises:
+            DataError: they are filtered already.
+            RequestError: as for the filter.
+        """
+        if self.filtered_by != "none":
+            raise DataError(f"{self.name} is already filtered by {self.filtered_by}; filter the raw patches instead")
+        return replace(self, images=wavelet_filter(self.images, name, threshold, backend), filtered_by=name)
 
     def augment(self, copies: int = 1, seed: int = 0, settings: AugmentationSettings | None = None) -> "Data":
         """The same patches, followed by varied copies of each, by :func:`microcalc.transforms.augment.augment`.
@@ -181,7 +190,7 @@ class Data:
         Args:
             copies: of each patch, at least 1.
             seed: the same seed gives the same copies.
-            settings: of the variation; None for those of training.
+            settings: of the variation; None for those of training, which draw nothing into filtered patches.
 
         Raises:
             RequestError: ``copies`` is below 1, or the seed is negative or above 2,147,483,647.
@@ -200,7 +209,9 @@ class Data:
         originals, labels = torch.tensor(self.images).unsqueeze(1), torch.tensor(self.labels)
         generator = torch.Generator().manual_seed(seed)
         settings = settings or AugmentationSettings()
-        varied = [augment(originals, labels, settings, generator)[:, 0].numpy() for _ in range(copies)]
+        varied = [
+            augment(originals, labels, settings, generator, self.filtered_by)[:, 0].numpy() for _ in range(copies)
+        ]
         times = copies + 1
         return replace(
             self,

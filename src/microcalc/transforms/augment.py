@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from microcalc.config import AugmentationSettings
+from microcalc.config import AugmentationSettings, WaveletName
 from microcalc.transforms.specks import CALCIFICATION_WIDTHS, DUST_WIDTHS, draw_specks
 from microcalc.transforms.tissue import draw_tissue
 
@@ -15,7 +15,13 @@ BLUR_STEP = 0.05
 BACKGROUND_PIXELS = 3.0
 
 
-def augment(images: Tensor, labels: Tensor, settings: AugmentationSettings, generator: torch.Generator) -> Tensor:
+def augment(
+    images: Tensor,
+    labels: Tensor,
+    settings: AugmentationSettings,
+    generator: torch.Generator,
+    wavelet: WaveletName = "none",
+) -> Tensor:
     """Vary each patch of a batch at random, on the device where the batch lies.
 
     First some patches, whatever their class, get bright lines or power-law noise, since one archive holds but a part
@@ -35,6 +41,7 @@ def augment(images: Tensor, labels: Tensor, settings: AugmentationSettings, gene
         labels: (n,), 0 for normal; specks are drawn into these alone.
         settings: the ranges and shares.
         generator: random numbers, on the device of ``images``; an equal state gives an equal result.
+        wavelet: the filter that the patches have passed; shares left at None are 0 then.
 
     Returns:
         (n, 1, height, width) in [0, 1].
@@ -43,7 +50,7 @@ def augment(images: Tensor, labels: Tensor, settings: AugmentationSettings, gene
     >>> augment(images, torch.zeros(4), AugmentationSettings(), torch.Generator().manual_seed(0)).shape
     torch.Size([4, 1, 60, 60])
     """
-    drawn = settings.drawn()
+    drawn = settings.drawn(wavelet)
     images = draw_tissue(images, drawn["p_linear_structures"], drawn["p_power_law_noise"], generator)
     images = _exchange_backgrounds(images, settings.p_background_swap, generator)
     draws = torch.rand(11, len(images), generator=generator, device=images.device, dtype=images.dtype) * 2 - 1
