@@ -1,5 +1,6 @@
 """Every error that a user can meet: one line that says what is wrong, where, and what to do about it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,7 +24,25 @@ class RequestError(MicrocalcError, ValueError):
 
 
 class ImageError(RequestError):
-    """One image file cannot be read, or is not what is needed."""
+    """One image file cannot be read, or is not what is needed.
+
+    Attributes:
+        problem: what is wrong and what to do, without the file's name.
+        file: the file, as a user knows it; empty until somebody knows it. Whoever knows it better may set it.
+
+    >>> error = ImageError("is empty; copy it again from where it came", "scans/a.dcm")
+    >>> error.problem, str(error)
+    ('is empty; copy it again from where it came', 'scans/a.dcm: is empty; copy it again from where it came')
+    """
+
+    def __init__(self, problem: str, file: str | os.PathLike[str] = "") -> None:
+        super().__init__(problem)
+        self.problem, self.file = problem, os.fspath(file)
+
+    def __str__(self) -> str:
+        """One line; letters of the name that cannot be printed are escaped."""
+        name = self.file if self.file.isprintable() else ascii(self.file)
+        return f"{name}: {self.problem}" if name else self.problem
 
 
 class TransientImageError(ImageError):

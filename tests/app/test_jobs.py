@@ -158,7 +158,7 @@ def test_a_heat_map_of_another_pixel_size_is_not_shown(
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (ImageError("a.png: shows no breast"), "a.png: shows no breast"),
+        (ImageError("shows no breast", "/home/me/a.png"), "a.png: shows no breast"),
         (ZeroDivisionError("/home/me"), "a.png: could not be scanned (unexpected ZeroDivisionError)"),
     ],
 )

@@ -165,7 +165,7 @@ def test_a_scan_that_fails_is_answered_without_the_text_of_the_error(tmp_path: P
 
 def test_an_image_that_cannot_be_scanned_is_answered_with_the_reason(tmp_path: Path) -> None:
     def refusing(path: Path) -> tuple[ScannedImage, bytes]:
-        raise ImageError(f"{path}: states no pixel size; give --pixel-size")
+        raise ImageError("states no pixel size; give --pixel-size", path)
 
     with archive() as pacs, node_running(tmp_path, pacs.name, refusing) as node:
         store(node.port, make_mammogram())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from microcalc import __version__
-from microcalc.app.open_image import OpenImage, renamed
+from microcalc.app.open_image import OpenImage
 from microcalc.app.review import FILE, Key, Review, plain_reviews
 from microcalc.app.session import Session
 from microcalc.errors import ImageError, extra_needed
@@ -52,7 +52,8 @@ def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> byte
         try:
             paths, _ = write_results(image.path, scanned, drawn, algorithm, Path(folder), stem(image))
         except ImageError as error:
-            raise ImageError(renamed(error, image.path, image.name)) from None
+            error.file = image.name
+            raise
         with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             for path in paths:
                 archive.write(path, path.name)

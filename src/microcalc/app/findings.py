@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from microcalc.app.images import Images
-from microcalc.app.open_image import Detail, OpenImage, renamed
+from microcalc.app.open_image import Detail, OpenImage
 from microcalc.app.tiles import encode
 from microcalc.errors import ImageError
 from microcalc.images import Mammogram
@@ -116,7 +116,7 @@ class Reader:
         start = time.perf_counter()
         (outcome,) = predict_files(self._patches(), [image.path], image.given_pixel_size_mm)
         if not isinstance(outcome, Prediction):
-            raise ImageError(outcome.problem)
+            raise ImageError(outcome.problem, image.name)
         odds = outcome.probability / max(1 - outcome.probability, 1e-12)
         box = (0, 0, image.columns - 1, image.rows - 1)
         whole = Finding(
@@ -152,7 +152,8 @@ class Reader:
         try:
             views = read_patch_file(image.path, image.given_pixel_size_mm).views
         except ImageError as error:
-            raise ImageError(renamed(error, image.path, image.name)) from None
+            error.file = image.name
+            raise
         return views[[int(self._patches().predict_proba(views).argmax())]]
 
 
@@ -220,7 +221,7 @@ def _details(committee: "Committee", windows: Windows, points: list[Points]) -> 
 
 def _size(image: OpenImage) -> PixelSize:
     if image.pixel_size_mm is None:
-        raise ImageError(f"{image.name}: has no pixel size; give the pixel size in mm")
+        raise ImageError("has no pixel size; give the pixel size in mm", image.name)
     return image.pixel_size_mm
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from microcalc.app.open_image import OpenImage, Origin, chest_wall, renamed
+from microcalc.app.open_image import OpenImage, Origin, chest_wall
 from microcalc.app.tiles import Greys, build_levels, default_window, encode
 from microcalc.errors import ImageError
 from microcalc.images import Mammogram, read_mammogram
@@ -101,7 +101,7 @@ class Images:
         self._last_read = last = None  # two of them need not be in memory
         mammogram = _read(image.path, image.name)
         if mammogram.pixels.shape != (image.rows, image.columns):
-            raise ImageError(f"{image.name}: has changed since it was opened; open it again")
+            raise ImageError("has changed since it was opened; open it again", image.name)
         self._last_read = image.id, mammogram
         return mammogram
 
@@ -186,4 +186,5 @@ def _read(path: Path, name: str) -> Mammogram:
     try:
         return replace(read_mammogram(path), padding=None)
     except ImageError as error:
-        raise ImageError(renamed(error, path, name)) from None
+        error.file = name
+        raise

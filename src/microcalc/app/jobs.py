@@ -9,8 +9,8 @@ import threading
 from microcalc.app.findings import Reader
 from microcalc.app.images import Images
 from microcalc.app.memory import give_memory_back
-from microcalc.app.open_image import BUSY, OpenImage, renamed
-from microcalc.errors import MicrocalcError
+from microcalc.app.open_image import BUSY, OpenImage
+from microcalc.errors import ImageError, MicrocalcError
 
 LOG = logging.getLogger("microcalc.app")
 SCAN, DETAILS, HEATMAP = range(3)
@@ -147,6 +147,8 @@ class Jobs:
 
 def problem(error: Exception, image: OpenImage) -> str:
     """One line on why an image could not be scanned, without the path of its file."""
+    if isinstance(error, ImageError):
+        return str(ImageError(error.problem, image.name))
     if isinstance(error, MicrocalcError):
-        return renamed(error, image.path, image.name)
+        return str(error)
     return f"{image.name}: could not be scanned (unexpected {type(error).__name__})"

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 
 from microcalc.app.tiles import TILE, Greys, Window, count_levels
-from microcalc.errors import MicrocalcError
 from microcalc.images.image import PixelSize
 from microcalc.images.resample import TRUE_PIXEL_MM, as_pixel_size, true_shape
 from microcalc.images.tiles import LARGEST_FIELD, PATCH_SIDE
@@ -161,11 +160,6 @@ class OpenImage:
             "dicom": self.dicom,
             "heatmap": self.heatmap,
         }
-
-
-def renamed(error: MicrocalcError, path: Path, name: str) -> str:
-    """An error's line with the user's name of a file instead of its path."""
-    return str(error).replace(str(path), name)
 
 
 def clean_name(given: str) -> str:

@@ -18,7 +18,7 @@ from microcalc.committee.committee import Committee, description_file
 from microcalc.committee.predictions import plain_row, predict_files
 from microcalc.config import Engine
 from microcalc.data.patch_files import GivenPixelSize, Unreadable
-from microcalc.errors import FailedError, ImageError, RequestError, TransientImageError
+from microcalc.errors import ImageError, RequestError, TransientImageError
 from microcalc.images import read_mammogram
 from microcalc.images.resample import as_pixel_size
 from microcalc.mammograms.scanner import load_for_scan, scan_mammogram
@@ -129,7 +129,7 @@ class PredictTask(Task):
         for each in predict_files(loaded, list(files), self.pixel_size_mm, self.engine):
             for name in files[each.file]:
                 if isinstance(each, Unreadable):
-                    failures.append(Failure(name, _without(each.file, each.problem), transient=each.transient))
+                    failures.append(Failure(name, each.problem, transient=each.transient))
                 else:
                     rows.append({**plain_row(each), "file": name})
         return rows, failures
@@ -175,11 +175,9 @@ class ScanTask(Task):
         for path, names in files.items():
             try:
                 scanned = scan_mammogram(read_mammogram(path), str(path), self.pixel_size_mm, *loaded)
-            except FailedError:
-                raise
             except ImageError as error:
-                problem, transient = _without(path, str(error)), isinstance(error, TransientImageError)
-                failures += [Failure(name, problem, transient=transient) for name in names]
+                transient = isinstance(error, TransientImageError)
+                failures += [Failure(name, error.problem, transient=transient) for name in names]
             else:
                 rows += [{**scanned.to_dict(), "file": name} for name in names]
         return rows, failures
@@ -252,7 +250,3 @@ def committee_sha256(directory: Path) -> str:
         raise RequestError(f"{error.filename}: cannot be read ({error.strerror}) on a worker") from error
     digest.update(repr(opinion).encode())
     return digest.hexdigest()
-
-
-def _without(path: Path, problem: str) -> str:
-    return problem.removeprefix(f"{path}: ")

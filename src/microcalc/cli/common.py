@@ -144,6 +144,6 @@ def print_unreadable(unreadable: "Sequence[Unreadable]", total: int) -> None:
     """
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     for each in unreadable:
-        errors.print(f"microcalc: {each.problem}", markup=False)
+        errors.print(f"microcalc: {each}", markup=False)
     if unreadable:
         raise FailedError(f"{len(unreadable)} of {total} files could not be used, as listed above; the rest is done")

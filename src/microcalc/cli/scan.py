@@ -105,7 +105,7 @@ class Scan(Common):
             try:
                 _, notes = write_results(file, scanned, overlay, algorithm, self.out / "dicom", name)
             except ImageError as error:
-                notes = (f"No DICOM results: {str(error).removeprefix(f'{file}: ')}.",)
+                notes = (f"No DICOM results: {error.problem}.",)
             for note in notes:
                 console.print(f"{file}: {note}", markup=False, soft_wrap=True)
 

@@ -203,7 +203,7 @@ def write_json(
             "false_alarm_rate": detector.false_alarm_rate,
         },
         "predictions": [plain_row(each) for each in predictions],
-        "unreadable": [{"file": str(each.file), "problem": each.problem} for each in unreadable],
+        "unreadable": [{"file": str(each.file), "problem": str(each)} for each in unreadable],
     }
     write_atomically(path, json.dumps(content, indent=1) + "\n")
 

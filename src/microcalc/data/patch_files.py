@@ -41,11 +41,15 @@ class PatchFile:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that holds no patch, and why, in one line that names it; another try may read a ``transient`` one."""
+    """A file that holds no patch, and why, without its name; another try may read a ``transient`` one."""
 
     file: Path
     problem: str
     transient: bool = False
+
+    def __str__(self) -> str:
+        """One line that names the file."""
+        return str(ImageError(self.problem, self.file))
 
 
 def find_files(requests: Sequence[str]) -> FoundImages:
@@ -125,13 +129,15 @@ def read_patch_file(path: Path, pixel_size_mm: GivenPixelSize = None) -> PatchFi
     else:
         height, width = image.pixels.shape
         raise ImageError(
-            f"{path}: {width} x {height} pixels and no pixel size, while a patch is {PATCH_SIDE} x {PATCH_SIDE}; "
-            f"{''.join(f'{warning}; ' for warning in warnings)}give the pixel size in mm, or unknown"
+            f"{width} x {height} pixels and no pixel size, while a patch is {PATCH_SIDE} x {PATCH_SIDE}; "
+            f"{''.join(f'{warning}; ' for warning in warnings)}give the pixel size in mm, or unknown",
+            path,
         )
     try:
         return PatchFile(path, views(image.pixels, size), size, assumed, tuple(warnings))
     except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
+        error.file = str(path)
+        raise
 
 
 def read_patch(path: Path, pixel_size_mm: GivenPixelSize = None) -> PatchFile:
@@ -177,7 +183,7 @@ class Batch:
 def read_batches(files: Sequence[Path], size: int, pixel_size_mm: GivenPixelSize = None) -> Iterator[Batch]:
     """Read files, in their order, in batches of at least ``size`` patches; only the last may hold fewer.
 
-    >>> [batch.unreadable[0].problem for batch in read_batches([Path("missing.png")], size=32)]
+    >>> [str(batch.unreadable[0]) for batch in read_batches([Path("missing.png")], size=32)]
     ['missing.png: does not exist; check its name and folder']
     """
     batch, count = Batch(), 0
@@ -187,7 +193,7 @@ def read_batches(files: Sequence[Path], size: int, pixel_size_mm: GivenPixelSize
             count += len(batch.read[-1].views)
         except ImageError as error:
             transient = isinstance(error, TransientImageError)
-            batch.unreadable.append(Unreadable(file, str(error), transient))
+            batch.unreadable.append(Unreadable(file, error.problem, transient))
         if count + len(batch.unreadable) >= size:
             yield batch
             batch, count = Batch(), 0

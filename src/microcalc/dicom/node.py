@@ -17,7 +17,7 @@ from microcalc.dicom.results import Algorithm, NotAnalyzed, Outcome
 from microcalc.dicom.sender import destination
 from microcalc.dicom.source import read_source
 from microcalc.dicom.tls import client_context, server_context
-from microcalc.errors import FailedError, MicrocalcError, RequestError
+from microcalc.errors import FailedError, ImageError, MicrocalcError, RequestError
 from microcalc.mammograms.findings import ScannedImage
 
 Scan = Callable[[Path], tuple[ScannedImage, bytes]]
@@ -154,8 +154,8 @@ class Node:
             return NotAnalyzed("the scan of this image ended the program several times"), None
         try:
             return self._scan(image.file)
-        except MicrocalcError as error:
-            return NotAnalyzed(_without_file(error, image.file)), None
+        except ImageError as error:
+            return NotAnalyzed(error.problem), None
         except Exception as error:  # its text may quote the file, and with it the patient
             return NotAnalyzed(f"the scan failed ({type(error).__name__})"), None
 
@@ -179,7 +179,3 @@ class Node:
             problem = str(error) if isinstance(error, MicrocalcError) else f"sending failed ({type(error).__name__})"
             parked = self.queue.postpone(study, problem, settings.pause_s, settings.longest_pause_s, settings.tries)
             self._report(f"{problem}; {'the study is parked' if parked else 'it is tried again later'}")
-
-
-def _without_file(error: MicrocalcError, file: Path) -> str:
-    return str(error).removeprefix(f"{file}: ")

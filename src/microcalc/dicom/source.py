@@ -95,9 +95,9 @@ def read_source(path: str | os.PathLike[str]) -> Source:
             lacking += [keyword for keyword in ("Rows", "Columns") if not header.get(keyword)]
             notes = (*_notes(header), *unreadable)
     except Exception:  # its text may quote the file, and with it the patient
-        raise ImageError(f"{path}: is not a readable DICOM file; give the mammogram as DICOM") from None
+        raise ImageError("is not a readable DICOM file; give the mammogram as DICOM", path) from None
     if lacking:
-        raise ImageError(f"{path}: lacks {', '.join(lacking)}, which results must refer to; export it again")
+        raise ImageError(f"lacks {', '.join(lacking)}, which results must refer to; export it again", path)
     return Source(header, notes)
 
 

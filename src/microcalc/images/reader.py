@@ -115,8 +115,6 @@ def file_kind(head: bytes) -> str | None:
 def _read(
     path: str | os.PathLike[str], dicom: Callable[[BinaryIO], Read], picture: Callable[[BinaryIO, str], Read]
 ) -> Read:
-    name = os.fspath(path)
-    kind_of_error = ImageError
     try:
         _check_file(Path(path).stat())
         with Path(path).open("rb") as file:
@@ -129,15 +127,14 @@ def _read(
             with quiet("pydicom" if kind == "DICOM" else "PIL"):
                 return dicom(file) if kind == "DICOM" else picture(file, kind)
     except ImageError as error:
-        problem, cause = str(error), error.__cause__
+        error.file = os.fspath(path)
+        raise
     except FileNotFoundError as error:
-        problem, cause = "does not exist; check its name and folder", error
+        raise ImageError("does not exist; check its name and folder", path) from error
     except PermissionError as error:
-        problem, cause = "may not be read by this user; change its permissions", error
+        raise ImageError("may not be read by this user; change its permissions", path) from error
     except OSError as error:
-        problem, cause = f"cannot be read ({error.strerror}); check its name and the disk", error
-        kind_of_error = TransientImageError
-    raise kind_of_error(f"{name if name.isprintable() else ascii(name)}: {problem}") from cause
+        raise TransientImageError(f"cannot be read ({error.strerror}); check its name and the disk", path) from error
 
 
 def _check_file(status: os.stat_result) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microcalc.errors import RequestError
+from microcalc.errors import ImageError, RequestError
 from microcalc.images.image import LARGEST_PIXELS, PixelSize
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
 
@@ -61,7 +61,8 @@ def to_true_scale(pixels: NDArray[np.float32], pixel_size_mm: float | PixelSize)
         Float32 in [0, 1]; ``pixels`` itself where nothing is to be done.
 
     Raises:
-        RequestError: no such pixel size is possible, or the result would be too large or empty.
+        RequestError: no such pixel size is possible.
+        ImageError: the result would be too large or empty.
 
     >>> to_true_scale(np.ones((102, 51), np.float32), (0.05, 0.1)).shape
     (60, 60)
@@ -72,8 +73,8 @@ def to_true_scale(pixels: NDArray[np.float32], pixel_size_mm: float | PixelSize)
     if (height, width) == pixels.shape:
         return pixels
     if not 0 < height * width <= LARGEST_PIXELS:
-        raise RequestError(
-            f"the image would have {height:,} x {width:,} pixels at {TRUE_PIXEL_MM} mm; check the pixel size of "
+        raise ImageError(
+            f"would have {height:,} x {width:,} pixels at {TRUE_PIXEL_MM} mm; check the pixel size of "
             f"{pixel_size_mm} mm"
         )
     picture: Any = PIL.Image.fromarray(np.ascontiguousarray(pixels, np.float32))

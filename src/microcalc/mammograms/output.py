@@ -12,7 +12,7 @@ from typing import Any, Self
 from jinja2 import Environment
 
 from microcalc.committee.committee import Committee
-from microcalc.errors import FailedError, MicrocalcError, RequestError
+from microcalc.errors import FailedError, ImageError, RequestError
 from microcalc.files import write_atomically, write_json
 from microcalc.images import Mammogram, read_mammogram
 from microcalc.images.resample import as_pixel_size
@@ -123,10 +123,8 @@ class Scanner:
         try:
             mammogram = read_mammogram(file)
             scanned = scan_mammogram(mammogram, str(file), self.pixel_size_mm, self.committee, self.second_opinion)
-        except FailedError:
-            raise
-        except MicrocalcError as error:
-            return "", FailedImage(str(file), str(error).removeprefix(f"{file}: "))
+        except ImageError as error:
+            return "", FailedImage(str(file), error.problem)
         name = log.free_name(file)
         write_atomically(
             self.out / "overlays" / f"{name}.png", draw_overlay(mammogram.pixels, scanned, side(mammogram))

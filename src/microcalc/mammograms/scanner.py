@@ -87,7 +87,8 @@ def scan_mammogram(
         image = to_true_scale(mammogram.pixels, size)
         breast = find_breast(image)
     except ImageError as error:
-        raise ImageError(f"{name}: {error}") from error
+        error.file = name
+        raise
     on_progress("spots", 0, 1)
     spots = find_spots(image, breast.mask)
     clusters = find_clusters(image, spots, replace(committee, tta="none") if committee else packaged(), on_progress)
