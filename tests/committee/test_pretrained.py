@@ -53,3 +53,17 @@ def test_what_is_no_mammogram_is_flagged(committee: Committee):
     ramp = np.tile(np.linspace(0, 1, 60, dtype=np.float32), (60, 1))
     noise = np.random.default_rng(0).random((60, 60), dtype=np.float32)
     assert (committee.outliers(np.stack([ramp, noise])) > committee.outlier_detector.threshold).all()
+
+
+def test_a_committee_is_named_by_its_version_or_by_the_folder_it_was_read_from(committee: Committee, tmp_path: Path):
+    assert committee.name == Committee.pretrained("scan").name == f"pretrained {microcalc.__version__}"
+    committee.save(tmp_path / "mine")
+    assert Committee.load(tmp_path / "mine").name == str(tmp_path / "mine")
+
+
+def test_one_expert_alone_is_a_committee_of_one(committee: Committee):
+    images = Data.load("phantom").images[:3]
+    alone, votes = committee.expert(2), committee.expert_probabilities(images)
+    np.testing.assert_array_equal(alone.expert_probabilities(images)[:, 0], votes[:, 2])
+    np.testing.assert_allclose(alone.predict_proba(images), votes[:, 2])
+    assert alone.highest_weight == 0 and alone.shapes == (committee.shapes[2],)

@@ -84,5 +84,4 @@ def prepare_scan(committee: Path | None, pixel_size: float | None, console: Cons
         scanned = scan_mammogram(mammogram, path.name, pixel_size, loaded, opinion)
         return scanned, draw_overlay(mammogram.pixels, scanned, side(mammogram))
 
-    name = f"pretrained {__version__}" if committee is None else str(committee)
-    return scan, Algorithm(__version__, name, opinion.threshold)
+    return scan, Algorithm(__version__, loaded.name, opinion.threshold)

@@ -68,17 +68,15 @@ class Scan(Common):
             raise FailedError(f"{failed} of {len(marks)} files could not be scanned; see {self.out / 'findings.json'}")
 
     def _scanner(self, console: Console) -> "Scanner":
-        from microcalc import __version__
         from microcalc.mammograms.output import Scanner
 
         committee, opinion = load_committee(self.committee, console)
         if self.threshold is not None:
             opinion = replace(opinion, threshold=self.threshold)
-        name = str(self.committee) if self.committee else f"pretrained {__version__}"
-        scanner = Scanner(self.out, committee, name, opinion, self.pixel_size, self.heatmap)
+        scanner = Scanner(self.out, committee, committee.name, opinion, self.pixel_size, self.heatmap)
         if not self.dicom:
             return scanner
-        return replace(scanner, each=self._dicom_writer(name, opinion.threshold, console))
+        return replace(scanner, each=self._dicom_writer(committee.name, opinion.threshold, console))
 
     def _task(self, console: Console) -> "Task":
         from microcalc.archive.task import ScanTask

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from microcalc import __version__
 from microcalc.committee.adaptation import observe
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.inference import predict
@@ -30,7 +31,7 @@ LARGEST = {"dim": 256, "depth": 16, "dropout": 0.8}
 
 
 def filtered(images: NDArray[np.float32], wavelet: WaveletSettings) -> NDArray[np.float32]:
-    """(n, 60, 60) raw patches to what the experts take: themselves, or wavelet-filtered where the study was."""
+    """Filter (n, 60, 60) raw patches in the wavelet domain; without a filter they stay as they are."""
     if wavelet.name == "none":
         return images
     return wavelet_filter(images, wavelet.name, wavelet.threshold, wavelet.backend)
@@ -83,6 +84,7 @@ class Committee:
         outlier_detector: finds patches that are not breast tissue at 85 um a pixel; None where it was saved without.
         unknown_scale: calibration and threshold for patches of unknown pixel size; None where the study had no such
             external set.
+        name: as results state it: the version of the one that comes with microcalc, or the folder it was read from.
     """
 
     networks: tuple[Any, ...]
@@ -94,11 +96,26 @@ class Committee:
     tta: Tta = "none"
     outlier_detector: OutlierDetector | None = None
     unknown_scale: UnknownScale | None = None
+    name: str = "unnamed"
 
     @property
     def highest_weight(self) -> int:
         """The expert of highest weight, the first of equals."""
         return int(np.argmax(self.weights))
+
+    def expert(self, number: int) -> Self:
+        """Return one expert alone, as a committee whose probability is the expert's own."""
+        return replace(
+            self,
+            networks=(self.networks[number],),
+            shapes=(self.shapes[number],),
+            weights=np.ones(1),
+            calibration=Calibration(slope=1.0, intercept=0.0),
+        )
+
+    def filtered(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Filter (n, 60, 60) raw patches as the experts take them."""
+        return filtered(images, self.wavelet)
 
     def expert_probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, 60, 60) raw patches in [0, 1] to (n, experts): each expert's own probability of a cluster.
@@ -106,7 +123,7 @@ class Committee:
         Raises:
             DataError: ``images`` are no such patches; see :func:`microcalc.images.patches.check_patches`.
         """
-        prepared = filtered(check_patches(images), self.wavelet)
+        prepared = self.filtered(check_patches(images))
         return np.stack([predict(network, prepared, tta=self.tta) for network in self.networks], axis=1)
 
     def combine(self, expert_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -142,7 +159,7 @@ class Committee:
         seen = 0
         for images in batches:
             seen += len(images)
-            prepared = filtered(images, self.wavelet)
+            prepared = self.filtered(images)
             for network in networks:
                 observe(network, prepared, share=len(images) / seen)
         if seen < FEWEST_TO_ADAPT:
@@ -209,7 +226,7 @@ class Committee:
             raise RequestError(
                 "this copy of microcalc has no committee of its own; name the committee/ of a finished run"
             )
-        return cls.load(directory)
+        return replace(cls.load(directory), name=f"pretrained {__version__}")
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
@@ -252,7 +269,10 @@ class Committee:
             network = build_network(**vars(shape))
             load_weights(network, path.parent / f"expert_{number}.safetensors")
             networks.append(network)
-        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, tta, detector, unknown_scale)
+        name = str(directory)
+        return cls(
+            tuple(networks), shapes, weights, calibration, threshold, wavelet, tta, detector, unknown_scale, name
+        )
 
 
 def description_file(directory: Path) -> Path:

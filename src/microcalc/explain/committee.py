@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from microcalc.committee.committee import Committee, filtered
+from microcalc.committee.committee import Committee
 from microcalc.config import GradcamMethod, check_choice
 from microcalc.explain.gradcam import gradcam
 from microcalc.images.patches import check_patches
@@ -22,7 +22,7 @@ def explain(
     """Map the parts of each patch that raise the probability of a cluster; see :mod:`microcalc.explain.gradcam`.
 
     Args:
-        committee: whose experts are explained.
+        committee: to explain; :meth:`Committee.expert` gives one of its experts alone.
         images: (n, 60, 60) raw patches in [0, 1].
         of: "highest_weight" explains the expert of highest weight; "committee" averages the maps of all experts, each
             in [0, 1] and weighted as in the committee, and divides the average by its maximum.
@@ -39,9 +39,9 @@ def explain(
     (2, 60, 60)
     """
     check_choice("of", of, Explained)
-    prepared = filtered(check_patches(images), committee.wavelet)
     if of == "highest_weight":
-        return gradcam(committee.networks[committee.highest_weight], prepared, method=method)
+        committee = committee.expert(committee.highest_weight)
+    prepared = committee.filtered(check_patches(images))
     average = np.zeros(prepared.shape, np.float32)
     for network, weight in zip(committee.networks, committee.weights, strict=True):
         average += np.float32(weight) * gradcam(network, prepared, method=method)

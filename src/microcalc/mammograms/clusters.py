@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from microcalc.committee.committee import Committee, filtered
-from microcalc.committee.inference import predict
+from microcalc.committee.committee import Committee
 from microcalc.images.resample import TRUE_PIXEL_MM
 from microcalc.images.tiles import PATCH_SIDE
 from microcalc.mammograms.candidates import Spots
@@ -115,10 +114,10 @@ def best_expert(
     committee: Committee, windows: NDArray[np.float32], on_progress: OnProgress = ignore_progress
 ) -> NDArray[np.float64]:
     """(n, 60, 60) raw patches in [0, 1] to (n,) probabilities by the expert of largest weight alone."""
-    network, answers = committee.networks[committee.highest_weight], [np.empty(0)]
+    best, answers = committee.expert(committee.highest_weight), [np.empty(0)]
     for start in range(0, len(windows), BATCH):
         on_progress("windows", start, len(windows))
-        answers.append(predict(network, filtered(windows[start : start + BATCH], committee.wavelet)))
+        answers.append(best.expert_probabilities(windows[start : start + BATCH])[:, 0])
     return np.concatenate(answers)
 
 

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from microcalc.committee.committee import Committee, filtered
-from microcalc.committee.inference import predict
+from microcalc.committee.committee import Committee
 from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.evaluation.audit import audit, intensity_drift
 from microcalc.evaluation.metrics import auc_costs
 from microcalc.evaluation.study import Predicted, out_of_fold
-from microcalc.explain.gradcam import gradcam
+from microcalc.explain.committee import explain
 from microcalc.explain.overlay import overlay
 from microcalc.files import read_json, write_atomically, write_json
 from microcalc.report import figures
@@ -51,7 +50,7 @@ def write_study(
     write_json(directory / "audit.json", audit_study(predicted))
     write_atomically(directory / "predictions.csv", to_csv(prediction_rows(predicted, split)))
     write_atomically(directory / "folds.csv", to_csv(fold_rows(metrics)))
-    draw_data(directory / "figures", own.data, config)
+    draw_data(directory / "figures", own.data, committee, config)
     draw_training(directory, len(split.folds))
     draw_evaluation(directory / "figures", split, predicted, metrics)
     draw_gradcam(directory / "gradcam", own.data, split, committee, config)
@@ -123,12 +122,12 @@ def to_csv(rows: Table) -> str:
     return text.getvalue()
 
 
-def draw_data(folder: Path, data: Data, config: StudyConfig) -> None:
+def draw_data(folder: Path, data: Data, committee: Committee, config: StudyConfig) -> None:
     """Random patches, and the same augmented and filtered where the study does so."""
     shown = min(SHOWN_PATCHES, len(data.labels))
     images, labels = data.get_random_images(shown, seed=config.seed)
     figures.save_figure(figures.random_patches(images, labels), folder / "patches.png")
-    taken = filtered(images, config.wavelet)
+    taken = committee.filtered(images)
     if config.wavelet.name != "none":
         figures.save_figure(figures.filtered_patches(images, taken, labels), folder / "filtered.png")
     augmentation = config.training_augmentation
@@ -192,10 +191,10 @@ def draw_gradcam(folder: Path, data: Data, split: StudySplit, committee: Committ
     chosen = np.sort(np.random.default_rng(config.seed).choice(test, shown, replace=False))
     if shown == 0:
         return
-    network, images = committee.networks[number], filtered(data.images[chosen], committee.wavelet)
-    maps = gradcam(network, images, method=config.gradcam_method)
-    probabilities = predict(network, images, tta=committee.tta)
-    for image, heat, probability, index in zip(images, maps, probabilities, chosen, strict=True):
+    expert, images = committee.expert(number), data.images[chosen]
+    maps = explain(expert, images, method=config.gradcam_method)
+    probabilities = expert.expert_probabilities(images)[:, 0]
+    for image, heat, probability, index in zip(committee.filtered(images), maps, probabilities, chosen, strict=True):
         name = Path(data.files[index]).name
         figure = overlay(image, heat, float(probability), int(data.labels[index]), name, config.gradcam_method)
         figures.save_figure(figure, folder / f"{Path(name).stem}.png")
