@@ -88,7 +88,9 @@ def run_tests(copy: Path, tests: list[str]) -> tuple[str, str]:
     code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-rfE", *tests])
     signal.alarm(0)
     os.chdir(ROOT)
-    failures = [line for line in log.read_text().splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    failures = [
+        line for line in log.read_text().splitlines() if line.startswith(("FAILED ", "ERROR ")) and "::" in line
+    ]
     if code == 1 and failures:
         return "noticed", failures[0].partition("::")[2].partition(" - ")[0]
     return ("UNNOTICED", "") if code == 0 else ("BROKEN", log.read_text()[-1500:])

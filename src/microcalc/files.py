@@ -1,6 +1,5 @@
 """Files written so that a crash never leaves half of one, and JSON read with errors that a user can act on."""
 
-import contextlib
 import errno
 import json
 import os
@@ -9,19 +8,24 @@ import secrets
 import stat
 import sys
 import tempfile
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from reprlib import repr as shortened
+from typing import Any, BinaryIO, TypeVar
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, to_json
 
 from microcalc.errors import FailedError, MicrocalcError, RequestError
 
 TEMPORARY_SUFFIX = ".part"
-O_BINARY = getattr(os, "O_BINARY", 0)  # of Windows, where text would else be meant
 LARGEST_NUMBER = 1e9
 MEND_RECORD = "delete it and resume the study"
+
+T = TypeVar("T")
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -62,14 +66,57 @@ def opened_atomically(path: Path) -> Iterator[BinaryIO]:
     True
     """
     try:
-        if path.is_dir():
-            raise RequestError(f"{path}: is a folder; name a file to write")
-        with _opened_directly(path) if _written_directly(path) else _opened_beside(path) as file:
-            yield file
+        _check_no_folder(path)
+        if is_standard_output(path):
+            sys.stdout.flush()
+            with os.fdopen(os.dup(1), "wb") as file:
+                yield file
+        elif path.exists() and not path.is_file():
+            with path.open("wb") as file:
+                yield file
+        else:
+            with _opened_beside(Path(os.path.realpath(path))) as file:
+                yield file
     except MicrocalcError:
         raise
     except OSError as error:
-        raise FailedError(f"{path}: cannot be written ({error.strerror or error}); {_way_out(error)}") from error
+        raise _cannot_write(path, error) from error
+
+
+@contextmanager
+def _opened_beside(target: Path) -> Iterator[BinaryIO]:
+    if target.exists():
+        target.open("r+b").close()  # the folder alone decides about renaming, yet a read-only file is to stay
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Some letters of the name help to recognise it; all of a long name would exceed what the disk takes.
+    beside = target.with_name(f".{target.name[:32]}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
+    try:
+        with beside.open("xb") as file:
+            if target.exists():
+                beside.chmod(stat.S_IMODE(target.stat().st_mode))
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _cannot_write(path: Path, error: OSError) -> FailedError:
+    way_out = "everything written before is intact: make room or give another path, then run again or resume"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        way_out = "you may not write there: give another path, or change its permissions"
+    return FailedError(f"{path}: cannot be written ({error.strerror or error}); {way_out}")
+
+
+def is_standard_output(path: Path) -> bool:
+    """Return whether a path stands for standard output.
+
+    >>> is_standard_output(Path("-")), is_standard_output(Path("rows.csv"))
+    (True, False)
+    """
+    return str(path) in ("-", "/dev/stdout")
 
 
 def check_unused(folder: Path) -> None:
@@ -94,7 +141,7 @@ def check_unused(folder: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a file that could not be written, before the work that it is for; only missing folders are made.
+    """Refuse a file that may not be written, before the work that it is for.
 
     Raises:
         RequestError: the path is a folder.
@@ -106,24 +153,15 @@ def check_writable(path: Path) -> None:
     ...
     microcalc.errors.RequestError: ...: is a folder; name a file to write
     """
-    with contextlib.suppress(_Tried):
-        if _written_directly(path):
-            return
-        with opened_atomically(path):
-            raise _Tried
+    _check_no_folder(path)
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists() or is_standard_output(path))
+    if not is_standard_output(path) and not os.access(nearest, os.W_OK):
+        raise _cannot_write(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
-class _Tried(Exception):
-    """Ends a trial before anything is put in place."""
-
-
-def is_standard_output(path: Path) -> bool:
-    """Whether a path stands for standard output: ``-``, ``/dev/stdout`` or a name of descriptor 1.
-
-    >>> is_standard_output(Path("-")), is_standard_output(Path("rows.csv"))
-    (True, False)
-    """
-    return _descriptor(path) == 1
+def _check_no_folder(path: Path) -> None:
+    if path.is_dir():
+        raise RequestError(f"{path}: is a folder; name a file to write")
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = ()) -> None:
@@ -141,92 +179,16 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = (
     ...
     microcalc.errors.RequestError: a.csv: is named for both csv and json; give each a file of its own
     """
-    named: dict[Hashable, str] = {}
+    named: dict[str, str] = {}
     for name, path in outputs.items():
         if path is None:
             continue
-        for place in _places(path):
-            if named.setdefault(place, name) != name:
-                raise RequestError(f"{path}: is named for both {named[place]} and {name}; give each a file of its own")
+        place = "-" if is_standard_output(path) else os.path.realpath(path)
+        if named.setdefault(place, name) != name:
+            raise RequestError(f"{path}: is named for both {named[place]} and {name}; give each a file of its own")
     for given in inputs:
-        for place in _places(given):
-            if place in named:
-                raise RequestError(f"{given}: is an input, and {named[place]} would overwrite it; name another file")
-
-
-def _places(path: Path) -> set[Hashable]:
-    """What two paths have in common where they are one file: the resolved name, or the file itself."""
-    descriptor = _descriptor(path)
-    if descriptor is not None:
-        return {descriptor}
-    try:
-        status = path.stat()
-    except OSError:
-        return {os.path.realpath(path)}
-    return {os.path.realpath(path), (status.st_dev, status.st_ino)}
-
-
-def _descriptor(path: Path) -> int | None:
-    """The open file of this process that a path stands for."""
-    named = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
-    match = re.fullmatch(r"(?:/dev|/proc/self)/fd/(\d+)", str(path))
-    return int(match[1]) if match else named.get(str(path))
-
-
-def _written_directly(path: Path) -> bool:
-    return _descriptor(path) is not None or (path.exists() and not path.is_file() and not path.is_dir())
-
-
-@contextmanager
-def _opened_directly(path: Path) -> Iterator[BinaryIO]:
-    descriptor = _descriptor(path)
-    if descriptor == 1:
-        sys.stdout.flush()
-    with path.open("wb") if descriptor is None else os.fdopen(os.dup(descriptor), "wb") as file:
-        yield file
-
-
-@contextmanager
-def _opened_beside(path: Path) -> Iterator[BinaryIO]:
-    target = Path(os.path.realpath(path))
-    if target.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-    before = target.stat() if target.exists() else None
-    if before is not None and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Some letters of the name show whose part it is; all of a long name would exceed what the disk takes.
-    beside = target.with_name(f".{target.name[:32]}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | O_BINARY, 0o666 if before is None else 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if before is not None:
-            _keep_permissions(beside, before)
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def _keep_permissions(path: Path, before: os.stat_result) -> None:
-    """Give a file the owner and the permissions of the one that it replaces; the owner only where that is allowed."""
-    if hasattr(os, "chown"):
-        with contextlib.suppress(PermissionError):
-            os.chown(path, before.st_uid, before.st_gid)
-    path.chmod(stat.S_IMODE(before.st_mode))
-
-
-def _way_out(error: OSError) -> str:
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "you may not write there: give another path, or change its permissions"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "everything written before is intact, make room and run again; a study can be resumed"
-    if error.errno == errno.EPIPE:
-        return "what reads it has ended"
-    return "everything written before is intact, give another path or mend this and run again; a study can be resumed"
+        if (place := os.path.realpath(given)) in named:
+            raise RequestError(f"{given}: is an input, and {named[place]} would overwrite it; name another file")
 
 
 @contextmanager
@@ -248,8 +210,7 @@ def filled_folder(folder: Path) -> Iterator[Path]:
     >>> [path.name for path in folder.iterdir()]
     ['rows.csv']
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RequestError(f"{folder}: there is something here already; give an empty or a new folder")
+    check_unused(folder)
     try:
         place = folder.resolve()
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -264,9 +225,54 @@ def filled_folder(folder: Path) -> Iterator[Path]:
     except MicrocalcError:
         raise
     except OSError as error:
-        raise FailedError(
-            f"{folder}: cannot be written ({error.strerror or error}); make room or choose another folder"
-        ) from error
+        raise _cannot_write(folder, error) from error
+
+
+def checked(type_: type[T], value: Any, name: str = "") -> T:
+    """Return plain values as a type that pydantic knows, such as a dataclass; its tuples are made of lists.
+
+    Nothing is converted: True is no number, nor is "3" or NaN. Every key must be there, and no other.
+
+    Args:
+        type_: of the result; ranges are annotated, as in ``Annotated[int, Ge(1)]``.
+        value: numbers, text, lists, dicts and dataclasses.
+        name: of the value, for the error.
+
+    Raises:
+        RequestError: naming the key, the type or range that is expected, and the value that was given.
+
+    >>> checked(tuple[float, ...], [0.5, 1])
+    (0.5, 1.0)
+    >>> checked(dict[str, list[float]], {"loss": [0.5, float("nan")]})
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.RequestError: loss.1 must be a valid number: got 'NaN'
+    """
+    try:
+        text = to_json(value, inf_nan_mode="strings", fallback=lambda each: each.item())
+        result: T = _adapter(type_).validate_json(text, strict=True, extra="forbid")  # type: ignore[arg-type]
+        return result
+    except PydanticSerializationError as error:
+        raise RequestError(f"{name or 'the value'} must be plain numbers and text: got {shortened(value)}") from error
+    except ValidationError as error:
+        raise RequestError(_problem(error.errors(include_url=False)[0], name)) from error
+
+
+@cache
+def _adapter(type_: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(type_)
+
+
+def _problem(error: Any, name: str) -> str:
+    """One of pydantic's errors in one line."""
+    key = ".".join(map(str, [name, *error["loc"]] if name else error["loc"]))
+    message = re.sub("^[A-Z][a-z]+ should", "must", error["msg"]).replace("valid array", "list")
+    message = re.sub(" after validation.*", "", message).replace(" greater than or equal to", " at least")
+    message = message.replace(" less than or equal to", " at most").replace("Value error, ", "")
+    if error["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    fixed = {"missing": "is missing", "unexpected_keyword_argument": "is not known"}.get(error["type"])
+    return f"{key or 'the value'} {fixed or message + ': got ' + shortened(error['input'])}"
 
 
 @contextmanager
@@ -311,13 +317,14 @@ def read_json(path: Path, advice: str = "give the directory of a finished run") 
 
     Args:
         path: of the file.
-        advice: what to do where it is no such file, for the error.
+        advice: the way out where it is no such file, for the error.
 
     Raises:
         RequestError: the file is missing or is not JSON, which has no NaN or infinity.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, parse_constant=_refuse_constant, parse_int=_read_whole_number)
     except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"{path}: cannot be read as JSON ({error}); {advice}") from error
 
@@ -326,20 +333,27 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def read_record(path: Path, shape: Any) -> Any:
-    """Read what an earlier run of the same study left, and nothing of any other shape; see :func:`fits`.
+def _read_whole_number(digits: str) -> int:
+    if len(digits) > 18:  # no float of a finite value may come of it
+        raise ValueError(f"{digits[:18]}... is too large a number")
+    return int(digits)
+
+
+def read_record(path: Path, type_: type[T], advice: str = MEND_RECORD) -> T:
+    """Read one JSON file as a type; see :func:`checked`.
 
     Raises:
-        RequestError: the file is missing, is not JSON, or does not fit.
+        RequestError: the file is missing, is not JSON, or holds anything else.
     """
-    record = read_json(path, MEND_RECORD)
-    if not fits(record, shape):
-        raise not_ours(path)
-    return record
+    value = read_json(path, advice)
+    try:
+        return checked(type_, value)
+    except RequestError as error:
+        raise RequestError(f"{path}: {error}; {advice}") from error
 
 
-def not_ours(path: Path) -> RequestError:
-    """The error for a record that holds what no run of this study writes."""
+def damaged_record(path: Path) -> RequestError:
+    """Return the error for a record that no run of this study writes."""
     return RequestError(f"{path}: does not hold what this study leaves there; {MEND_RECORD}")
 
 

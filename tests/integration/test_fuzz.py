@@ -19,7 +19,7 @@ from microcalc.evaluation.compare import compare_predictions
 from microcalc.files import read_record
 from microcalc.report.html import write_report
 from microcalc.runs import open_run
-from microcalc.training.search import TRIAL
+from microcalc.training.search import Trial
 
 FUZZ_SECONDS = float(os.environ.get("MICROCALC_FUZZ_SECONDS", "12"))
 unhurried = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=100, database=None)
@@ -127,7 +127,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any], st.SearchStrategy[bytes]]] 
     "committee": ("committee.json", load_committee, files(json.dumps(COMMITTEE).encode(), COMMITTEE)),
     "trial": (
         "trial_0.json",
-        lambda folder: read_record(folder / "trial_0.json", TRIAL),
+        lambda folder: read_record(folder / "trial_0.json", Trial),
         files(json.dumps(TRIALS).encode(), TRIALS),
     ),
 }

@@ -12,20 +12,35 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 from microcalc.committee.inference import predict
 from microcalc.committee.weights import load_weights, save_weights
 from microcalc.config import StudyConfig
 from microcalc.errors import RequestError
-from microcalc.files import not_ours, read_record, write_json
+from microcalc.files import damaged_record, read_record, write_json
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.loop import Epoch, train
 from microcalc.training.progress import Progress, ProgressFile
-from microcalc.training.search import SearchResult, best_of, is_trial, random_combinations, search
+from microcalc.training.search import SearchResult, Trial, best_of, is_trial, random_combinations, search
 from microcalc.training.splits import Fold
-from microcalc.training.trial import SPACE, Hyperparameters, OnProgress, SearchTask, train_ahead
+from microcalc.training.trial import Combination, Hyperparameters, OnProgress, SearchTask, train_ahead
 
-EXPERT = {"expert": {"loss": [float], "accuracy": [float], "seconds": float}}
+
+class _Expert(TypedDict):
+    loss: list[float]
+    accuracy: list[float]
+    seconds: float
+
+
+class _Search(TypedDict):
+    hyperparameters: Combination
+    trials: list[Trial]
+    best: int | None
+
+
+class _History(_Search):
+    expert: _Expert
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +144,7 @@ def run_expert(task: FoldTask, found: SearchResult) -> None:
 
 def load_expert(task: FoldTask) -> tuple[Any, Hyperparameters]:
     """The trained network of a fold, and what it was built with."""
-    hyperparameters = _read_result(task.directory / "history.json", task, more=EXPERT).hyperparameters
+    hyperparameters = _read_result(task.directory / "history.json", task, _History).hyperparameters
     network = build_expert(task, hyperparameters)
     load_weights(network, task.directory / "expert.safetensors")
     return network, hyperparameters
@@ -142,20 +157,19 @@ def predict_by_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) ->
         return {name: predict(network, part, tta=task.config.tta) for name, part in images.items()}
 
 
-def _read_result(path: Path, task: FoldTask, more: dict[str, Any] | None = None) -> SearchResult:
-    """What the search of this fold found, from a file that holds ``more`` besides; refused where it cannot be so."""
+def _read_result(path: Path, task: FoldTask, type_: type[_Search] = _Search) -> SearchResult:
+    """Return what the search of this fold found; refuse what cannot be so."""
     config = task.config
-    best = type(None) if config.fast_execution else int
-    record = read_record(path, {"hyperparameters": SPACE, "trials": [dict], "best": best, **(more or {})})
+    record: Any = read_record(path, type_)
     found = SearchResult(record["hyperparameters"], record["trials"], record["best"])
     if config.fast_execution:
-        sound = found.trials == [] and found.hyperparameters == saved_hyperparameters(task.number)
+        sound = found == SearchResult(saved_hyperparameters(task.number), [], None)
     else:
         complete = len(found.trials) == config.search.trials
         sound = complete and all(is_trial(trial, number, config) for number, trial in enumerate(found.trials))
         sound = sound and found == best_of(found.trials)
     if not sound:
-        raise not_ours(path)
+        raise damaged_record(path)
     return found
 
 

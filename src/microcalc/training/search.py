@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import microcalc.networks.backend  # noqa: F401  chooses PyTorch before KerasTuner imports Keras
 
@@ -16,24 +16,34 @@ import keras_tuner
 from sklearn.exceptions import ConvergenceWarning
 
 from microcalc.config import StudyConfig
-from microcalc.files import MEND_RECORD, fits, not_ours, read_json, write_json
-from microcalc.training.trial import SPACE, Hyperparameters, SearchTask, forget_ahead, take_trial, train_trial
+from microcalc.files import damaged_record, read_record, write_json
+from microcalc.training.trial import (
+    SPACE,
+    Combination,
+    Hyperparameters,
+    SearchTask,
+    forget_ahead,
+    take_trial,
+    train_trial,
+)
 
 RANDOM_TRIALS = 3
 MEDIAN_RULE_STARTS = 1 / 3
 OBJECTIVE = "holdout_loss"
 CURVES = ("loss", "accuracy", "holdout_loss", "holdout_accuracy")
-TRIAL = {
-    **SPACE,
-    "trial": int,
-    OBJECTIVE: float,
-    "holdout_auc": float,
-    "holdout_accuracy": float,
-    "epochs": int,
-    "stopped_early": bool,
-    "seconds": float,
-    "curves": {name: [float] for name in CURVES},
-}
+
+
+class Trial(Combination):
+    """The record of one trial, in ``trial_N.json`` and ``search.json``."""
+
+    trial: int
+    holdout_loss: float
+    holdout_auc: float
+    holdout_accuracy: float
+    epochs: int
+    stopped_early: bool
+    seconds: float
+    curves: dict[Literal["loss", "accuracy", "holdout_loss", "holdout_accuracy"], list[float]]
 
 
 @dataclass(frozen=True)
@@ -163,10 +173,10 @@ def best_of(trials: list[dict[str, Any]]) -> SearchResult:
 
 
 def is_trial(record: Any, number: int, config: StudyConfig) -> bool:
-    """Whether a record can be of this trial of such a study."""
+    """Return whether a record can be of this trial of such a study."""
     return (
-        fits(record, TRIAL)
-        and record["trial"] == number
+        record["trial"] == number
+        and record["curves"].keys() == set(CURVES)
         and all(record[name] in getattr(config.search, name) for name in SPACE)
         and 1 <= record["epochs"] <= config.search.epochs
         and all(len(curve) == record["epochs"] for curve in record["curves"].values())
@@ -174,10 +184,10 @@ def is_trial(record: Any, number: int, config: StudyConfig) -> bool:
 
 
 def _read_trial(path: Path, number: int, hyperparameters: Hyperparameters, config: StudyConfig) -> dict[str, Any]:
-    record: dict[str, Any] = read_json(path, MEND_RECORD)
+    record: Any = read_record(path, Trial)
     if not is_trial(record, number, config) or {name: record[name] for name in SPACE} != hyperparameters:
-        raise not_ours(path)
-    return record
+        raise damaged_record(path)
+    return dict(record)
 
 
 def _run_trial(

@@ -6,12 +6,13 @@ end, and what they leave is cut where the search would have pruned them.
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
 from microcalc.committee.weights import save_weights
 from microcalc.config import StudyConfig
@@ -25,8 +26,21 @@ Hyperparameters = dict[str, Any]
 OnProgress = Callable[[Progress], None]
 IsPruned = Callable[[list[float]], bool]
 
-SPACE = {"dim": int, "depth": int, "dropout": float}
-AHEAD = {"hyperparameters": SPACE, "seconds": float, "curves": {each.name: [float] for each in fields(Curves)}}
+SPACE = ("dim", "depth", "dropout")
+
+
+class Combination(TypedDict):
+    """One point of the search's space, as records hold it."""
+
+    dim: int
+    depth: int
+    dropout: float
+
+
+class _Ahead(TypedDict):
+    hyperparameters: Combination
+    seconds: float
+    curves: Curves
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,12 +148,12 @@ def take_trial(
     record = _record(directory, number)
     if not record.exists():
         return None
-    left = read_record(record, AHEAD)
+    left = read_record(record, _Ahead)
     if left["hyperparameters"] != hyperparameters:
         return None
-    losses = left["curves"]["holdout_loss"]
+    losses = left["curves"].holdout_loss
     epochs = next((done for done in range(1, len(losses)) if is_pruned(losses[:done])), len(losses))
-    curves = Curves(**{name: curve[:epochs] for name, curve in left["curves"].items()})
+    curves = Curves(**{name: curve[:epochs] for name, curve in vars(left["curves"]).items()})
     weights = record.with_suffix(".safetensors")
     return TrainedTrial(curves, left["seconds"], lambda path: write_atomically(path, weights.read_bytes()))
 
