@@ -9,8 +9,9 @@ from pydicom.dataset import Dataset
 
 from microcalc.dicom import cad_report, capture, presentation
 from microcalc.dicom.results import Algorithm, NotAnalyzed, Outcome
-from microcalc.dicom.source import read_source, without_warnings
+from microcalc.dicom.source import read_source
 from microcalc.files import write_atomically
+from microcalc.images.silence import quiet
 from microcalc.mammograms.findings import ScannedImage
 
 SUFFIXES = {cad_report.KIND: ".sr.dcm", presentation.KIND: ".pr.dcm", capture.KIND: ".sc.dcm"}
@@ -24,7 +25,7 @@ def make_objects(outcome: Outcome, overlay: bytes | None) -> dict[str, Dataset]:
         outcome: of the scan.
         overlay: a PNG of :func:`microcalc.mammograms.overlay.draw_overlay`; None where the image was not analyzed.
     """
-    with without_warnings():
+    with quiet():
         made = {cad_report.KIND: cad_report.make_cad_report(outcome)}
         if isinstance(outcome.scanned, ScannedImage) and overlay is not None:
             made[presentation.KIND] = presentation.make_presentation_state(outcome)
@@ -73,6 +74,6 @@ def write_results(
 
 def encode(dataset: Dataset) -> bytes:
     """A data set as the bytes of a DICOM file."""
-    with without_warnings(), io.BytesIO() as file:
+    with quiet(), io.BytesIO() as file:
         dataset.save_as(file, enforce_file_format=True)
         return file.getvalue()

@@ -30,8 +30,8 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 from microcalc.config import NodeSettings
 from microcalc.dicom.queue import Queue
 from microcalc.dicom.results import IMPLEMENTATION_UID
-from microcalc.dicom.source import without_warnings
 from microcalc.errors import FailedError
+from microcalc.images.silence import quiet
 
 SOP_CLASSES = (
     DigitalMammographyXRayImageStorageForPresentation,
@@ -134,7 +134,7 @@ class Receiver:
         """Check an object, keep it on disk, and only then say so."""
         try:
             content, request = event.encoded_dataset(), cast(C_STORE, event.request)
-            with without_warnings():
+            with quiet():
                 header = pydicom.dcmread(BytesIO(content), specific_tags=list(_CHECKED))
                 problem = _problem(header, str(request.AffectedSOPInstanceUID))
                 sop_instance, study = str(header.get("SOPInstanceUID")), str(header.get("StudyInstanceUID"))

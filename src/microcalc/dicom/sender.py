@@ -20,8 +20,8 @@ from pydicom.uid import (
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from microcalc.dicom.source import without_warnings
 from microcalc.errors import FailedError, RequestError
+from microcalc.images.silence import quiet
 
 SOP_CLASSES = (MammographyCADSRStorage, GrayscaleSoftcopyPresentationStateStorage, SecondaryCaptureImageStorage)
 
@@ -154,5 +154,5 @@ def _end(association: Association) -> None:
 
 
 def _read(path: Path) -> Dataset:
-    with without_warnings():
+    with quiet():
         return pydicom.dcmread(path)

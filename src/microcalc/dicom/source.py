@@ -1,11 +1,6 @@
 """The mammogram that results belong to: what its header says, and what of it results repeat."""
 
-import logging
 import os
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from microcalc.errors import ImageError
+from microcalc.images.silence import quiet
 
 PATIENT_AND_STUDY = (
     *("SpecificCharacterSet", "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"),
@@ -41,24 +37,6 @@ _EMPTY_IF_UNKNOWN = (
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
 )
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-_one_at_a_time = threading.RLock()
-
-
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """Keep what pydicom warns of and logs from the terminal: it may quote the patient. Both are global to Python.
-
-    >>> with without_warnings():
-    ...     warnings.warn("Invalid value for VR PN: 'Doe^Jane'")
-    """
-    logger = logging.getLogger("pydicom")
-    with _one_at_a_time, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        disabled, logger.disabled = logger.disabled, True
-        try:
-            yield
-        finally:
-            logger.disabled = disabled
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +64,7 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     microcalc.errors.ImageError: /nowhere.dcm: is not a readable DICOM file; give the mammogram as DICOM
     """
     try:
-        with without_warnings(), Path(path).open("rb") as file:
+        with quiet(), Path(path).open("rb") as file:
             header = pydicom.dcmread(
                 file, stop_before_pixels=True, specific_tags=[*_IMAGE, *PATIENT_AND_STUDY, *DISPLAY]
             )

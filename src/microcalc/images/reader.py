@@ -124,7 +124,7 @@ def _read(
                 raise ImageError(
                     "is not a PGM, PNG, TIFF, JPEG or DICOM image, going by its first bytes; convert it to PNG"
                 )
-            with quiet("pydicom" if kind == "DICOM" else "PIL"):
+            with quiet():
                 return dicom(file) if kind == "DICOM" else picture(file, kind)
     except ImageError as error:
         error.file = os.fspath(path)

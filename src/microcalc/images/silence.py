@@ -5,26 +5,29 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-_one_reader = threading.Lock()
+_LIBRARIES = ("pydicom", "PIL")
+_one_thread = threading.RLock()
 
 
 @contextmanager
-def quiet(library: str) -> Iterator[None]:
-    """Drop what a library warns of and logs, one reader at a time, as both are global to Python."""
-    logger, nowhere = logging.getLogger(library), logging.NullHandler()
-    with _one_reader, warnings.catch_warnings():
+def quiet() -> Iterator[None]:
+    """Drop the warnings and log lines of pydicom and Pillow, which may quote the patient.
+
+    Both are global to Python, so one thread at a time is quiet, and all of microcalc uses this lock.
+
+    >>> with quiet():
+    ...     warnings.warn("Invalid value for VR PN: 'Doe^Jane'")
+    """
+    with _one_thread, warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")
-        propagates = logger.propagate
-        logger.addHandler(nowhere)
-        logger.propagate = False
-        try:
-            yield
-        finally:
-            logger.removeHandler(nowhere)
-            logger.propagate = propagates
+        for logger in map(logging.getLogger, _LIBRARIES):
+            stack.callback(setattr, logger, "handlers", logger.handlers)
+            stack.callback(setattr, logger, "propagate", logger.propagate)
+            logger.handlers, logger.propagate = [logging.NullHandler()], False
+        yield
 
 
 @contextmanager
