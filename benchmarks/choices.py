@@ -31,14 +31,11 @@ ROWS = {
     ),
     "raw alone": StudyConfig(training=TrainingSettings(preprocessing="raw")),
 }
-TTA = ("none", "d4")
 FOLDS, DIM, DEPTH, DROPOUT = 4, 20, 3, 0.05
 
 
-def one_network(
-    data: Data, config: StudyConfig, fold: int, seed: int
-) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
-    """Train as a study does, a trial's weights first, and predict what was held out, for each of ``TTA``."""
+def one_network(data: Data, config: StudyConfig, fold: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Train as a study does, a trial's weights first, and predict what was held out."""
     torch.set_num_threads(1)
     development, held_out = list(grouped_folds(data.labels, data.groups, FOLDS, 0))[fold]
     part = data.select(development)
@@ -58,7 +55,7 @@ def one_network(
             seed=seed,
             holdout=holdout,
         )
-    return held_out, [predict(network, data.images[held_out], tta=tta) for tta in TTA]
+    return held_out, predict(network, data.images[held_out])
 
 
 def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> list[float]:
@@ -75,7 +72,7 @@ def main() -> None:
     options = parser.parse_args()
     data, _ = set_test_aside(Data.load("infn"), "official", seed=0)
     print(f"{len(data)} patches of {len(set(data.groups))} patients")
-    print("| recipe | tta | loss | AUC | accuracy |\n| --- | --- | --- | --- | --- |", flush=True)
+    print("| recipe | loss | AUC | accuracy |\n| --- | --- | --- | --- |", flush=True)
     for name in options.rows:
         calls = [
             joblib.delayed(one_network)(data, ROWS[name], fold, 100 * seed + fold)
@@ -83,18 +80,17 @@ def main() -> None:
             for fold in range(FOLDS)
         ]
         answers = joblib.Parallel(options.jobs)(calls)
-        for number, tta in enumerate(TTA):
-            rows = []
-            for start in range(0, len(answers), FOLDS):
-                home = np.empty(len(data))
-                for place, probabilities in answers[start : start + FOLDS]:
-                    home[place] = probabilities[number]
-                rows.append(figures(data.labels, home))
-            cells = [
-                f"{statistics.mean(values):.4f} ± {statistics.stdev(values) if len(values) > 1 else 0:.4f}"
-                for values in zip(*rows, strict=True)
-            ]
-            print(f"| {name} | {tta} | " + " | ".join(cells) + " |", flush=True)
+        rows = []
+        for start in range(0, len(answers), FOLDS):
+            home = np.empty(len(data))
+            for place, probabilities in answers[start : start + FOLDS]:
+                home[place] = probabilities
+            rows.append(figures(data.labels, home))
+        cells = [
+            f"{statistics.mean(values):.4f} ± {statistics.stdev(values) if len(values) > 1 else 0:.4f}"
+            for values in zip(*rows, strict=True)
+        ]
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from pathlib import Path
 ROWS = {
     "default": [],
     "no dust": ["--p-dust", "0"],
-    "d4": ["--tta", "d4"],
     "raw patch alone": ["--preprocessing", "raw"],
     "sym3 filter": ["--wavelet", "sym3"],
     "haar filter": ["--wavelet", "haar"],

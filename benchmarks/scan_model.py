@@ -109,7 +109,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     committee = Committee.load(options.committee) if options.committee else Committee.pretrained("scan")
-    committee = replace(committee, tta="none")
     data = Data.load("infn")
     described = [describe(*example, committee) for example in examples(data, options.seed)]
     films = [not image.source.startswith("phantom") for image in described]

@@ -16,7 +16,6 @@ Protocol = Literal["honest", "naive"]
 Preprocessing = Literal[
     "raw", "mean_centered", "high_pass", "contrast_normalized", "raw+high_pass", "raw+contrast_normalized"
 ]
-Tta = Literal["none", "d4"]
 Engine = Literal["torch", "torch-bfloat16", "onnx"]
 Precision = Literal["auto", "float32", "bfloat16"]
 GradcamMethod = Literal["hirescam", "gradcam"]
@@ -49,10 +48,10 @@ def check_choice(name: str, value: Any, choices: Any) -> None:
     Raises:
         RequestError: naming the setting, what it takes and what was given.
 
-    >>> check_choice("tta", "flips", Tta)
+    >>> check_choice("protocol", "fair", Protocol)
     Traceback (most recent call last):
     ...
-    microcalc.errors.RequestError: tta must be one of none, d4: got 'flips'
+    microcalc.errors.RequestError: protocol must be one of honest, naive: got 'fair'
     """
     if value not in get_args(choices):
         raise RequestError(f"{name} must be one of {', '.join(get_args(choices))}: got {value!r}")
@@ -257,7 +256,6 @@ class StudyConfig:
         folds: parts of the cross-validation, and experts of the committee.
         validation_fraction: share of the patients of a development set who are its hold-out.
         committee_fraction: share of the patients on whom the committee is weighted and calibrated.
-        tta: test-time augmentation; d4 averages over the 8 symmetries of the square, and takes eight times as long.
         sensitivity: choose the threshold for this sensitivity instead of the best balanced accuracy.
         fast_execution: skip the search and take hyperparameters saved in the package; the figures are then optimistic.
         gradcam: patches explained by Grad-CAM, at most 25.
@@ -276,7 +274,6 @@ class StudyConfig:
     folds: int = 5
     validation_fraction: float = 0.25
     committee_fraction: float = 0.15
-    tta: Tta = "none"
     sensitivity: float | None = None
     fast_execution: bool = False
     gradcam: int = 6
@@ -284,7 +281,7 @@ class StudyConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in (("protocol", Protocol), ("tta", Tta), ("gradcam_method", GradcamMethod)):
+        for name, choices in (("protocol", Protocol), ("gradcam_method", GradcamMethod)):
             check_choice(name, getattr(self, name), choices)
         check_number("folds", self.folds, 2)
         check_number("gradcam", self.gradcam, 0, 25)

@@ -271,7 +271,6 @@ class Model:
             calibration=Calibration(slope=1.0, intercept=0.0),
             threshold=0.5,
             wavelet=self.config.wavelet,
-            tta=self.config.tta,
         )
 
     def _evaluate(self) -> dict[str, Any]:

@@ -79,7 +79,6 @@ def test_a_study_of_the_archive_never_falls_back(nowhere: Path, capsys):
         "run --data phantom --sensitivity 2",
         "run --data phantom --p-background-swap 1.5",
         "run --data phantom --scale-range 0.5 0.9",
-        "run --data phantom --tta flips",
         "run --data phantom --test official",
         "run --data nowhere",
         "audit nowhere",
@@ -111,7 +110,6 @@ def test_the_command_line_and_python_have_the_same_settings():
     assert settings("--p-background-swap", "0.2").augmentation == AugmentationSettings(p_background_swap=0.2)
     assert settings("--scale-range", "0.6", "1.3").augmentation.scale_range == (0.6, 1.3)
     assert settings("--no-augment").augmentation is None
-    assert settings("--tta", "d4").tta == "d4"
     assert settings("--search-epochs", "3", "--epochs", "9").search.epochs == 3
     filtered = settings("--wavelet", "haar", "--p-power-law-noise", "0.2")
     assert filtered.wavelet == WaveletSettings("haar")

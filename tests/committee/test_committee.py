@@ -31,7 +31,7 @@ def committee() -> Committee:
     detector = OutlierDetector(np.arange(144.0).reshape(8, 18) / 99, np.arange(8.0), 5.0, false_alarm_rate=0.01)
     calibration = Calibration(1.5, -0.2)
     weights = np.array([0.25, 0.75])
-    return Committee(networks, SHAPES, weights, calibration, 0.4, wavelet, "d4", detector)
+    return Committee(networks, SHAPES, weights, calibration, 0.4, wavelet, detector)
 
 
 def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Path) -> None:
@@ -40,7 +40,6 @@ def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Pat
     assert np.array_equal(loaded.predict_proba(IMAGES), committee.predict_proba(IMAGES))
     assert np.array_equal(loaded.outliers(IMAGES), committee.outliers(IMAGES))
     assert loaded.outlier_detector.threshold == 5.0
-    assert loaded.tta == "d4"
     assert (loaded.threshold, loaded.highest_weight, loaded.wavelet) == (0.4, 1, committee.wavelet)
 
 
@@ -72,9 +71,7 @@ CHANGES = {
     "an expert of no filter": {"experts": [vars(SHAPES[0]), vars(SHAPES[1]) | {"dim": 0.5}]},
     "an unknown preprocessing": {"experts": [vars(SHAPES[0]), vars(SHAPES[1]) | {"preprocessing": None}]},
     "a layer of someone else": {"experts": [{"class_name": "Lambda", "config": {}}] * 2},
-    "test-time augmentation of no kind": {"tta": "flips"},
-    "a number for the test-time augmentation": {"tta": 8},
-    "a list for the test-time augmentation": {"tta": ["d4"]},
+    "answers over 8 views, as an earlier version gave them": {"tta": "d4"},
     "another format": {"format": 3},
     "no experts": {"experts": []},
     "an outlier detector of nothing": {"outlier_detector": {}},

@@ -37,7 +37,6 @@ COMMITTEE = {
     "calibration": {"slope": 1.0, "intercept": 0.0},
     "threshold": 0.5,
     "wavelet": {"name": "none", "threshold": 1.5},
-    "tta": "none",
 }
 TRIALS = {
     "trial": 0,

@@ -11,7 +11,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
-from microcalc.committee.inference import predict, symmetries
+from microcalc.committee.inference import predict
 from microcalc.errors import RequestError
 from microcalc.networks import backend
 from microcalc.networks.backend import keras
@@ -145,20 +145,6 @@ def test_two_inputs_are_two_channels(second):
     scaled = Preprocessing(both)(patches)
     assert torch.equal(scaled[:, :1], patches) and torch.equal(scaled[:, 1:], Preprocessing(second)(patches))
     assert build_network(2, 1, 0.0, both).get_layer("preprocessing").output.shape == (None, 2, 60, 60)
-
-
-def test_d4_is_the_mean_over_the_symmetries_of_the_square():
-    network, _ = twins()
-    expected = [np.rot90(side, turns) for side in (PATCHES[0], PATCHES[0].T) for turns in range(4)]
-    views = [view[0, 0].numpy() for view in symmetries(torch.from_numpy(PATCHES[:1]).unsqueeze(1))]
-    assert sorted(view.tobytes() for view in views) == sorted(view.tobytes() for view in expected)
-    mean = predict(network, np.stack(expected)).mean()
-    assert predict(network, PATCHES[:1], tta="d4")[0] == pytest.approx(mean, abs=1e-6)
-
-
-def test_an_unknown_test_time_augmentation_is_refused():
-    with pytest.raises(RequestError, match="tta is one of none, d4: got 'flips'"):
-        predict(build_network(2, 1, 0.0), PATCHES, tta="flips")
 
 
 def test_an_unknown_preprocessing_is_refused():

@@ -4,7 +4,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -202,7 +201,7 @@ def _details(committee: "Committee", windows: Windows, points: list[Points]) -> 
     from microcalc.explain.committee import explain
     from microcalc.explain.overlay import coloured, stretched
 
-    votes = replace(committee, tta="d4").expert_probabilities(windows)
+    votes = committee.expert_probabilities(windows)
     detector = committee.outlier_detector
     outliers = [None] * len(windows) if detector is None else (detector.distances(windows) > detector.threshold)
     return [

@@ -29,7 +29,7 @@ class Detail:
     """One finding from near.
 
     Attributes:
-        votes: the probability by each expert, of the window around the finding, the mean over its 8 symmetries.
+        votes: the probability by each expert, of the window around the finding.
         outlier: whether the window is no breast tissue at 85 um; None where the committee cannot tell.
         calcifications_patch: column and row of each in that window.
         patch: a PNG of it, 60 x 60 pixels.

@@ -18,7 +18,7 @@ from microcalc.committee.inference import predict
 from microcalc.committee.outliers import OutlierDetector
 from microcalc.committee.unknown_scale import UnknownScale
 from microcalc.committee.weights import load_weights, save_weights
-from microcalc.config import Preprocessing, Tta, WaveletSettings
+from microcalc.config import Preprocessing, WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.files import read_json, write_json
 from microcalc.images.patches import check_patches
@@ -80,7 +80,6 @@ class Committee:
         calibration: from the raw average to a probability.
         threshold: a probability at or above it is the decision 1.
         wavelet: the filter that patches pass before the experts see them.
-        tta: test-time augmentation, "none" or "d4"; see :func:`microcalc.committee.inference.predict`.
         outlier_detector: finds patches that are not breast tissue at 85 um a pixel; None where it was saved without.
         unknown_scale: calibration and threshold for patches of unknown pixel size; None where the study had no such
             external set.
@@ -93,7 +92,6 @@ class Committee:
     calibration: Calibration
     threshold: float
     wavelet: WaveletSettings
-    tta: Tta = "none"
     outlier_detector: OutlierDetector | None = None
     unknown_scale: UnknownScale | None = None
     name: str = "unnamed"
@@ -124,7 +122,7 @@ class Committee:
             DataError: ``images`` are no such patches; see :func:`microcalc.images.patches.check_patches`.
         """
         prepared = self.filtered(check_patches(images))
-        return np.stack([predict(network, prepared, tta=self.tta) for network in self.networks], axis=1)
+        return np.stack([predict(network, prepared) for network in self.networks], axis=1)
 
     def combine(self, expert_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, experts) probabilities of the experts to (n,) calibrated probabilities of the committee."""
@@ -197,7 +195,6 @@ class Committee:
             "calibration": vars(self.calibration),
             "threshold": self.threshold,
             "wavelet": {"name": self.wavelet.name, "threshold": self.wavelet.threshold},
-            "tta": self.tta,
         }
         if self.outlier_detector is not None:
             description["outlier_detector"] = self.outlier_detector.plain()
@@ -249,7 +246,6 @@ class Committee:
             threshold = _number(saved["threshold"])
             wavelet = WaveletSettings(name=saved["wavelet"]["name"], threshold=_number(saved["wavelet"]["threshold"]))
             detector = OutlierDetector.read(saved["outlier_detector"]) if "outlier_detector" in saved else None
-            tta = _one_of(saved["tta"], Tta)
             unknown_scale = _read_unknown_scale(saved["unknown_scale"]) if "unknown_scale" in saved else None
             sound = (
                 saved["format"] == FORMAT
@@ -257,6 +253,7 @@ class Committee:
                 and (weights >= 0).all()
                 and abs(weights.sum() - 1) < 1e-6
                 and wavelet.name in ("none", "sym3", "haar")
+                and saved.get("tta", "none") == "none"  # an earlier version could average over 8 views
             )
         except (KeyError, TypeError, ValueError, OverflowError, RequestError) as error:
             raise RequestError(
@@ -270,9 +267,7 @@ class Committee:
             load_weights(network, path.parent / f"expert_{number}.safetensors")
             networks.append(network)
         name = str(directory)
-        return cls(
-            tuple(networks), shapes, weights, calibration, threshold, wavelet, tta, detector, unknown_scale, name
-        )
+        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, detector, unknown_scale, name)
 
 
 def description_file(directory: Path) -> Path:

@@ -1,14 +1,11 @@
 """The probabilities that a trained network gives to patches."""
 
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from microcalc.config import Tta
-from microcalc.errors import RequestError
 from microcalc.networks.backend import keras
 from microcalc.networks.hypermodel import logit_model
 
@@ -18,7 +15,6 @@ def predict(
     images: NDArray[np.float32],
     device: str | torch.device | None = None,
     batch_size: int = 64,
-    tta: Tta = "none",
 ) -> NDArray[np.float64]:
     """Give the probability of a cluster in each patch: the sigmoid of the logit, in float64, so that few tie.
 
@@ -28,40 +24,23 @@ def predict(
             will do.
         device: "cpu", "cuda" or "auto"; None stays where the network is.
         batch_size: patches at a time.
-        tta: test-time augmentation: "none", or "d4" for the mean over the 8 symmetries of the square, which takes
-            eight times as long.
 
     Returns:
         (n,) probabilities.
-
-    Raises:
-        RequestError: ``tta`` is neither.
 
     >>> from microcalc.networks.hypermodel import build_network
     >>> predict(build_network(dim=2, depth=1, dropout=0.0), np.zeros((3, 60, 60), np.float32)).shape
     (3,)
     """
-    if tta not in get_args(Tta):
-        raise RequestError(f"tta is one of {', '.join(get_args(Tta))}: got {tta!r}")
     where = choose_device(device) if device is not None else network.variables[0].value.device
     probabilities = np.empty(len(images))
     with torch.inference_mode(), keras.device(keras_name(where)):
         logits = logit_model(network.to(where))
         for start in range(0, len(images), batch_size):
             batch = torch.tensor(images[start : start + batch_size], dtype=torch.float32, device=where).unsqueeze(1)
-            views = symmetries(batch) if tta == "d4" else [batch]
-            outputs = torch.stack([logits(view, training=False)[:, 0].double() for view in views])
-            probabilities[start : start + batch_size] = outputs.sigmoid().mean(0).cpu().numpy()
+            outputs = logits(batch, training=False)[:, 0].double().sigmoid()
+            probabilities[start : start + batch_size] = outputs.cpu().numpy()
     return probabilities
-
-
-def symmetries(batch: Tensor) -> list[Tensor]:
-    """The 8 symmetries of the square (the group D4) of (n, 1, side, side) patches.
-
-    >>> len({tuple(view.flatten().tolist()) for view in symmetries(torch.arange(9.0).reshape(1, 1, 3, 3))})
-    8
-    """
-    return [torch.rot90(side, turns, (2, 3)) for side in (batch, batch.flip(3)) for turns in range(4)]
 
 
 def choose_device(name: str | torch.device) -> torch.device:

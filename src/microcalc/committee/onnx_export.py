@@ -14,7 +14,6 @@ from torch import Tensor
 from microcalc import __version__
 from microcalc.committee.calibration import SMALLEST_PROBABILITY
 from microcalc.committee.committee import Committee
-from microcalc.committee.inference import symmetries
 from microcalc.errors import RequestError, extra_needed
 from microcalc.networks.hypermodel import PATCH_SIDE, logit_model
 
@@ -79,11 +78,8 @@ class _Probabilities(torch.nn.Module):
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         images = patches.unsqueeze(1)
-        views = symmetries(images) if self.committee.tta == "d4" else [images]
-        outputs = [
-            torch.stack([expert(view, training=False)[:, 0].double() for view in views]) for expert in self.experts
-        ]
-        experts = torch.stack([output.sigmoid().mean(0) for output in outputs], dim=1)
+        outputs = [expert(images, training=False)[:, 0].double() for expert in self.experts]
+        experts = torch.stack(outputs, dim=1).sigmoid()
         average = (experts * self.weights).sum(1).clamp(SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
         logits = (average / (1 - average)).log()
         calibration = self.committee.calibration

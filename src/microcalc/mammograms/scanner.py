@@ -91,7 +91,7 @@ def scan_mammogram(
         raise
     on_progress("spots", 0, 1)
     spots = find_spots(image, breast.mask)
-    clusters = find_clusters(image, spots, replace(committee, tta="none") if committee else packaged(), on_progress)
+    clusters = find_clusters(image, spots, committee or packaged(), on_progress)
     rows, columns = mammogram.pixels.shape
     scale = np.array([columns, rows]) / np.array(image.shape[::-1])
     return ScannedImage(
@@ -110,8 +110,8 @@ def scan_mammogram(
 
 @functools.cache
 def packaged() -> Committee:
-    """The committee for whole mammograms that comes with microcalc, one view of each window."""
-    return replace(Committee.pretrained("scan"), tta="none")
+    """The committee for whole mammograms that comes with microcalc."""
+    return Committee.pretrained("scan")
 
 
 @functools.cache

@@ -154,7 +154,7 @@ def predict_by_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) ->
     """The probabilities by a fold's trained expert, (n,) for each of the named (n, 60, 60) images as it takes them."""
     with _one_thread():
         network, _ = load_expert(task)
-        return {name: predict(network, part, tta=task.config.tta) for name, part in images.items()}
+        return {name: predict(network, part) for name, part in images.items()}
 
 
 def _read_result(path: Path, task: FoldTask, type_: type[_Search] = _Search) -> SearchResult:
