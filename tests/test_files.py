@@ -1,5 +1,6 @@
 """Outputs respect what is there: permissions, links, pipes and devices, other outputs, and inputs."""
 
+import csv
 import errno
 import os
 import re
@@ -26,6 +27,7 @@ from microcalc.files import (
     opened_atomically,
     read_record,
     write_atomically,
+    write_csv,
     write_json,
 )
 
@@ -242,3 +244,12 @@ def test_a_place_that_takes_no_file_is_refused_before_the_work(tmp_path: Path, m
     monkeypatch.setattr(os, "access", lambda place, how: place != tmp_path)  # root may write anywhere
     with pytest.raises(FailedError, match="you may not write there"):
         check_writable(tmp_path / "new" / "a.csv")
+
+
+def test_no_cell_of_a_table_is_a_formula_to_a_spreadsheet(tmp_path: Path) -> None:
+    names = ["=1+1.dcm", "+a", "-a", "@a", "\ta", "\rb", "a=b", "-1.5", "\udcff.dcm", 'a,"b".dcm']
+    write_csv(tmp_path / "a.csv", [["file", "score"], *([name, -2.5] for name in names)])
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    quoted = [f"'{name}" for name in names[:6]]
+    assert rows == [["file", "score"], *([name, "-2.5"] for name in [*quoted, "a=b", "-1.5", r"\udcff.dcm", names[9]])]

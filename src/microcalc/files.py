@@ -1,5 +1,6 @@
 """Files written so that a crash never leaves half of one, and JSON read with errors that a user can act on."""
 
+import csv
 import errno
 import json
 import os
@@ -8,8 +9,9 @@ import secrets
 import stat
 import sys
 import tempfile
+import types
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from reprlib import repr as shortened
@@ -373,3 +375,30 @@ def fits(value: Any, shape: Any) -> bool:
     if shape in (int, float):
         return type(value) in (int, shape) and abs(value) <= LARGEST_NUMBER
     return type(value) is shape
+
+
+def csv_lines(rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+    """Give rows as lines of CSV in which a spreadsheet runs nothing: text that it would take for a formula is quoted.
+
+    >>> "".join(csv_lines([["file", "score"], ["=1+1.dcm", -1.5], ["-3", None]]))
+    "file,score\\n'=1+1.dcm,-1.5\\n-3,\\n"
+    """
+    written = types.SimpleNamespace(write=lambda line: line)  # what a writer's rows then return
+    writer = csv.writer(written)  # its own ends of line, since cells that hold a part of one are quoted
+    yield from (writer.writerow(map(_inert, row)).removesuffix("\r\n") + "\n" for row in rows)
+
+
+def _inert(cell: Any) -> Any:
+    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        with suppress(ValueError):
+            float(cell)
+            return cell
+        return f"'{cell}"
+    return cell
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
+    """Write rows as CSV in UTF-8, atomically; see :func:`csv_lines`. Bytes of a name that are no text are escaped."""
+    with opened_atomically(path) as file:
+        for line in csv_lines(rows):
+            file.write(line.encode(errors="backslashreplace"))

@@ -1,7 +1,5 @@
 """Everything that a finished study leaves in its run directory besides the committee itself."""
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from microcalc.evaluation.metrics import auc_costs
 from microcalc.evaluation.study import Predicted, out_of_fold
 from microcalc.explain.committee import explain
 from microcalc.explain.overlay import overlay
-from microcalc.files import read_json, write_atomically, write_json
+from microcalc.files import csv_lines, read_json, write_atomically, write_json
 from microcalc.report import figures
 from microcalc.report.html import write_report
 from microcalc.training.splits import StudySplit
@@ -111,15 +109,11 @@ def fold_rows(metrics: dict[str, Any]) -> Table:
 def to_csv(rows: Table) -> str:
     """Rows of one shape as CSV text with a header.
 
-    >>> print(to_csv([{"fold": 0, "auc": 0.99}]).replace("\\r", ""), end="")
+    >>> print(to_csv([{"fold": 0, "auc": 0.99}]), end="")
     fold,auc
     0,0.99
     """
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return "".join(csv_lines([rows[0], *(row.values() for row in rows)]))
 
 
 def draw_data(folder: Path, data: Data, committee: Committee, config: StudyConfig) -> None:
