@@ -16,6 +16,23 @@ from starlette.testclient import TestClient
 from microcalc.app.findings import Reader
 from microcalc.app.server import make_app
 from microcalc.app.session import Session, Settings
+from microcalc.mammograms.findings import Finding
+
+PIXEL_MM = (0.08, 0.05)
+THREE = tuple(
+    Finding(
+        number=number,
+        score=3.0 - number,
+        probability=probability,
+        marked=probability >= 0.37,
+        center_px=(100.0 * number, 150.0 * number + 10),
+        box_px=(100 * number - 20, 150 * number, 100 * number + 20, 150 * number + 20),
+        extent_mm=2.6,
+        calcifications_px=tuple((100.0 * number + dx, 150.0 * number + dy) for dx, dy in ((-20, 0), (20, 20), (0, 10))),
+    )
+    for number, probability in ((1, 0.9), (2, 0.37), (3, 0.2))
+)
+"""Findings of an image of 700 x 600 pixels; the second has just the probability of the operating point, 0.37."""
 
 OWN = "http://127.0.0.1:8118"
 CHANGING = {"Origin": OWN, "X-Microcalc": "1"}

@@ -12,16 +12,11 @@ from typing import Any
 
 from microcalc import __version__
 from microcalc.app.open_image import OpenImage
-from microcalc.app.review import FILE, Key, Review, plain_reviews
+from microcalc.app.review import FILE, Review, plain_reviews
 from microcalc.app.session import Session
 from microcalc.errors import ImageError, extra_needed
 from microcalc.files import opened_atomically, write_atomically, write_json
 from microcalc.mammograms.findings import ScannedImage
-
-
-def stem(image: OpenImage) -> str:
-    """The name of an image without its suffix."""
-    return Path(image.name).stem
 
 
 def as_json(value: Any) -> bytes:
@@ -50,7 +45,7 @@ def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> byte
     drawn = overlay(session, image, scanned)
     with tempfile.TemporaryDirectory(dir=session.folder) as folder, io.BytesIO() as written:
         try:
-            paths, _ = write_results(image.path, scanned, drawn, algorithm, Path(folder), stem(image))
+            paths, _ = write_results(image.path, scanned, drawn, algorithm, Path(folder), image.stem)
         except ImageError as error:
             error.file = image.name
             raise
@@ -73,7 +68,7 @@ def table(session: Session) -> str:
         scanned = replace(image.scanned, file=image.name)
         for finding in scanned.findings:
             review = session.reviews.get(image, finding)
-            writer.writerow([*table_row(scanned, finding), review.verdict or "", review.note])
+            writer.writerow([*table_row(scanned, finding), review and review.verdict, review and review.note])
     return text.getvalue()
 
 
@@ -86,12 +81,11 @@ def save(session: Session, folder: Path) -> Path:
     own = folder / f"{session.started:%Y-%m-%d-%H%M%S}"
     images = [image for image in session.images.all() if image.scanned is not None or image.origin == "upload"]
     named = {image: _kept(image, own, number) for number, image in enumerate(images)}
-    plain, reviews = list[dict[str, Any]](), dict[Key, Review]()
+    plain, reviews = list[dict[str, Any]](), list[Review]()
     for image, file in named.items():
         if image.scanned is not None:
             plain.append(replace(image.scanned, file=file).to_dict())
-            found = session.reviews.of_images([image]).items()
-            reviews |= {(file, number): review for (_, number), review in found}
+            reviews += [replace(review, file=file) for review in session.reviews.of_images([image])]
     point = next((image.operating_point for image in named if image.scanned is not None), 0.5)
     head = {"schema": 2, "committee": session.settings.committee, "operating_point": point}
     write_json(own / "findings.json", {**head, "images": plain, "failed": []})

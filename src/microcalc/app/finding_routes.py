@@ -1,15 +1,16 @@
 """Routes of the findings: what they are, from near, their reviews, and downloads."""
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from microcalc.app import downloads
 from microcalc.app.image_routes import MEDIA, Here, Named
 from microcalc.app.open_image import Detail, OpenImage
-from microcalc.app.review import LONGEST_NOTE, Verdict, plain_reviews
-from microcalc.app.scan_folders import attach_findings
+from microcalc.app.review import Note, ReviewFile, Verdict, plain_reviews
+from microcalc.app.scan_folders import Scan, attach_findings
 from microcalc.app.session import Session
 from microcalc.mammograms.findings import Finding, ScannedImage
 
@@ -24,16 +25,14 @@ class Opinion(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     verdict: Verdict | None
-    note: Annotated[str, Field(max_length=LONGEST_NOTE)] = ""
+    note: Note = ""
 
 
 class ScanFolder(BaseModel):
-    """What the page read of a finished scan that was dropped on it."""
+    """The tables of a finished scan that was dropped on the page."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    findings: dict[str, Any]
-    review: dict[str, Any] | None = None
+    findings: Scan
+    review: ReviewFile | None = None
 
 
 def find_scanned(image: Named) -> ScannedImage:
@@ -76,10 +75,8 @@ Near = Annotated[Detail, Depends(find_detail)]
 def reviewed(session: Session, image: OpenImage, finding: Finding) -> dict[str, Any]:
     """A finding with its review, as the page expects it."""
     review = session.reviews.get(image, finding)
-    return vars(finding) | {
-        "decision": int(finding.marked),
-        "review": {"verdict": review.verdict, "note": review.note},
-    }
+    opinion = {"verdict": review and review.verdict, "note": review.note if review else ""}
+    return vars(finding) | {"decision": int(finding.marked), "review": opinion}
 
 
 @router.get(f"{ONE_IMAGE}/findings")
@@ -131,7 +128,7 @@ def review(image: Named, finding: One, opinion: Opinion, session: Here) -> dict[
 @router.get(f"{ONE_IMAGE}/overlay.png")
 def overlay(image: Named, scanned: Scanned, session: Here) -> Response:
     """The image with its findings drawn on it."""
-    return _attached(downloads.overlay(session, image, scanned), MEDIA["png"], f"{downloads.stem(image)}.png")
+    return _attached(downloads.overlay(session, image, scanned), MEDIA["png"], f"{image.stem}.png")
 
 
 @router.get(f"{ONE_IMAGE}/dicom.zip")
@@ -140,7 +137,7 @@ def dicom(image: Named, scanned: Scanned, session: Here) -> Response:
     if not image.dicom or image.kind != "mammogram":
         raise HTTPException(409, f"{image.name}: is no mammogram in DICOM, and only those have DICOM results")
     content = downloads.dicom_zip(session, image, scanned)
-    return _attached(content, "application/zip", f"{downloads.stem(image)}.zip")
+    return _attached(content, "application/zip", f"{image.stem}.zip")
 
 
 @router.get("/findings.csv")
@@ -166,12 +163,10 @@ def save(session: Here) -> dict[str, str]:
 
 @router.post("/scan-directory")
 def scan_directory(dropped: ScanFolder, session: Here) -> dict[str, list[str]]:
-    """Join the findings of a dropped scan to the images of the same names."""
-    return attach_findings(session, dropped.findings, dropped.review)
+    """Join the findings of a dropped scan to the images that they were found in."""
+    return attach_findings(session, dropped.findings, dropped.review.reviews if dropped.review else ())
 
 
 def _attached(content: bytes, media_type: str, name: str) -> Response:
-    ascii_name = "".join(letter if letter.isascii() and letter not in '"\\' else "_" for letter in name)
-    return Response(
-        content, media_type=media_type, headers={"content-disposition": f'attachment; filename="{ascii_name}"'}
-    )
+    disposition = f"attachment; filename*=utf-8''{quote(name, safe='')}"
+    return Response(content, media_type=media_type, headers={"content-disposition": disposition})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from microcalc.app.open_image import OpenImage, Origin, chest_wall
+from microcalc.app.open_image import OpenImage, Origin, chest_wall, free_name
 from microcalc.app.tiles import Greys, build_levels, default_window, encode
 from microcalc.errors import ImageError
 from microcalc.images import Mammogram, read_mammogram
@@ -62,7 +62,11 @@ class Images:
             as_pixel_size(given)
         with self._reading:
             mammogram = _read(path, name)
+            hashing = threading.Thread(target=lambda: mammogram.pixels_sha256)  # beside the other work: it takes long
+            hashing.start()
+            name = free_name(name, (image.name for image in self.all()))
             levels = self._build(mammogram)
+            hashing.join()
             image = self._describe(path, name, origin, given, mammogram, levels[0])
             with self._state:
                 self._images[image.id] = image
@@ -100,7 +104,7 @@ class Images:
             return last[1]
         self._last_read = last = None  # two of them need not be in memory
         mammogram = _read(image.path, image.name)
-        if mammogram.pixels.shape != (image.rows, image.columns):
+        if mammogram.pixels_sha256 != image.pixels_sha256:
             raise ImageError("has changed since it was opened; open it again", image.name)
         self._last_read = image.id, mammogram
         return mammogram
@@ -167,7 +171,6 @@ class Images:
             sop_instance_uid=mammogram.sop_instance_uid,
             pixels_sha256=mammogram.pixels_sha256,
             thumbnail=encode(window.applied(smallest), "jpg"),
-            key=name,
         )
         image.forget_findings()
         return image

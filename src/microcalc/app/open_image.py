@@ -1,7 +1,9 @@
 """One image of a session, and all that the page is told of it."""
 
+import itertools
 import math
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -74,8 +76,7 @@ class OpenImage:
         details: of each finding by its number, and the findings that they are of.
         heatmap: of the drawing of its heat map.
         heatmap_png: that map.
-        key: by which review.json names it.
-        folder: where its review.json lies; None for the session's own.
+        folder: of the finished scan that it comes from, where its review.json lies; None for other images.
     """
 
     id: str
@@ -104,9 +105,23 @@ class OpenImage:
     details: tuple[ScannedImage, dict[int, Detail]] | None = None
     heatmap: Heatmap = "none"
     heatmap_png: bytes = b""
-    key: str = ""
     folder: Path | None = None
     computing: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rows, self.columns
+
+    @property
+    def identity(self) -> str:
+        """The SOP Instance UID, or else the hash of the pixels."""
+        return self.sop_instance_uid or self.pixels_sha256
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix; see :func:`split_name`."""
+        return split_name(self.name)[0]
 
     @property
     def pixel_size_mm(self) -> PixelSize | None:
@@ -115,7 +130,7 @@ class OpenImage:
             return self.file_pixel_size_mm
         if self.given_pixel_size_mm:
             return as_pixel_size(self.given_pixel_size_mm)
-        return (TRUE_PIXEL_MM, TRUE_PIXEL_MM) if (self.rows, self.columns) == (PATCH_SIDE, PATCH_SIDE) else None
+        return (TRUE_PIXEL_MM, TRUE_PIXEL_MM) if self.shape == (PATCH_SIDE, PATCH_SIDE) else None
 
     @property
     def kind(self) -> Kind | None:
@@ -123,7 +138,7 @@ class OpenImage:
         size = self.pixel_size_mm
         if size is None:
             return None
-        return "patch" if max(true_shape((self.rows, self.columns), size)) <= LARGEST_FIELD else "mammogram"
+        return "patch" if max(true_shape(self.shape, size)) <= LARGEST_FIELD else "mammogram"
 
     @property
     def side(self) -> str:
@@ -171,6 +186,28 @@ def clean_name(given: str) -> str:
     last = given.replace("\\", "/").rsplit("/", 1)[-1]
     name = "".join(letter for letter in last if letter.isprintable()).strip(" .")
     return name.encode()[-LONGEST_NAME:].decode(errors="ignore") or "image"
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Split a name before its suffix; the last number of a name that is a UID is no suffix.
+
+    >>> split_name("left.dcm"), split_name("1.2.840.1"), split_name("1.2.840.1.dcm")
+    (('left', '.dcm'), ('1.2.840.1', ''), ('1.2.840.1', '.dcm'))
+    """
+    stem, dot, suffix = name.rpartition(".")
+    return (stem, dot + suffix) if stem and not suffix.isdecimal() else (name, "")
+
+
+def free_name(name: str, taken: Iterable[str]) -> str:
+    """Number a name where others share its stem, so that no download of one image is named as that of another.
+
+    >>> free_name("1-1.dcm", ["1-1.png", "1-1 (2).dcm"])
+    '1-1 (3).dcm'
+    """
+    stems = {split_name(other)[0].casefold() for other in taken}
+    stem, suffix = split_name(name)
+    numbered = (f"{stem} ({number})" if number > 1 else stem for number in itertools.count(1))
+    return next(each for each in numbered if each.casefold() not in stems) + suffix
 
 
 def chest_wall(orientation: tuple[str, str] | None, greys: Greys) -> Literal["left", "right"] | None:

@@ -1,49 +1,92 @@
-"""What a reader thinks of findings: accepted or rejected, with a note, in review.json beside the scan."""
+"""Reviews of findings: accepted or rejected, with a note, in review.json beside the scan."""
 
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from microcalc.app.open_image import OpenImage
 from microcalc.errors import RequestError
-from microcalc.files import fits, read_json, write_json
+from microcalc.files import locked, read_json, write_json
 from microcalc.mammograms.findings import Finding
 
 FILE = "review.json"
+LOCK = ".review.lock"
+LOCK_SECONDS = 10.0
 LONGEST_NOTE = 4000
 
 Verdict = Literal["accepted", "rejected"]
+Note = Annotated[str, Field(max_length=LONGEST_NOTE)]
 Key = tuple[str, int]
-_ENTRY = {"file": str, "number": int, "box_px": [int], "note": str}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opinion:
+    """An opinion on a finding.
+
+    Attributes:
+        box_px: box of the finding, which another finding of that number does not share.
+        verdict: None where there is only a note.
+        note: of the reader.
+        at: time at which it was given.
+    """
+
+    box_px: tuple[int, int, int, int]
+    verdict: Verdict | None = None
+    note: Note = ""
+    at: AwareDatetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review(Opinion):
+    """The review of one finding: the opinion that counts, and those before it.
+
+    Attributes:
+        file: name of the image, for people; nothing is matched by it.
+        sop_instance_uid: of the image.
+        pixels_sha256: of the image.
+        number: of the finding.
+        history: earlier opinions, the oldest first.
+    """
+
+    file: str
+    sop_instance_uid: str | None
+    pixels_sha256: str
+    number: int
+    history: tuple[Opinion, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """Image and number of the finding."""
+        return self.sop_instance_uid or self.pixels_sha256, self.number
+
+    @property
+    def opinions(self) -> tuple[Opinion, ...]:
+        """All opinions, the one that counts last."""
+        return *self.history, Opinion(box_px=self.box_px, verdict=self.verdict, note=self.note, at=self.at)
 
 
 @dataclass(frozen=True)
-class Review:
-    """Of one finding.
+class ReviewFile:
+    """The content of ``review.json``."""
 
-    Attributes:
-        box_px: of the finding, by which a review of another scan is told.
-        verdict: None where only a note was written.
-        note: of the reader.
-    """
+    schema: Literal[2]
+    reviews: tuple[Review, ...]
 
-    box_px: tuple[int, ...]
-    verdict: Verdict | None
-    note: str
+
+_FILE = TypeAdapter(ReviewFile)
 
 
 class Reviews:
-    """All reviews of the session, each written at once to the folder that it belongs to.
+    """All reviews of the session; those of a finished scan are written to its folder at once."""
 
-    Args:
-        folder: for reviews of images that lie in no scan's folder.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._own = folder
-        self._folders: dict[Path, dict[Key, Review]] = {}
+    def __init__(self) -> None:
+        self._kept: dict[Path | None, dict[Key, Review]] = {}
         self._lock = threading.Lock()
 
     def read_folder(self, folder: Path) -> None:
@@ -52,78 +95,107 @@ class Reviews:
         Raises:
             RequestError: the file there is no review.json.
         """
-        path = folder / FILE
-        if path.exists():
-            read = parse_reviews(read_json(path, "remove it to begin anew"), str(path))
-            with self._lock:
-                self._folders[folder] = read
-
-    def add(self, reviews: dict[Key, Review], image: OpenImage) -> None:
-        """Take over the reviews of an image from a dropped review.json."""
         with self._lock:
-            mine = self._of(image)
-            mine |= {(image.key, number): review for (file, number), review in reviews.items() if file == image.name}
+            self._kept[folder] = read_reviews(folder)
 
-    def get(self, image: OpenImage, finding: Finding) -> Review:
-        """The review of a finding; an empty one where there is none of this very finding."""
+    def add(self, reviews: Iterable[Review], image: OpenImage) -> None:
+        """Take over the reviews of an image from a dropped review.json; of two on one finding the later counts."""
+        with self._lock, self._changing(image.folder) as kept:
+            for review in reviews:
+                if review.key[0] == image.identity:
+                    kept[review.key] = join(kept.get(review.key, review), review)
+
+    def get(self, image: OpenImage, finding: Finding) -> Review | None:
+        """Return the review of a finding; None where there is none of this very finding."""
         with self._lock:
-            review = self._of(image).get((image.key, finding.number))
-        return review if review and review.box_px == finding.box_px else Review(finding.box_px, None, "")
+            review = self._kept.get(image.folder, {}).get((image.identity, finding.number))
+        return review if review and review.box_px == finding.box_px else None
 
     def put(self, image: OpenImage, finding: Finding, verdict: Verdict | None, note: str) -> None:
         """Keep a review, and write it.
 
+        Another verdict before it stays in its history, and so does what another reader has written meanwhile.
+
         Raises:
+            RequestError: another process writes the file, or it has become no review.json.
             FailedError: the folder cannot be written.
         """
-        folder = image.folder or self._own
+        review = Review(
+            box_px=finding.box_px,
+            verdict=verdict,
+            note=note,
+            at=datetime.now(UTC),
+            file=image.scanned.file if image.scanned else image.name,
+            sop_instance_uid=image.sop_instance_uid,
+            pixels_sha256=image.pixels_sha256,
+            number=finding.number,
+        )
         with self._lock:
-            kept = {**self._of(image), (image.key, finding.number): Review(finding.box_px, verdict, note)}
-            write_json(folder / FILE, plain_reviews(kept))
-            self._folders[folder] = kept
+            known = self._kept.get(image.folder, {}).get(review.key)
+            with self._changing(image.folder) as kept:
+                before = kept.get(review.key)
+                if before is None:
+                    kept[review.key] = review
+                elif before == known and before.verdict == verdict:  # the same reader goes on with the note
+                    kept[review.key] = replace(review, history=before.history)
+                else:
+                    kept[review.key] = join(before, replace(review, at=max(before.at, review.at)))
 
-    def of_images(self, images: Iterable[OpenImage]) -> dict[Key, Review]:
-        """The reviews of some images, by the names that the user gave them."""
-        found = {}
-        for image in images:
-            for finding in image.scanned.findings if image.scanned else ():
-                review = self.get(image, finding)
-                if review.verdict or review.note:
-                    found[image.name, finding.number] = review
-        return found
+    def of_images(self, images: Iterable[OpenImage]) -> list[Review]:
+        """Return the reviews of the findings of some images, by the names that the user gave them."""
+        reviews = (
+            (image, self.get(image, finding))
+            for image in images
+            for finding in (image.scanned.findings if image.scanned else ())
+        )
+        return [replace(review, file=image.name) for image, review in reviews if review is not None]
 
-    def _of(self, image: OpenImage) -> dict[Key, Review]:
-        return self._folders.setdefault(image.folder or self._own, {})
+    @contextmanager
+    def _changing(self, folder: Path | None) -> Iterator[dict[Key, Review]]:
+        """Give the reviews of a folder as its file now has them, and write what the caller makes of them."""
+        if folder is None:
+            yield self._kept.setdefault(None, {})
+            return
+        with locked(folder / LOCK, LOCK_SECONDS):
+            kept = read_reviews(folder)
+            yield kept
+            write_json(folder / FILE, plain_reviews(kept.values()))
+        self._kept[folder] = kept
 
 
-def plain_reviews(reviews: dict[Key, Review]) -> dict[str, Any]:
-    """What review.json holds."""
-    entries = [
-        {"file": file, "number": number, "box_px": review.box_px, "verdict": review.verdict, "note": review.note}
-        for (file, number), review in sorted(reviews.items())
-    ]
-    return {"schema": 1, "reviews": entries}
+def join(one: Review, other: Review) -> Review:
+    """Return one review with all opinions of two on the same finding; the latest counts."""
+    *history, latest = sorted(dict.fromkeys(one.opinions + other.opinions), key=lambda opinion: opinion.at)
+    return replace(other, **vars(latest), history=tuple(history))
 
 
-def parse_reviews(saved: Any, name: str = FILE) -> dict[Key, Review]:
-    """Read what :func:`plain_reviews` made, from JSON that anybody may have written.
+def plain_reviews(reviews: Iterable[Review]) -> Any:
+    """Return the content of a review.json as plain values.
+
+    >>> plain_reviews([])
+    {'schema': 2, 'reviews': []}
+    """
+    return _FILE.dump_python(ReviewFile(2, tuple(sorted(reviews, key=lambda review: review.key))), mode="json")
+
+
+def read_reviews(folder: Path) -> dict[Key, Review]:
+    """Read the review.json of a folder; empty where there is none.
 
     Raises:
-        RequestError: it is no review.json.
-
-    >>> parse_reviews({"schema": 1, "reviews": []})
-    {}
+        RequestError: the file there is no review.json of schema 2.
     """
-    entries = saved.get("reviews") if isinstance(saved, dict) and saved.get("schema") == 1 else None
-    if not isinstance(entries, list) or not all(map(_fits, entries)):
-        raise RequestError(f"{name}: is no review.json of microcalc; leave it out")
-    return {
-        (entry["file"], entry["number"]): Review(tuple(entry["box_px"]), entry["verdict"], entry["note"][:LONGEST_NOTE])
-        for entry in entries
-    }
+    path = folder / FILE
+    if not path.exists():
+        return {}
+    advice = "move it away to begin anew"
+    try:
+        read = _FILE.validate_python(read_json(path, advice))
+    except ValidationError as error:
+        raise RequestError(f"{path}: is no review.json of schema 2 ({first_fault(error)}); {advice}") from error
+    return {review.key: review for review in read.reviews}
 
 
-def _fits(entry: Any) -> bool:
-    if not isinstance(entry, dict) or entry.get("verdict", "") not in (None, "accepted", "rejected"):
-        return False
-    return fits({name: value for name, value in entry.items() if name != "verdict"}, _ENTRY)
+def first_fault(error: ValidationError) -> str:
+    """Return the first place of some values that is wrong, and how."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -5,10 +5,12 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
 
 from microcalc.app.open_image import BUSY, OpenImage, clean_name
-from microcalc.app.review import parse_reviews
+from microcalc.app.review import Review, first_fault
 from microcalc.app.session import Session
 from microcalc.errors import MicrocalcError, RequestError
 from microcalc.files import read_json
@@ -66,7 +68,7 @@ def open_places(session: Session, places: Places) -> threading.Thread:
         RequestError: a scan or a run is not what it should be.
     """
     session.runs = places.runs
-    scans = [(folder, read_scan(read_json(folder / "findings.json", ADVICE))) for folder in places.scans]
+    scans = [(folder, read_scan(folder)) for folder in places.scans]
     for folder in places.scans:
         session.reviews.read_folder(folder)
     session.opening = len(places.images) + sum(len(scan.images) for _, scan in scans)
@@ -77,52 +79,45 @@ def open_places(session: Session, places: Places) -> threading.Thread:
 
 @dataclass(frozen=True)
 class Scan:
-    """A ``findings.json``."""
+    """The content of a ``findings.json``, as far as the viewer needs it."""
 
-    operating_point: float
-    images: tuple[ScannedImage, ...]
+    schema: Literal[2]
+    operating_point: Annotated[float, Field(ge=0, le=1)]
+    images: tuple[Annotated[ScannedImage, PlainValidator(ScannedImage.from_dict)], ...]
 
 
-def read_scan(saved: Any) -> Scan:
-    """Read a findings.json that anybody may have written.
+def read_scan(folder: Path) -> Scan:
+    """Read the findings.json of a folder.
 
     Raises:
-        RequestError: it is none.
+        RequestError: it is none of schema 2.
     """
-    entries = saved.get("images") if isinstance(saved, dict) and saved.get("schema") == 2 else None
-    point = saved.get("operating_point") if isinstance(saved, dict) else None
-    if not isinstance(entries, list) or not isinstance(point, int | float) or not 0 <= point <= 1:
-        raise RequestError(f"findings.json: is not what a scan leaves; {ADVICE}")
-    return Scan(float(point), tuple(ScannedImage.from_dict(entry) for entry in entries))
+    path = folder / "findings.json"
+    try:
+        return TypeAdapter(Scan).validate_python(read_json(path, ADVICE))
+    except ValidationError as error:
+        raise RequestError(f"{path}: is not what a scan leaves ({first_fault(error)}); {ADVICE}") from error
 
 
-def attach_findings(session: Session, findings: Any, review: Any) -> dict[str, list[str]]:
-    """Join the findings of a dropped scan to the images of the same name and size that are not being scanned.
+def attach_findings(session: Session, scan: Scan, reviews: Iterable[Review]) -> dict[str, list[str]]:
+    """Join the findings of a dropped scan, and their reviews, to the images that they were found in.
+
+    Images that are being scanned are left out.
 
     Returns:
         The ids of those images as ``attached``, and the names of the others as ``missing``.
-
-    Raises:
-        RequestError: either is not what its name says.
     """
-    scan, reviews = read_scan(findings), {} if review is None else parse_reviews(review)
-    reviews = {(clean_name(file), number): each for (file, number), each in reviews.items()}
     free = [image for image in session.images.all() if image.state not in BUSY]
     attached, missing = [], []
     for scanned in scan.images:
-        name = clean_name(scanned.file)
-        image = next((each for each in free if _belongs(each, scanned, name)), None)
-        if image is None:
-            missing.append(name)
-            continue
-        _attach(image, scanned, scan.operating_point)
-        session.reviews.add(reviews, image)
-        attached.append(image.id)
+        images = [image for image in free if scanned.is_of(image)]
+        if not images:
+            missing.append(clean_name(scanned.file))
+        for image in images:
+            _attach(image, scanned, scan.operating_point)
+            session.reviews.add(reviews, image)
+            attached.append(image.id)
     return {"attached": attached, "missing": missing}
-
-
-def _belongs(image: OpenImage, scanned: ScannedImage, name: str) -> bool:
-    return image.name == name and (image.rows, image.columns) == (scanned.rows, scanned.columns)
 
 
 def _attach(image: OpenImage, scanned: ScannedImage, operating_point: float) -> None:
@@ -139,11 +134,11 @@ def _open_all(session: Session, images: Sequence[Path], scans: Sequence[tuple[Pa
     for folder, scan in scans:
         for scanned in scan.images:
             with _one_less(session):
-                image = session.images.open(_find(scanned.file, folder), clean_name(scanned.file), "scan")
-                if not _belongs(image, scanned, image.name):
+                image = session.images.open(folder / scanned.file, clean_name(scanned.file), "scan")
+                if not scanned.is_of(image):
                     session.images.forget(image)
-                    raise RequestError(f"{image.name}: has changed since it was scanned; scan it again")
-                image.key, image.folder = scanned.file, folder
+                    raise RequestError(f"{image.name}: is not the image that was scanned; scan it again")
+                image.folder = folder
                 _attach(image, scanned, scan.operating_point)
 
 
@@ -157,9 +152,3 @@ def _one_less(session: Session) -> Any:
         session.problems.append(f"an image could not be opened (unexpected {type(error).__name__})")
     finally:
         session.opening -= 1
-
-
-def _find(file: str, folder: Path) -> Path:
-    """The file of a scanned image: beside its scan, or where it was when it was scanned."""
-    beside = folder / file
-    return beside if beside.is_file() else Path(file)

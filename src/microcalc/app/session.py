@@ -77,7 +77,7 @@ class Session:
         self.reader = reader
         self.images = Images(self.folder)
         self.jobs = Jobs(self.images, reader)
-        self.reviews = Reviews(self.folder)
+        self.reviews = Reviews()
         self.runs: tuple[Path, ...] = ()
         self.started = datetime.now()
         self.opening = 0

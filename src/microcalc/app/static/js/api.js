@@ -65,12 +65,12 @@ export const tileUrl = (id, level, column, row, { center, width, invert }) =>
 
 const round = (number) => Number(number.toFixed(4));
 
-/** Fetch a file and hand it to the browser's downloads. */
-export async function download(path, name) {
+/** Fetch a file and hand it to the browser's downloads, under the name that the server gives it. */
+export async function download(path) {
   const response = await answer("GET", path);
-  const named = /filename="?([^";]+)"?/.exec(response.headers.get("Content-Disposition") ?? "");
+  const [, name] = /filename\*=utf-8''(.+)/.exec(response.headers.get("Content-Disposition"));
   const url = URL.createObjectURL(await response.blob());
-  const link = Object.assign(document.createElement("a"), { href: url, download: named ? named[1] : name });
+  const link = Object.assign(document.createElement("a"), { href: url, download: decodeURIComponent(name) });
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

@@ -220,22 +220,21 @@ function renderDownloads() {
   const image = currentImage();
   const scanned = image?.state === "scanned";
   const any = state.images.some((one) => one.state === "scanned");
-  const stem = image?.name.replace(/\.[^.]+$/, "") ?? "";
   $("download-list").replaceChildren(
     fileButton(
       "Picture with its marks (PNG)",
       scanned,
-      () => api.download(api.overlayUrl(image.id), `${stem}.png`),
+      () => api.download(api.overlayUrl(image.id)),
       "overlay",
     ),
     fileButton(
       "DICOM objects (zip)",
       scanned && image.dicom,
-      () => api.download(api.dicomUrl(image.id), `${stem}.zip`),
+      () => api.download(api.dicomUrl(image.id)),
       "dicom",
     ),
-    fileButton("Findings of all images (CSV)", any, () => api.download("/api/findings.csv", "findings.csv"), "csv"),
-    fileButton("Reviews (JSON)", any, () => api.download("/api/review.json", "review.json"), "review"),
+    fileButton("Findings of all images (CSV)", any, () => api.download("/api/findings.csv"), "csv"),
+    fileButton("Reviews (JSON)", any, () => api.download("/api/review.json"), "review"),
     ...(state.session?.save
       ? [
           fileButton(

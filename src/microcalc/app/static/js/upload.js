@@ -122,7 +122,7 @@ async function attachScans() {
   const missing = scans.flatMap((one) => one.missing ?? []);
   const rest = missing.length > NAMES_SHOWN ? ` and ${missing.length - NAMES_SHOWN} more` : "";
   const names = missing.slice(0, NAMES_SHOWN).join(", ");
-  if (missing.length) tell("info", `The scan names images that are not here. Drop them, too: ${names}${rest}.`);
+  if (missing.length) tell("info", `Not here, or no longer the image that was scanned: ${names}${rest}. Drop what is missing, too.`);
 }
 
 function change(upload, changes) {

@@ -1,0 +1,256 @@
+"""Finished scans, dropped or named, and their reviews: each finding meets the image that it was found in, or none."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app.conftest import CHANGING, OWN, PIXEL_MM, THREE, NoCommittee, png, upload
+from dicom.made import write_mammogram
+from starlette.testclient import TestClient
+
+from microcalc.app.scan_folders import open_places, sort_paths
+from microcalc.app.server import make_app
+from microcalc.app.session import Session, Settings
+from microcalc.errors import RequestError
+from microcalc.files import locked
+from microcalc.images import read_mammogram
+from microcalc.mammograms.findings import ScannedImage
+
+ROWS, COLUMNS = 700, 600
+
+
+def found(path: Path, file: str | None = None, first: int = 0) -> ScannedImage:
+    """Findings of an image: those of ``THREE`` from one on."""
+    image = read_mammogram(path)
+    known = file or str(path), image.sop_instance_uid, image.pixels_sha256
+    return ScannedImage(*known, PIXEL_MM, *image.shape, 900.0, 1.0, (), THREE[first:])  # type: ignore[arg-type]
+
+
+def scan_of(*images: ScannedImage) -> dict[str, Any]:
+    """The findings.json of some images."""
+    plain = json.loads(json.dumps([image.to_dict() for image in images]))
+    return {"schema": 2, "committee": "x", "operating_point": 0.4, "images": plain, "failed": []}
+
+
+def review_of(scanned: ScannedImage, number: int, verdict: str, at: str = "2026-01-02T03:04:05Z") -> dict[str, Any]:
+    """An entry of a review.json."""
+    known = {name: getattr(scanned, name) for name in ("file", "sop_instance_uid", "pixels_sha256")}
+    (box,) = (finding.box_px for finding in scanned.findings if finding.number == number)
+    return known | {"number": number, "box_px": box, "verdict": verdict, "note": "", "at": at}
+
+
+def made(path: Path, seed: int) -> Path:
+    """A mammogram of its own pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(ROWS, COLUMNS, seed))
+    return path
+
+
+@pytest.fixture
+def patients(tmp_path: Path) -> tuple[Path, Path]:
+    """The mammograms of two patients, of one name and size."""
+    return made(tmp_path / "patient1" / "1-1.png", seed=1), made(tmp_path / "patient2" / "1-1.png", seed=2)
+
+
+def drop(client: TestClient, scan: dict[str, Any], *reviews: dict[str, Any]) -> dict[str, list[str]]:
+    answer = client.post("/api/scan-directory", json={"findings": scan, "review": {"schema": 2, "reviews": reviews}})
+    assert answer.status_code == 200, answer.text
+    joined: dict[str, list[str]] = answer.json()
+    return joined
+
+
+def findings_of(client: TestClient, identity: str) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = client.get(f"/api/images/{identity}/findings").json()["findings"]
+    return listed
+
+
+def test_a_dropped_scan_joins_each_finding_to_the_image_it_was_found_in(
+    client: TestClient, patients: tuple[Path, Path], tmp_path: Path
+) -> None:
+    scans = [found(path, "/far/away/1-1.png", first) for first, path in enumerate(patients)]
+    third = found(made(tmp_path / "patient3" / "1-1.png", seed=3), "gone.png")
+    images = [upload(client, path.read_bytes(), "1-1.png") for path in reversed(patients)]
+    reviews = [review_of(scans[0], 2, "accepted"), review_of(scans[1], 2, "rejected")]
+    joined = drop(client, scan_of(*scans, third), *reviews)
+    assert joined == {"attached": [images[1]["id"], images[0]["id"]], "missing": ["gone.png"]}
+    for image, verdict, numbers in zip(images, ("rejected", "accepted"), ([2, 3], [1, 2, 3]), strict=True):
+        listed = findings_of(client, image["id"])
+        assert [finding["number"] for finding in listed] == numbers
+        assert [finding["box_px"] for finding in listed] == [list(THREE[n - 1].box_px) for n in numbers]
+        assert [each["number"] for each in listed if each["review"]["verdict"] == verdict] == [2]
+        entry = client.get(f"/api/images/{image['id']}").json()
+        assert (entry["state"], entry["pixel_size_mm"]) == ("scanned", list(PIXEL_MM))
+    assert client.get(f"/api/images/{images[0]['id']}/findings").json()["operating_point"] == 0.4
+
+
+def test_a_dicom_image_is_known_by_its_uid(client: TestClient, session: Session, tmp_path: Path) -> None:
+    path = write_mammogram(tmp_path / "a.dcm")
+    image = session.images.open(path, "another.dcm", "folder")
+    scanned = replace(found(path), pixels_sha256="of another decoder", findings=THREE)
+    assert drop(client, scan_of(replace(scanned, sop_instance_uid="1.2.3")))["attached"] == []
+    assert drop(client, scan_of(scanned), review_of(scanned, 3, "accepted"))["attached"] == [image.id]
+    (review,) = client.get("/api/review.json").json()["reviews"]
+    assert (review["sop_instance_uid"], review["number"]) == (scanned.sop_instance_uid, 3)
+
+
+def test_two_images_of_one_name_are_listed_and_downloaded_under_two(client: TestClient) -> None:
+    given = ["1-1.dcm", "1-1.png", "1.2.840.1", "Иванова 1.png", "Иванова 2.png", "1-1.png"]
+    images = [upload(client, png(ROWS, COLUMNS, seed), name) for seed, name in enumerate(given)]
+    names = [image["name"] for image in images]
+    assert names == ["1-1.dcm", "1-1 (2).png", "1.2.840.1", "Иванова 1.png", "Иванова 2.png", "1-1 (3).png"]
+
+
+def test_a_dropped_scan_opens_no_file_of_the_server(client: TestClient, patients: tuple[Path, Path]) -> None:
+    assert drop(client, scan_of(found(patients[0]))) == {"attached": [], "missing": ["1-1.png"]}
+    assert client.get("/api/session").json()["images"] == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda saved: saved.pop("images"),
+        lambda saved: saved.update(schema=1),
+        lambda saved: saved.update(operating_point=7),
+        lambda saved: saved["images"][0].pop("rows"),
+        lambda saved: saved["images"][0].update(pixel_size_mm=[0, 0]),
+        lambda saved: saved["images"][0]["findings"][0].update(center_px=[1]),
+        lambda saved: saved["images"][0]["findings"][0].update(probability=1e9),
+        lambda saved: saved["images"][0]["findings"][0].update(box_px="all"),
+    ],
+)
+def test_a_damaged_findings_json_is_refused(client: TestClient, patients: tuple[Path, Path], damage) -> None:
+    saved = scan_of(found(patients[0]))
+    damage(saved)
+    answer = client.post("/api/scan-directory", json={"findings": saved})
+    assert answer.status_code == 422 and answer.json()["error"].startswith("findings.")
+
+
+@pytest.mark.parametrize("review", [{}, {"schema": 2, "reviews": [{"file": "a.png"}]}, {"schema": 1, "reviews": []}])
+def test_a_damaged_review_json_is_refused(
+    client: TestClient, session: Session, patients: tuple[Path, Path], review: dict[str, Any]
+) -> None:
+    answer = client.post("/api/scan-directory", json={"findings": scan_of(found(patients[0])), "review": review})
+    assert answer.status_code == 422 and answer.json()["error"].startswith("review.")
+    folder = write_scan(patients[0].parent, found(patients[0]))
+    (folder / "review.json").write_text(json.dumps(review))
+    with pytest.raises(RequestError, match=r"review\.json: is no review\.json of schema 2 .*; move it away"):
+        open_places(session, sort_paths([folder]))
+
+
+def test_of_two_dropped_reviews_the_later_counts_and_one_of_another_finding_never(
+    client: TestClient, patients: tuple[Path, Path]
+) -> None:
+    scanned = found(patients[0])
+    image = upload(client, patients[0].read_bytes())
+    later, earlier = review_of(scanned, 1, "accepted"), review_of(scanned, 1, "rejected", "2026-01-01T00:00:00Z")
+    moved = review_of(scanned, 3, "accepted") | {"box_px": [0, 0, 9, 9]}
+    for _ in range(2):
+        drop(client, scan_of(scanned), later, earlier, moved)
+    assert [each["review"]["verdict"] for each in findings_of(client, image["id"])] == ["accepted", None, None]
+    (kept,) = client.get("/api/review.json").json()["reviews"]
+    assert [each["verdict"] for each in kept["history"]] == ["rejected"]
+
+
+def write_scan(folder: Path, *images: ScannedImage) -> Path:
+    (folder / "found").mkdir(exist_ok=True)
+    (folder / "found" / "findings.json").write_text(json.dumps(scan_of(*images)))
+    return folder / "found"
+
+
+def test_a_scan_finds_its_images_from_its_own_folder_wherever_the_viewer_starts(
+    session: Session, patients: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(patients[1].parent)
+    relative, lost = found(patients[0], "../1-1.png"), found(patients[0], "1-1.png")
+    folder = write_scan(patients[0].parent, relative, found(patients[1], first=1), lost)
+    open_places(session, sort_paths([folder])).join()
+    assert [(image.path.resolve(), image.name) for image in session.images.all()] == [
+        (patients[0], "1-1.png"),
+        (patients[1], "1-1 (2).png"),
+    ]
+    assert [len(image.scanned.findings) for image in session.images.all() if image.scanned] == [3, 2]
+    (problem,) = session.problems
+    assert problem == "1-1.png: does not exist; check its name and folder"
+
+
+def test_findings_of_an_image_that_is_now_another_patients_are_refused(
+    session: Session, patients: tuple[Path, Path]
+) -> None:
+    folder = write_scan(patients[0].parent, found(patients[0]))
+    patients[0].write_bytes(patients[1].read_bytes())
+    open_places(session, sort_paths([folder])).join()
+    assert session.problems == ["1-1.png: is not the image that was scanned; scan it again"]
+    assert session.images.all() == []
+
+
+def opened(folder: Path) -> tuple[Session, TestClient, list[str]]:
+    """A reader's viewer of a finished scan, and the addresses of its findings' reviews."""
+    session = Session(Settings(), NoCommittee())
+    open_places(session, sort_paths([folder])).join()
+    addresses = [f"/api/images/{image.id}/findings" for image in session.images.all()]
+    return session, TestClient(make_app(session), base_url=OWN, headers=CHANGING), addresses
+
+
+def test_two_readers_of_one_folder_keep_both_their_reviews(patients: tuple[Path, Path]) -> None:
+    folder = write_scan(patients[0].parent, *map(found, patients))
+    readers = [opened(folder) for _ in range(2)]
+
+    def judge(reader: int, image: int, number: int, verdict: str | None, note: str = "") -> None:
+        _, client, addresses = readers[reader]
+        put = client.put(f"{addresses[image]}/{number}/review", json={"verdict": verdict, "note": note})
+        assert put.status_code == 200, put.text
+
+    judge(0, 0, 2, "accepted", "a")
+    judge(0, 0, 2, "accepted", "a vessel")  # a note while it is typed makes no history
+    judge(0, 1, 2, "rejected")
+    judge(1, 0, 3, "rejected")
+    judge(1, 0, 2, "rejected", "no")
+    judge(1, 0, 2, None)
+    kept = json.loads((folder / "review.json").read_text())
+    assert kept["schema"] == 2
+    told = {(each["pixels_sha256"], each["number"]): each for each in kept["reviews"]}
+    first, second = (found(path).pixels_sha256 for path in patients)
+    assert {key: each["verdict"] for key, each in told.items()} == {
+        (first, 2): None,
+        (first, 3): "rejected",
+        (second, 2): "rejected",
+    }
+    history = [(each["verdict"], each["note"]) for each in told[first, 2]["history"]]
+    assert history == [("accepted", "a vessel"), ("rejected", "no")]
+    readers.append(opened(folder))
+    verdicts = [each["review"]["verdict"] for each in readers[2][1].get(readers[2][2][0]).json()["findings"]]
+    assert verdicts == [None, None, "rejected"]
+    for session, *_ in readers:
+        session.close()
+
+
+def test_a_review_waits_for_another_writer_and_then_says_why_it_is_not_kept(
+    patients: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("microcalc.app.review.LOCK_SECONDS", 0.0)
+    folder = write_scan(patients[0].parent, found(patients[0]))
+    session, client, addresses = opened(folder)
+    with locked(folder / ".review.lock"):
+        answer = client.put(f"{addresses[0]}/1/review", json={"verdict": "accepted"})
+    session.close()
+    assert answer.status_code == 422 and "another microcalc is working in it" in answer.json()["error"]
+    assert not (folder / "review.json").exists()
+
+
+def test_what_cannot_be_opened_of_the_command_line_is_listed(session: Session, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "below").mkdir(parents=True)
+    (folder / "below" / "a.png").write_bytes(png())
+    (folder / "b.png").write_bytes(b"broken")
+    open_places(session, sort_paths([folder])).join()
+    told = session.entry()
+    assert [image["name"] for image in told["images"]] == ["a.png"] and told["opening"] == 0
+    assert len(told["problems"]) == 1 and "b.png: " in told["problems"][0]
+
+
+def test_a_path_that_is_nothing_is_refused(tmp_path: Path) -> None:
+    for path, line in ((tmp_path / "none", "does not exist"), (tmp_path, "holds no image")):
+        with pytest.raises(RequestError, match=line):
+            sort_paths([path])
