@@ -2,27 +2,33 @@
 
 import csv
 import io
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import PIL.Image
 import pydicom
 import pytest
-from app.conftest import CHANGING, OWN, NoCommittee, png, upload
-from app.test_jobs import FOUND, found_in, wait_for
-from dicom.made import write_mammogram
+from app.conftest import CHANGING, OWN, PIXEL_MM, THREE, NoCommittee, png, upload
+from app.test_jobs import wait_for
+from dicom.made import items, write_mammogram
 from starlette.testclient import TestClient
 
 from microcalc.app.findings import Reader
+from microcalc.app.open_image import OpenImage
 from microcalc.app.scan_folders import open_places, sort_paths
 from microcalc.app.server import make_app
 from microcalc.app.session import Session, Settings
 from microcalc.committee.committee import Committee
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
+from microcalc.mammograms.findings import ScannedImage
 from microcalc.mammograms.scanner import packaged, packaged_opinion
+
+objects = pytest.importorskip("microcalc.dicom.objects", reason="DICOM results need highdicom", exc_type=ImportError)
 
 
 @pytest.fixture(scope="module")
@@ -147,13 +153,46 @@ def test_a_patch_has_one_finding_that_stands_for_all_of_it(scanned) -> None:
     client.delete(address)
 
 
-def test_dicom_results_are_zipped(client: TestClient, session: Session, tmp_path: Path) -> None:
-    pytest.importorskip("highdicom")
-    path = write_mammogram(tmp_path / "a.dcm")
-    image = session.images.open(path, "a.dcm", "folder", 0.1)
-    image.scanned, image.file_pixel_size_mm = found_in(image, FOUND), (0.5, 0.5)
-    answer = client.get(f"/api/images/{image.id}/dicom.zip")
+@pytest.fixture
+def dicom_image(session: Session, tmp_path: Path) -> OpenImage:
+    """A mammogram in DICOM with oblong pixels and three findings, the operating point at 0.37."""
+    changes = {"ImagerPixelSpacing": list(PIXEL_MM), "Rows": 700, "Columns": 600, "PixelData": bytes(2 * 700 * 600)}
+    path = write_mammogram(tmp_path / "a.dcm", **changes)
+    image = session.images.open(path, "Иванова.dcm", "folder")
+    uid = image.sop_instance_uid, image.pixels_sha256
+    image.scanned = ScannedImage("a.dcm", *uid, PIXEL_MM, 700, 600, 900.0, 0.1, (), THREE)
+    image.operating_point, image.state = 0.37, "scanned"
+    return image
+
+
+def test_results_are_downloaded_under_the_name_of_their_image(client: TestClient, dicom_image: OpenImage) -> None:
+    for what, name in {"overlay.png": "Иванова.png", "dicom.zip": "Иванова.zip"}.items():
+        answer = client.get(f"/api/images/{dicom_image.id}/{what}")
+        assert answer.headers["content-disposition"] == f"attachment; filename*=utf-8''{quote(name)}"
+
+
+def test_the_zipped_dicom_results_state_the_operating_point_and_the_findings(
+    client: TestClient, session: Session, dicom_image: OpenImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They lie in the session's folder meanwhile: what is left in the system's own may show patients for ever."""
+    system = tmp_path / "system"
+    system.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(system))
+    folders = list[Path]()
+    write = objects.write_results
+
+    def write_and_look(*given: Any, **more: Any) -> Any:
+        folders.extend(each.parent for each in given if isinstance(each, Path) and each.is_dir())
+        return write(*given, **more)
+
+    monkeypatch.setattr(objects, "write_results", write_and_look)
+    answer = client.get(f"/api/images/{dicom_image.id}/dicom.zip")
     assert answer.status_code == 200, answer.text
+    assert folders == [session.folder] and list(system.iterdir()) == []
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
-    assert sorted(archive.namelist()) == ["a.pr.dcm", "a.sc.dcm", "a.sr.dcm"]
-    assert pydicom.dcmread(io.BytesIO(archive.read("a.sr.dcm"))).Modality == "SR"
+    assert sorted(archive.namelist()) == [f"Иванова.{kind}.dcm" for kind in ("pr", "sc", "sr")]
+    report = pydicom.dcmread(io.BytesIO(archive.read("Иванова.sr.dcm")))
+    assert report.Modality == "SR"
+    texts = {item.TextValue for item in items(report, "Algorithm Parameters")}
+    assert "operating point: probability of a cluster at least 0.37" in texts
+    assert len(list(items(report, "Single Image Finding"))) >= 3

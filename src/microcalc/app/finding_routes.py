@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from microcalc.app import downloads
 from microcalc.app.image_routes import MEDIA, Here, Named
 from microcalc.app.open_image import Detail, OpenImage
-from microcalc.app.review import Note, ReviewFile, Verdict, plain_reviews
-from microcalc.app.scan_folders import Scan, attach_findings
+from microcalc.app.review import Note, Verdict, plain_reviews
+from microcalc.app.scan_folders import attach_findings
 from microcalc.app.session import Session
 from microcalc.mammograms.findings import Finding, ScannedImage
 
@@ -31,8 +31,8 @@ class Opinion(BaseModel):
 class ScanFolder(BaseModel):
     """The tables of a finished scan that was dropped on the page."""
 
-    findings: Scan
-    review: ReviewFile | None = None
+    findings: dict[str, Any]
+    review: dict[str, Any] | None = None
 
 
 def find_scanned(image: Named) -> ScannedImage:
@@ -164,7 +164,7 @@ def save(session: Here) -> dict[str, str]:
 @router.post("/scan-directory")
 def scan_directory(dropped: ScanFolder, session: Here) -> dict[str, list[str]]:
     """Join the findings of a dropped scan to the images that they were found in."""
-    return attach_findings(session, dropped.findings, dropped.review.reviews if dropped.review else ())
+    return attach_findings(session, dropped.findings, dropped.review)
 
 
 def _attached(content: bytes, media_type: str, name: str) -> Response:

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter
 
 from microcalc.app.open_image import OpenImage
-from microcalc.errors import RequestError
-from microcalc.files import locked, read_json, write_json
+from microcalc.files import locked, read_record, write_json
 from microcalc.mammograms.findings import Finding
 
 FILE = "review.json"
@@ -77,9 +76,6 @@ class ReviewFile:
 
     schema: Literal[2]
     reviews: tuple[Review, ...]
-
-
-_FILE = TypeAdapter(ReviewFile)
 
 
 class Reviews:
@@ -175,27 +171,18 @@ def plain_reviews(reviews: Iterable[Review]) -> Any:
     >>> plain_reviews([])
     {'schema': 2, 'reviews': []}
     """
-    return _FILE.dump_python(ReviewFile(2, tuple(sorted(reviews, key=lambda review: review.key))), mode="json")
+    return TypeAdapter(ReviewFile).dump_python(
+        ReviewFile(2, tuple(sorted(reviews, key=lambda review: review.key))), mode="json"
+    )
 
 
 def read_reviews(folder: Path) -> dict[Key, Review]:
     """Read the review.json of a folder; empty where there is none.
 
     Raises:
-        RequestError: the file there is no review.json of schema 2.
+        RequestError: the file there is no review.json.
     """
     path = folder / FILE
     if not path.exists():
         return {}
-    advice = "move it away to begin anew"
-    try:
-        read = _FILE.validate_python(read_json(path, advice))
-    except ValidationError as error:
-        raise RequestError(f"{path}: is no review.json of schema 2 ({first_fault(error)}); {advice}") from error
-    return {review.key: review for review in read.reviews}
-
-
-def first_fault(error: ValidationError) -> str:
-    """Return the first place of some values that is wrong, and how."""
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return {review.key: review for review in read_record(path, ReviewFile, "move it away to begin anew").reviews}

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import Field, PlainValidator
 
 from microcalc.app.open_image import BUSY, OpenImage, clean_name
-from microcalc.app.review import Review, first_fault
+from microcalc.app.review import ReviewFile
 from microcalc.app.session import Session
 from microcalc.errors import MicrocalcError, RequestError
-from microcalc.files import read_json
+from microcalc.files import checked, read_record
 from microcalc.images import find_images
 from microcalc.mammograms.findings import ScannedImage
 
@@ -68,7 +68,7 @@ def open_places(session: Session, places: Places) -> threading.Thread:
         RequestError: a scan or a run is not what it should be.
     """
     session.runs = places.runs
-    scans = [(folder, read_scan(folder)) for folder in places.scans]
+    scans = [(folder, read_record(folder / "findings.json", Scan, ADVICE)) for folder in places.scans]
     for folder in places.scans:
         session.reviews.read_folder(folder)
     session.opening = len(places.images) + sum(len(scan.images) for _, scan in scans)
@@ -79,34 +79,28 @@ def open_places(session: Session, places: Places) -> threading.Thread:
 
 @dataclass(frozen=True)
 class Scan:
-    """The content of a ``findings.json``, as far as the viewer needs it."""
+    """The content of a ``findings.json``."""
 
     schema: Literal[2]
+    committee: str
     operating_point: Annotated[float, Field(ge=0, le=1)]
     images: tuple[Annotated[ScannedImage, PlainValidator(ScannedImage.from_dict)], ...]
+    failed: tuple[Any, ...]
 
 
-def read_scan(folder: Path) -> Scan:
-    """Read the findings.json of a folder.
-
-    Raises:
-        RequestError: it is none of schema 2.
-    """
-    path = folder / "findings.json"
-    try:
-        return TypeAdapter(Scan).validate_python(read_json(path, ADVICE))
-    except ValidationError as error:
-        raise RequestError(f"{path}: is not what a scan leaves ({first_fault(error)}); {ADVICE}") from error
-
-
-def attach_findings(session: Session, scan: Scan, reviews: Iterable[Review]) -> dict[str, list[str]]:
+def attach_findings(session: Session, findings: Any, review: Any) -> dict[str, list[str]]:
     """Join the findings of a dropped scan, and their reviews, to the images that they were found in.
 
     Images that are being scanned are left out.
 
     Returns:
         The ids of those images as ``attached``, and the names of the others as ``missing``.
+
+    Raises:
+        RequestError: either is not what its name says.
     """
+    scan = checked(Scan, findings, "findings.json")
+    reviews = checked(ReviewFile, review, "review.json").reviews if review else ()
     free = [image for image in session.images.all() if image.state not in BUSY]
     attached, missing = [], []
     for scanned in scan.images:
