@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from microcalc import Committee, Data, Model
 from microcalc.data.phantom import make_phantom
-from microcalc.explain.committee import Explained, explain
+from microcalc.explain.maps import Explained, explain
 from microcalc.explain.methods import METHODS
 from microcalc.explain.pointing_game import pointing_game_accuracy
 

@@ -19,7 +19,7 @@ from microcalc.committee.unknown_scale import all_views, highest_view
 from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.errors import DataError, RequestError
-from microcalc.evaluation.study import (
+from microcalc.evaluation.study_figures import (
     Predicted,
     describe_data,
     evaluate_cross_validation,
@@ -29,7 +29,7 @@ from microcalc.evaluation.study import (
 )
 from microcalc.files import read_json, write_json
 from microcalc.report.html import write_report
-from microcalc.report.study import write_study
+from microcalc.report.outputs import write_study
 from microcalc.runs import describe_environment, open_run
 from microcalc.training.committee import CommitteePatients, fit_committee
 from microcalc.training.experts import FoldTask, load_expert, run_search

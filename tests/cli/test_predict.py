@@ -30,8 +30,8 @@ from microcalc.data import patch_files
 from microcalc.data.patch_files import PatchFile, find_files
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
-from microcalc.explain.committee import explain
-from microcalc.explain.overlay import overlay
+from microcalc.explain.drawing import overlay
+from microcalc.explain.maps import explain
 from microcalc.explain.pictures import distinct_names
 from microcalc.images.tiles import views
 from microcalc.networks.hypermodel import build_network

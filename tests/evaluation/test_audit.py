@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from microcalc.data import Data
 from microcalc.data.provenance import linked_groups
-from microcalc.evaluation.audit import audit, drift_findings, findings, intensity_drift
+from microcalc.evaluation.audit import audit, conclusions, drift_conclusions, intensity_drift
 from microcalc.evaluation.shortcuts import shortcut_figures, siblings_in_training
 from microcalc.transforms.statistics import wavelet_statistics
 
@@ -96,7 +96,7 @@ def test_clusters_of_the_real_archive_are_brighter_and_more_contrasted(infn_figu
 
 
 def test_findings_on_the_real_archive_say_what_must_be_known(infn_figures):
-    words = " ".join(findings(infn_figures))
+    words = " ".join(conclusions(infn_figures))
     for known in (
         "97 patients",
         "314 regions",
@@ -122,7 +122,7 @@ def test_the_brightest_pixel_tells_the_classes_of_the_external_set_and_the_mean_
 
 def test_the_external_set_is_more_contrasted_than_the_real_archive(infn, shared_data):
     external = Data.load(shared_data / "external_patches.zip")
-    words = drift_findings(intensity_drift(infn, external))
+    words = drift_conclusions(intensity_drift(infn, external))
     assert any("more contrasted than those of infn" in sentence for sentence in words)
 
 
@@ -140,7 +140,7 @@ def test_pixels_join_patients_that_names_keep_apart():
     ]
     assert figures["patients"]["joined"] == [["a", "d", "e"]]
     assert figures["patients"]["both"] == 1
-    words = " ".join(findings(figures))
+    words = " ".join(conclusions(figures))
     assert "6 names stand for 4 patients (a = d = e)" in words
     assert "identical patches with different labels: 1" in words
 
@@ -150,8 +150,8 @@ def test_names_that_tell_no_patient_are_a_finding():
     assert audit(data)["patients"]["named"]
     untold = replace(data, patients=data.files)
     assert not audit(untold)["patients"]["named"]
-    assert any("give no patients" in sentence for sentence in findings(audit(untold)))
-    assert not any("give no patients" in sentence for sentence in findings(audit(data)))
+    assert any("give no patients" in sentence for sentence in conclusions(audit(untold)))
+    assert not any("give no patients" in sentence for sentence in conclusions(audit(data)))
 
 
 def test_an_official_test_without_common_patients_is_no_finding():
@@ -159,14 +159,14 @@ def test_an_official_test_without_common_patients_is_no_finding():
     apart = dataset(images, labels, patients, official_test=np.arange(12) >= 8)
     torn = dataset(images, labels, patients, official_test=np.arange(12) >= 7)
     assert audit(apart)["official_test"]["left_to_train_on"] == 8
-    assert not any("own Test" in sentence for sentence in findings(audit(apart)))
+    assert not any("own Test" in sentence for sentence in conclusions(audit(apart)))
     assert audit(torn)["official_test"]["left_to_train_on"] == 6
-    assert any("shares with its Train: 1 (1 by name)" in sentence for sentence in findings(audit(torn)))
+    assert any("shares with its Train: 1 (1 by name)" in sentence for sentence in conclusions(audit(torn)))
 
 
 def test_a_class_of_few_patients_is_a_finding_and_has_no_cross_validation():
     figures = audit(dataset(noise(12), [0] * 8 + [1] * 4, "abcdefghiiii"))
-    words = " ".join(findings(figures))
+    words = " ".join(conclusions(figures))
     assert figures["shortcuts"] is None
     assert "Patients that give patches of the class cluster: only 1" in words
     assert "fewer than 5 patients" in words
@@ -233,10 +233,10 @@ def test_drift_is_measured_in_standard_deviations():
     assert brightness["kolmogorov_smirnov"] == pytest.approx(0.68, abs=0.06)
     assert brightness["means"][1] - brightness["means"][0] == pytest.approx(0.1, abs=1e-4)
     assert intensity_drift(second, first)["normal"]["brightness"]["effect_size"] == -brightness["effect_size"]
-    assert drift_findings(intensity_drift(first, second))[0].startswith(
+    assert drift_conclusions(intensity_drift(first, second))[0].startswith(
         "Normal patches of other are brighter than those of made by 2"
     )
-    assert drift_findings(intensity_drift(first, first)) == [
+    assert drift_conclusions(intensity_drift(first, first)) == [
         "Normal patches of made are about as bright and as contrasted as those of made."
     ]
 
@@ -247,7 +247,7 @@ def test_datasets_without_a_common_class_are_compared_whole():
     drift = intensity_drift(positives, both)
     assert drift["normal"] is None
     assert drift["cluster"]["brightness"]["kolmogorov_smirnov"] == 0.0
-    assert drift_findings(drift)[0].startswith("Patches of made")
+    assert drift_conclusions(drift)[0].startswith("Patches of made")
 
 
 @settings(deadline=None, max_examples=40)
@@ -259,5 +259,5 @@ def test_any_dataset_can_be_audited(patches):
     data = dataset(images, [int(label) for label, _, _ in patches], [str(patient) for _, patient, _ in patches])
     figures = audit(data)
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
-    assert all(sentence.endswith(".") and "\n" not in sentence for sentence in findings(figures))
-    assert drift_findings(intensity_drift(data, data))
+    assert all(sentence.endswith(".") and "\n" not in sentence for sentence in conclusions(figures))
+    assert drift_conclusions(intensity_drift(data, data))

@@ -11,7 +11,7 @@ from recorders import make_data, read_rows
 from microcalc import Data
 from microcalc.data.provenance import linked_groups
 from microcalc.errors import FailedError
-from microcalc.evaluation.audit import audit, findings
+from microcalc.evaluation.audit import audit, conclusions
 from microcalc.evaluation.compare import compare_predictions
 from microcalc.evaluation.intervals import bootstrap_intervals
 from microcalc.evaluation.metrics import assess
@@ -52,7 +52,7 @@ def test_the_interval_of_the_grouped_auc_is_its_own_and_that_is_what_is_printed(
     for name, shortcut in audit(data)["shortcuts"].items():
         low, high = shortcut["grouped_auc_ci95"]
         printed = f"{shortcut['grouped_auc']:.3f} (95 % interval {low:.3f} to {high:.3f})"
-        assert sum(printed in sentence for sentence in findings(audit(data))) == 1, name
+        assert sum(printed in sentence for sentence in conclusions(audit(data))) == 1, name
 
 
 def test_plain_folds_leave_siblings_in_training_and_single_patches_have_none() -> None:

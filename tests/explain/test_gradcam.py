@@ -16,9 +16,9 @@ from torch.nn import functional
 from microcalc.config import GradcamMethod
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
+from microcalc.explain.drawing import contact_sheet, overlay
 from microcalc.explain.gradcam import gradcam
 from microcalc.explain.methods import METHODS
-from microcalc.explain.overlay import contact_sheet, overlay
 from microcalc.explain.pointing_game import peaks, pointing_game_accuracy
 from microcalc.networks.hypermodel import build_network
 

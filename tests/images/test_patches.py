@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from microcalc import Committee, Data
-from microcalc.explain.committee import explain
+from microcalc.explain.maps import explain
 from microcalc.images.patches import check_patches
 
 PATCHES = np.random.default_rng(0).random((3, 60, 60)).astype(np.float32)

@@ -18,7 +18,7 @@ from microcalc.cli import main
 from microcalc.config import AugmentationSettings, SearchSettings, StudyConfig, TrainingSettings, WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.evaluation.intervals import bootstrap_intervals
-from microcalc.explain.committee import explain
+from microcalc.explain.maps import explain
 from microcalc.model import run_naively, run_nested
 from microcalc.training.naive import augment_before_split
 from microcalc.training.plan import set_test_aside

@@ -19,10 +19,10 @@ from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.errors import RequestError
 from microcalc.evaluation.audit import audit
-from microcalc.evaluation.study import Predicted
+from microcalc.evaluation.study_figures import Predicted
 from microcalc.report import figures
 from microcalc.report.html import write_report
-from microcalc.report.study import draw_costly
+from microcalc.report.outputs import draw_costly
 
 TRIAL = {
     "dim": 20,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from microcalc.data import Data
 from microcalc.errors import RequestError
-from microcalc.evaluation.study import Predicted, out_of_fold
+from microcalc.evaluation.study_figures import Predicted, out_of_fold
 from microcalc.training.splits import (
     Fold,
     LeakError,

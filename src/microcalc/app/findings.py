@@ -198,8 +198,8 @@ def _scaled(points: ArrayLike, scale: Points) -> Points:
 
 
 def _details(committee: "Committee", windows: Windows, points: list[Points]) -> list[Detail]:
-    from microcalc.explain.committee import explain
-    from microcalc.explain.overlay import coloured, stretched
+    from microcalc.explain.drawing import coloured, stretched
+    from microcalc.explain.maps import explain
 
     votes = committee.expert_probabilities(windows)
     detector = committee.outlier_detector

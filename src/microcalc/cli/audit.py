@@ -38,7 +38,7 @@ class Audit(Common):
         """Audit a dataset, print what it means, and keep the figures."""
         from microcalc.data import Data
         from microcalc.evaluation.audit import audit as audit_data
-        from microcalc.evaluation.audit import drift_findings, findings, intensity_drift
+        from microcalc.evaluation.audit import conclusions, drift_conclusions, intensity_drift
         from microcalc.files import write_json
 
         check_outputs({"--out": self.out}, dataset_files(self.data, self.against, self.archive))
@@ -48,10 +48,10 @@ class Audit(Common):
         if self.out is not None:
             check_writable(self.out)
         figures = audit_data(data) | ({"warnings": list(data.warnings)} if data.warnings else {})
-        sentences = findings(figures)
+        sentences = conclusions(figures)
         if self.against is not None:
             figures["drift"] = intensity_drift(data, Data.load(self.against, pixel_size_mm=self.pixel_size))
-            sentences += drift_findings(figures["drift"])
+            sentences += drift_conclusions(figures["drift"])
         console.print(audit_table(figures))
         for sentence in sentences:
             console.print(f"- {escape(sentence)}")

@@ -39,7 +39,7 @@ class Explain(Common):
     def run(self, console: Console) -> None:
         """Draw explanations, and name the unreadable files at the end."""
         from microcalc.data.patch_files import Unreadable, find_files
-        from microcalc.explain.committee import Explained
+        from microcalc.explain.maps import Explained
         from microcalc.explain.pictures import Explanation, explain_files
 
         found = find_files(self.paths)

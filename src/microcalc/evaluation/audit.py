@@ -78,10 +78,10 @@ def intensity_drift(first: Data, second: Data) -> dict[str, Any]:
     return drift
 
 
-def findings(figures: dict[str, Any]) -> list[str]:
+def conclusions(figures: dict[str, Any]) -> list[str]:
     """What the figures of :func:`audit` mean, a sentence or two each, the most basic first.
 
-    >>> findings(audit(Data.load("phantom")))[0]
+    >>> conclusions(audit(Data.load("phantom")))[0]
     'phantom holds 264 normal patches and 216 with a cluster, of 80 patients: the patients, not the patches, are the
     sample.'
     """
@@ -94,11 +94,11 @@ def findings(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def drift_findings(drift: dict[str, Any]) -> list[str]:
+def drift_conclusions(drift: dict[str, Any]) -> list[str]:
     """What the figures of :func:`intensity_drift` mean, on normal patches where both have them.
 
     >>> phantom = Data.load("phantom")
-    >>> drift_findings(intensity_drift(phantom, phantom))
+    >>> drift_conclusions(intensity_drift(phantom, phantom))
     ['Normal patches of phantom are about as bright and as contrasted as those of phantom.']
     """
     kind = "Normal patches" if drift["normal"] else "Patches"

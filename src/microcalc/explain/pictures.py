@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from microcalc.committee.committee import Committee
 from microcalc.config import GradcamMethod
 from microcalc.data.patch_files import Batch, GivenPixelSize, Unreadable, read_batches
-from microcalc.explain.committee import Explained, explain
-from microcalc.explain.overlay import contact_sheet, overlay, save_figure
+from microcalc.explain.drawing import contact_sheet, overlay, save_figure
+from microcalc.explain.maps import Explained, explain
 from microcalc.files import check_unused
 
 SHEET = "contact_sheet"
@@ -56,7 +56,7 @@ def explain_files(
             highest is explained.
         out: the folder, empty or missing, for ``NAME.png`` of each file and ``contact_sheet.png``. Where files of
             several folders have one name, the folder goes before it; what is still equal is numbered.
-        of: the expert of highest weight, or all of them; see :func:`microcalc.explain.committee.explain`.
+        of: the expert of highest weight, or all of them; see :func:`microcalc.explain.maps.explain`.
         pixel_size_mm: of images whose files do not give it.
         method: of :mod:`microcalc.explain.methods`.
         progress: called with the number of files done, after each sheet.

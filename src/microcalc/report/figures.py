@@ -9,10 +9,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
-from microcalc.evaluation.calibration import reliability_curve
 from microcalc.evaluation.metrics import assess, mean_roc, roc
-from microcalc.explain.overlay import CLASS_COLOURS, CLASS_NAMES, show_patch
-from microcalc.explain.overlay import save_figure as save_figure
+from microcalc.evaluation.reliability import reliability_curve
+from microcalc.explain.drawing import CLASS_COLOURS, CLASS_NAMES, show_patch
+from microcalc.explain.drawing import save_figure as save_figure
 from microcalc.report.axes import (
     BLUE,
     FOLD_COLOURS,
@@ -349,7 +349,7 @@ def roc_curve(labels: ArrayLike, probabilities: ArrayLike, threshold: float, tit
 def reliability_diagram(labels: ArrayLike, probabilities: ArrayLike, title: str) -> Figure:
     """Draw how often a cluster was present where the committee gave a given probability.
 
-    Bins are those of :func:`microcalc.evaluation.calibration.reliability_curve`, their bars 95 % Wilson intervals
+    Bins are those of :func:`microcalc.evaluation.reliability.reliability_curve`, their bars 95 % Wilson intervals
     (Wilson, J. Am. Stat. Assoc. 22, 1927), which take patches as independent. The lower panel counts the patches of
     each class.
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined, TemplateError
 from PIL import Image, UnidentifiedImageError
 
 from microcalc.errors import RequestError
-from microcalc.evaluation.audit import findings
+from microcalc.evaluation.audit import conclusions
 from microcalc.files import read_json, write_atomically
 
 CSS_PIXELS_A_DOT = 0.6
@@ -82,7 +82,7 @@ def _read_run(directory: Path) -> dict[str, Any]:
         "settings": config.get("settings", config),
         "environment": _read_optional(directory / "environment.json"),
         "audit": audit,
-        "findings": findings(audit) if audit else [],
+        "conclusions": conclusions(audit) if audit else [],
         "optimism": _compare(naive, metrics) if naive else [],
         "headline": _headline(metrics),
         "roles": _count_roles(predictions),

@@ -12,9 +12,9 @@ from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.evaluation.audit import audit, intensity_drift
 from microcalc.evaluation.metrics import auc_costs
-from microcalc.evaluation.study import Predicted, out_of_fold
-from microcalc.explain.committee import explain
-from microcalc.explain.overlay import overlay
+from microcalc.evaluation.study_figures import Predicted, out_of_fold
+from microcalc.explain.drawing import overlay
+from microcalc.explain.maps import explain
 from microcalc.files import csv_lines, read_json, write_atomically, write_json
 from microcalc.report import figures
 from microcalc.report.html import write_report

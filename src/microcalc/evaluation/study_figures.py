@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microcalc.data import Data
-from microcalc.evaluation.calibration import brier_score, expected_calibration_error
 from microcalc.evaluation.intervals import bootstrap_intervals
 from microcalc.evaluation.metrics import assess
+from microcalc.evaluation.reliability import brier_score, expected_calibration_error
 from microcalc.training.splits import StudySplit, check_split
 
 Floats = NDArray[np.float64]
