@@ -1,6 +1,7 @@
 """One image file of any kind, recognised by content, -> an :class:`~microcalc.images.image.Image`."""
 
 import errno
+import io
 import os
 import re
 import stat
@@ -33,9 +34,11 @@ MAY_PASS = {
 """Errors of the system, such as of a network drive, after which another try may read a file."""
 
 Read = TypeVar("Read")
+Source = str | os.PathLike[str] | bytes
+"""A file, or all of its bytes."""
 
 
-def read_image(path: str | os.PathLike[str]) -> Image:
+def read_image(path: Source) -> Image:
     """Read one grey image as a patch or a part of a mammogram: PGM, PNG, TIFF, JPEG or DICOM, recognised by content.
 
     Samples are scaled by what the file could hold, never by what it does hold, so that two files stay comparable:
@@ -67,7 +70,7 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     return _read(path, read_dicom_image, lambda file, kind: Image(read_picture(file, kind), None))
 
 
-def read_mammogram(path: str | os.PathLike[str]) -> Mammogram:
+def read_mammogram(path: Source) -> Mammogram:
     """Read one whole mammogram, as a radiologist would see it.
 
     As :func:`read_image`, except for DICOM files:
@@ -112,29 +115,46 @@ def file_kind(head: bytes) -> str | None:
     return "DICOM" if looks_like_dicom(head) else None
 
 
-def _read(
-    path: str | os.PathLike[str], dicom: Callable[[BinaryIO], Read], picture: Callable[[BinaryIO, str], Read]
-) -> Read:
+def read_content(path: str | os.PathLike[str]) -> bytes:
+    """Read all bytes of a file, once, for whoever needs its pixels, its header and its hash from the same state of it.
+
+    Raises:
+        ImageError: it cannot be read, or is no regular file of a size that an image has.
+    """
+    return _use(path, lambda file: file.read())
+
+
+def _read(source: Source, dicom: Callable[[BinaryIO], Read], picture: Callable[[BinaryIO, str], Read]) -> Read:
+    def decode(file: BinaryIO) -> Read:
+        kind = file_kind(file.read(HEAD))
+        file.seek(0)
+        if kind is None:
+            raise ImageError(
+                "is not a PGM, PNG, TIFF, JPEG or DICOM image, going by its first bytes; convert it to PNG"
+            )
+        with quiet():
+            return dicom(file) if kind == "DICOM" else picture(file, kind)
+
+    return _use(source, decode)
+
+
+def _use(source: Source, use: Callable[[BinaryIO], Read]) -> Read:
+    name = "" if isinstance(source, bytes) else os.fspath(source)
     try:
-        _check_file(Path(path).stat())
-        with Path(path).open("rb") as file:
-            kind = file_kind(file.read(HEAD))
-            file.seek(0)
-            if kind is None:
-                raise ImageError(
-                    "is not a PGM, PNG, TIFF, JPEG or DICOM image, going by its first bytes; convert it to PNG"
-                )
-            with quiet():
-                return dicom(file) if kind == "DICOM" else picture(file, kind)
+        if isinstance(source, bytes):
+            return use(io.BytesIO(source))
+        _check_file(Path(source).stat())
+        with Path(source).open("rb") as file:
+            return use(file)
     except ImageError as error:
-        error.file = os.fspath(path)
+        error.file = name
         raise
     except FileNotFoundError as error:
-        raise ImageError("does not exist; check its name and folder", path) from error
+        raise ImageError("does not exist; check its name and folder", name) from error
     except PermissionError as error:
-        raise ImageError("may not be read by this user; change its permissions", path) from error
+        raise ImageError("may not be read by this user; change its permissions", name) from error
     except OSError as error:
-        raise TransientImageError(f"cannot be read ({error.strerror}); check its name and the disk", path) from error
+        raise TransientImageError(f"cannot be read ({error.strerror}); check its name and the disk", name) from error
 
 
 def _check_file(status: os.stat_result) -> None:

@@ -1,35 +1,17 @@
-"""What a scan answers: the findings of one mammogram, as ``findings.json`` holds them."""
+"""The findings of one mammogram, as ``findings.json`` holds them."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol, Self
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, Protocol, Self
+
+from annotated_types import Ge, Le
 
 from microcalc.errors import RequestError
-from microcalc.files import fits
+from microcalc.files import checked
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
 
 Point = tuple[float, float]
-
-_FINDING = {
-    "number": int,
-    "score": float,
-    "probability": float,
-    "marked": bool,
-    "center_px": [float],
-    "box_px": [int],
-    "extent_mm": float,
-    "calcifications_px": [[float]],
-}
-_IMAGE = {
-    "file": str,
-    "pixels_sha256": str,
-    "pixel_size_mm": [float],
-    "rows": int,
-    "columns": int,
-    "breast_mm2": float,
-    "seconds": float,
-    "warnings": [str],
-    "findings": [_FINDING],
-}
+PixelLength = Annotated[float, Ge(SMALLEST_PIXEL_MM), Le(LARGEST_PIXEL_MM)]
 
 
 @dataclass(frozen=True)
@@ -54,7 +36,7 @@ class Finding:
 
     number: int
     score: float
-    probability: float
+    probability: Annotated[float, Ge(0), Le(1)]
     marked: bool
     center_px: Point
     box_px: tuple[int, int, int, int]
@@ -80,7 +62,7 @@ class ScannedImage:
     """The findings of one mammogram and what they were found in.
 
     Attributes:
-        file: as the user named it.
+        file: as the user named it; in ``findings.json`` an absolute path or a URL.
         sop_instance_uid: of a DICOM file; None for other files.
         pixels_sha256: of the image; see :attr:`microcalc.images.Image.pixels_sha256`.
         pixel_size_mm: distance of neighbouring rows and of neighbouring columns.
@@ -89,13 +71,13 @@ class ScannedImage:
         breast_mm2: area of the breast.
         seconds: from the file to its findings.
         warnings: what a reader must know about this image, a sentence each.
-        findings: all candidates above a low floor, the most probable first.
+        findings: the candidates above a low floor, at most 12, the most probable first.
     """
 
     file: str
     sop_instance_uid: str | None
     pixels_sha256: str
-    pixel_size_mm: tuple[float, float]
+    pixel_size_mm: tuple[PixelLength, PixelLength]
     rows: int
     columns: int
     breast_mm2: float
@@ -106,6 +88,11 @@ class ScannedImage:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, an entry of ``images`` in ``findings.json``."""
         return asdict(self)
+
+    def marked_from(self, operating_point: float) -> Self:
+        """Return the findings with those marked whose probability reaches an operating point."""
+        findings = (replace(each, marked=each.probability >= operating_point) for each in self.findings)
+        return replace(self, findings=tuple(findings))
 
     def is_of(self, image: Identified) -> bool:
         """Whether these are findings of an image: by its SOP Instance UID, or else by its pixels; never by its name.
@@ -132,30 +119,8 @@ class ScannedImage:
         >>> ScannedImage.from_dict(json.loads(json.dumps(image.to_dict()))) == image
         True
         """
-        uid = saved.get("sop_instance_uid", False) if isinstance(saved, dict) else False
-        known = (uid is None or isinstance(uid, str)) and fits(saved, {**_IMAGE, "sop_instance_uid": type(uid)})
-        known = known and _is_pixel_size(saved["pixel_size_mm"])
-        if not known or not all(map(_sound, saved["findings"])):
-            raise RequestError("is no entry of an image in findings.json; scan it again")
-        findings = tuple(
-            Finding(
-                **{
-                    **finding,
-                    "center_px": tuple(finding["center_px"]),
-                    "box_px": tuple(finding["box_px"]),
-                    "calcifications_px": tuple(tuple(point) for point in finding["calcifications_px"]),
-                }
-            )
-            for finding in saved["findings"]
-        )
-        lists = {"pixel_size_mm": tuple(saved["pixel_size_mm"]), "warnings": tuple(saved["warnings"])}
-        return cls(**{**saved, **lists, "findings": findings})
-
-
-def _is_pixel_size(lengths: list[float]) -> bool:
-    return len(lengths) == 2 and all(SMALLEST_PIXEL_MM <= length <= LARGEST_PIXEL_MM for length in lengths)
-
-
-def _sound(finding: dict[str, Any]) -> bool:
-    points = [finding["center_px"], *finding["calcifications_px"]]
-    return all(len(point) == 2 for point in points) and len(finding["box_px"]) == 4 and 0 <= finding["probability"] <= 1
+        try:
+            file = saved["file"]
+            return replace(checked(cls, {**saved, "file": ""}), file=os.fspath(file))  # which may hold any bytes
+        except (TypeError, KeyError, RequestError) as error:
+            raise RequestError(f"is no entry of an image in findings.json ({error}); scan it again") from error
