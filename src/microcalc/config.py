@@ -1,14 +1,16 @@
 """The settings of a study: one tree of frozen dataclasses, made at the edge and passed down."""
 
 import ipaddress
-import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_type_hints
 
+from annotated_types import Ge, Gt, Le, Len
+from pydantic import AfterValidator
 from tyro.conf import arg
 
 from microcalc.errors import RequestError
+from microcalc.files import checked
 
 WaveletName = Literal["none", "sym3", "haar"]
 WaveletBackend = Literal["pywavelets", "matlab"]
@@ -22,57 +24,37 @@ GradcamMethod = Literal["hirescam", "gradcam"]
 
 LARGEST_SEED = 2**31 - 1
 """Every library that is given a seed, or one a little above it for a fold, takes one of this size."""
-MOST_EPOCHS = 100_000
+
+Seed = Annotated[int, Ge(0), Le(LARGEST_SEED)]
+Count = Annotated[int, Ge(1)]
+Epochs = Annotated[int, Ge(1), Le(100_000)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+SomeShare = Annotated[float, Gt(0), Le(1)]
+UpToHalf = Annotated[float, Gt(0), Le(0.5)]
 
 
-def check_number(name: str, value: float, smallest: float, largest: float = math.inf) -> None:
-    """Refuse a setting that is no number or lies outside its range.
+class Settings:
+    """The base of all settings: each field is checked against its annotation, as a dataclass is made.
 
     Raises:
         RequestError: naming the setting, what it takes and what was given.
 
-    >>> check_number("epochs", 0, 1)
+    >>> TrainingSettings(epochs=0)
     Traceback (most recent call last):
     ...
     microcalc.errors.RequestError: epochs must be at least 1: got 0
     """
-    if math.isfinite(value) and smallest <= value <= largest:
-        return
-    takes = f"at least {smallest}" if largest == math.inf else f"from {smallest} to {largest}"
-    raise RequestError(f"{name} must be {takes}: got {value}")
 
-
-def check_choice(name: str, value: Any, choices: Any) -> None:
-    """Refuse a value that is none of a ``Literal``.
-
-    Raises:
-        RequestError: naming the setting, what it takes and what was given.
-
-    >>> check_choice("protocol", "fair", Protocol)
-    Traceback (most recent call last):
-    ...
-    microcalc.errors.RequestError: protocol must be one of honest, naive: got 'fair'
-    """
-    if value not in get_args(choices):
-        raise RequestError(f"{name} must be one of {', '.join(get_args(choices))}: got {value!r}")
-
-
-def check_seed(seed: int) -> None:
-    """Refuse a seed that some library would refuse later.
-
-    Raises:
-        RequestError: it is negative or above 2,147,483,647.
-
-    >>> check_seed(-1)
-    Traceback (most recent call last):
-    ...
-    microcalc.errors.RequestError: seed must be from 0 to 2147483647: got -1
-    """
-    check_number("seed", seed, 0, LARGEST_SEED)
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            options = [getattr(each, "name", None) for each in getattr(hint, "__metadata__", ())]
+            checked(hint, getattr(self, name), next(filter(None, options), name).replace("-", "_"))
 
 
 @dataclass(frozen=True)
-class AugmentationSettings:
+class AugmentationSettings(Settings):
     """How training patches are varied, on the fly; all ranges but that of scale are symmetric about no change.
 
     Attributes:
@@ -97,45 +79,24 @@ class AugmentationSettings:
             which are no cluster; for a committee that scans whole mammograms. INFN labels crops with one or two large
             calcifications as clusters, so that it costs accuracy there.
 
-    Raises:
-        RequestError: a share is not from 0 to 1, or the range of scale does not hold 1.
-
     >>> AugmentationSettings().rotation_degrees
     180.0
     """
 
-    rotation_degrees: float = 180.0
-    shift_pixels: float = 3.0
+    rotation_degrees: NotNegative = 180.0
+    shift_pixels: NotNegative = 3.0
     flips: bool = True
-    scale_range: tuple[float, float] = (0.7, 1.15)
-    blur_pixels: float = 0.7
-    gamma: float = 0.2
-    contrast: float = 0.35
-    brightness: float = 0.1
-    noise: float = 0.015
-    p_background_swap: float = 0.35
-    p_linear_structures: float | None = None
-    p_power_law_noise: float | None = None
-    p_dust: float | None = None
-    p_single_calcifications: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("rotation_degrees", "shift_pixels", "blur_pixels", "gamma", "contrast", "brightness", "noise"):
-            check_number(name, getattr(self, name), 0)
-        for name in (
-            "p_background_swap",
-            "p_linear_structures",
-            "p_power_law_noise",
-            "p_dust",
-            "p_single_calcifications",
-        ):
-            if (share := getattr(self, name)) is not None and not 0 <= share <= 1:
-                raise RequestError(f"{name} is a share of the patches, from 0 to 1: got {share}")
-        smallest, largest = self.scale_range
-        if not 0.25 <= smallest <= 1 <= largest <= 4:
-            raise RequestError(
-                f"scale_range goes from a factor of 0.25 to 1 up to one of 1 to 4: got {self.scale_range}"
-            )
+    scale_range: tuple[Annotated[float, Ge(0.25), Le(1)], Annotated[float, Ge(1), Le(4)]] = (0.7, 1.15)
+    blur_pixels: NotNegative = 0.7
+    gamma: NotNegative = 0.2
+    contrast: NotNegative = 0.35
+    brightness: NotNegative = 0.1
+    noise: NotNegative = 0.015
+    p_background_swap: Share = 0.35
+    p_linear_structures: Share | None = None
+    p_power_law_noise: Share | None = None
+    p_dust: Share | None = None
+    p_single_calcifications: Share = 0.0
 
     def drawn(self, wavelet: WaveletName = "none") -> dict[str, float]:
         """The shares of what is drawn into patches, with numbers for None, as suits raw or wavelet-filtered patches.
@@ -150,7 +111,7 @@ class AugmentationSettings:
 
 
 @dataclass(frozen=True)
-class WaveletSettings:
+class WaveletSettings(Settings):
     """The wavelet filter of :func:`microcalc.transforms.wavelet.wavelet_filter`.
 
     Attributes:
@@ -160,18 +121,12 @@ class WaveletSettings:
     """
 
     name: Annotated[WaveletName, arg(name="wavelet")] = "none"
-    threshold: float = 1.5
+    threshold: Positive = 1.5
     backend: Annotated[WaveletBackend, arg(name="wavelet-backend")] = "pywavelets"
-
-    def __post_init__(self) -> None:
-        check_choice("wavelet", self.name, WaveletName)
-        check_choice("wavelet_backend", self.backend, WaveletBackend)
-        if not 0 < self.threshold < math.inf:
-            raise RequestError(f"threshold must be above 0: got {self.threshold}")
 
 
 @dataclass(frozen=True)
-class SearchSettings:
+class SearchSettings(Settings):
     """The space of hyperparameters and how much of it is explored in each fold.
 
     Attributes:
@@ -186,22 +141,12 @@ class SearchSettings:
     7
     """
 
-    dim: tuple[int, ...] = (15, 20, 25)
-    depth: tuple[int, ...] = (1, 3, 5)
-    dropout: tuple[float, ...] = (0.0, 0.05, 0.1)
-    searching_fraction: float = 0.25
+    dim: Annotated[tuple[Count, ...], Len(1)] = (15, 20, 25)
+    depth: Annotated[tuple[Count, ...], Len(1)] = (1, 3, 5)
+    dropout: Annotated[tuple[Annotated[float, Ge(0), Le(0.8)], ...], Len(1)] = (0.0, 0.05, 0.1)
+    searching_fraction: SomeShare = 0.25
     pruning: bool = True
-    epochs: Annotated[int, arg(name="search-epochs")] = 8
-
-    def __post_init__(self) -> None:
-        for name, values, smallest in (("dim", self.dim, 1), ("depth", self.depth, 1), ("dropout", self.dropout, 0.0)):
-            if not values or not all(math.isfinite(value) and value >= smallest for value in values):
-                raise RequestError(f"{name} takes values of at least {smallest}: got {list(values)}")
-        if max(self.dropout) > 0.8:
-            raise RequestError(f"dropout takes rates up to 0.8: got {list(self.dropout)}")
-        if not 0 < self.searching_fraction <= 1:
-            raise RequestError(f"searching_fraction must lie in (0, 1]: got {self.searching_fraction}")
-        check_number("search_epochs", self.epochs, 1, MOST_EPOCHS)
+    epochs: Annotated[Epochs, arg(name="search-epochs")] = 8
 
     @property
     def trials(self) -> int:
@@ -211,7 +156,7 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(Settings):
     """The training of one network: one-cycle learning rate, AdamW, batches of patches.
 
     Attributes:
@@ -225,26 +170,17 @@ class TrainingSettings:
         device: cpu, cuda, or auto for CUDA where there is one.
     """
 
-    epochs: int = 80
-    batch_size: int = 60
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
+    epochs: Epochs = 80
+    batch_size: Count = 60
+    learning_rate: Positive = 3e-3
+    weight_decay: NotNegative = 1e-2
     preprocessing: Preprocessing = "raw+contrast_normalized"
     precision: Precision = "auto"
     device: str = "auto"
 
-    def __post_init__(self) -> None:
-        check_choice("preprocessing", self.preprocessing, Preprocessing)
-        check_choice("precision", self.precision, Precision)
-        check_number("epochs", self.epochs, 1, MOST_EPOCHS)
-        check_number("batch_size", self.batch_size, 1)
-        check_number("weight_decay", self.weight_decay, 0)
-        if not 0 < self.learning_rate < math.inf:
-            raise RequestError(f"learning_rate must be above 0: got {self.learning_rate}")
-
 
 @dataclass(frozen=True)
-class StudyConfig:
+class StudyConfig(Settings):
     """Everything a study depends on besides the data.
 
     Attributes:
@@ -271,26 +207,14 @@ class StudyConfig:
     augmentation: AugmentationSettings | None = field(default_factory=AugmentationSettings)
     wavelet: WaveletSettings = field(default_factory=WaveletSettings)
     protocol: Protocol = "honest"
-    folds: int = 5
-    validation_fraction: float = 0.25
-    committee_fraction: float = 0.15
-    sensitivity: float | None = None
+    folds: Annotated[int, Ge(2)] = 5
+    validation_fraction: UpToHalf = 0.25
+    committee_fraction: UpToHalf = 0.15
+    sensitivity: SomeShare | None = None
     fast_execution: bool = False
-    gradcam: int = 6
+    gradcam: Annotated[int, Ge(0), Le(25)] = 6
     gradcam_method: GradcamMethod = "hirescam"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, choices in (("protocol", Protocol), ("gradcam_method", GradcamMethod)):
-            check_choice(name, getattr(self, name), choices)
-        check_number("folds", self.folds, 2)
-        check_number("gradcam", self.gradcam, 0, 25)
-        if self.sensitivity is not None and not 0 < self.sensitivity <= 1:
-            raise RequestError(f"sensitivity must lie in (0, 1]: got {self.sensitivity}")
-        for name in ("validation_fraction", "committee_fraction"):
-            if not 0 < (share := getattr(self, name)) <= 0.5:
-                raise RequestError(f"{name} must lie in (0, 0.5]: got {share}")
-        check_seed(self.seed)
+    seed: Seed = 0
 
     @property
     def training_augmentation(self) -> AugmentationSettings | None:
@@ -305,8 +229,17 @@ class StudyConfig:
         return asdict(replace(self, augmentation=self.training_augmentation))
 
 
+def _check_ae_title(title: str) -> str:
+    if not 1 <= len(title.strip()) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
+        raise ValueError("must have 1 to 16 ASCII characters, no backslash")
+    return title
+
+
+AETitle = Annotated[str, AfterValidator(_check_ae_title)]
+
+
 @dataclass(frozen=True)
-class NodeSettings:
+class NodeSettings(Settings):
     """How the DICOM node listens, sends and waits.
 
     Attributes:
@@ -333,35 +266,23 @@ class NodeSettings:
 
     send_to: str = ""
     queue: Path = Path("node")
-    ae_title: str = "MICROCALC"
-    port: int = 11112
+    ae_title: AETitle = "MICROCALC"
+    port: Annotated[int, Ge(0), Le(65535)] = 11112
     bind: str = "127.0.0.1"
-    calling: tuple[str, ...] = ()
+    calling: tuple[AETitle, ...] = ()
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_ca: Path | None = None
-    associations: int = 10
-    largest_object_mib: int = 256
-    disk_gib: float = 20.0
-    quiet_s: float = 10.0
-    pause_s: float = 10.0
-    longest_pause_s: float = 3600.0
-    tries: int = 12
+    associations: Count = 10
+    largest_object_mib: Count = 256
+    disk_gib: Positive = 20.0
+    quiet_s: NotNegative = 10.0
+    pause_s: Positive = 10.0
+    longest_pause_s: Positive = 3600.0
+    tries: Count = 12
 
     def __post_init__(self) -> None:
-        for name, titles in {"ae_title": (self.ae_title,), "calling": self.calling}.items():
-            for title in titles:
-                if not 1 <= len(title.strip()) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
-                    raise RequestError(f"{name} must have 1 to 16 ASCII characters, no backslash: got {title!r}")
-        if not 0 <= self.port <= 65535:
-            raise RequestError(f"port must lie in [0, 65535]: got {self.port}")
-        for name in ("associations", "largest_object_mib", "tries"):
-            check_number(name, getattr(self, name), 1)
-        for name in ("disk_gib", "pause_s", "longest_pause_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise RequestError(f"{name} must be positive: got {getattr(self, name)}")
-        if not 0 <= self.quiet_s < float("inf"):
-            raise RequestError(f"quiet_s must not be negative: got {self.quiet_s}")
+        super().__post_init__()
         if not self.calling and not _is_loopback(self.bind):
             raise RequestError(
                 f"name the peers that may connect (calling) to listen on {self.bind}, no loopback address"

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, TypeVar
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
+from typing_extensions import TypeForm
 
 from microcalc.errors import FailedError, MicrocalcError, RequestError
 
@@ -156,9 +157,13 @@ def check_writable(path: Path) -> None:
     microcalc.errors.RequestError: ...: is a folder; name a file to write
     """
     _check_no_folder(path)
-    nearest = next(place for place in (path, *path.absolute().parents) if place.exists() or is_standard_output(path))
-    if not is_standard_output(path) and not os.access(nearest, os.W_OK):
-        raise _cannot_write(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+    if is_standard_output(path):
+        return
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if there != path and not there.is_dir():
+        raise _cannot_write(path, OSError(errno.ENOTDIR, f"{there} is no folder"))
+    if not os.access(there, os.W_OK):
+        raise _cannot_write(path, OSError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def _check_no_folder(path: Path) -> None:
@@ -230,7 +235,7 @@ def filled_folder(folder: Path) -> Iterator[Path]:
         raise _cannot_write(folder, error) from error
 
 
-def checked(type_: type[T], value: Any, name: str = "") -> T:
+def checked(type_: TypeForm[T], value: Any, name: str = "") -> T:
     """Return plain values as a type that pydantic knows, such as a dataclass; its tuples are made of lists.
 
     Nothing is converted: True is no number, nor is "3" or NaN. Every key must be there, and no other.
@@ -271,7 +276,7 @@ def _problem(error: Any, name: str) -> str:
     message = re.sub("^[A-Z][a-z]+ should", "must", error["msg"]).replace("valid array", "list")
     message = re.sub(" after validation.*", "", message).replace(" greater than or equal to", " at least")
     message = message.replace(" less than or equal to", " at most").replace("Value error, ", "")
-    if error["type"] == "value_error":
+    if isinstance(error.get("ctx", {}).get("error"), RequestError):
         return f"{key}: {message}" if key else message
     fixed = {"missing": "is missing", "unexpected_keyword_argument": "is not known"}.get(error["type"])
     return f"{key or 'the value'} {fixed or message + ': got ' + shortened(error['input'])}"
@@ -341,7 +346,7 @@ def _read_whole_number(digits: str) -> int:
     return int(digits)
 
 
-def read_record(path: Path, type_: type[T], advice: str = MEND_RECORD) -> T:
+def read_record(path: Path, type_: TypeForm[T], advice: str = MEND_RECORD) -> T:
     """Read one JSON file as a type; see :func:`checked`.
 
     Raises:

@@ -127,13 +127,13 @@ def test_the_stated_share_of_patches_stands_on_the_background_of_another():
 )
 def test_a_share_outside_0_to_1_is_refused(name):
     for share in (-0.1, 1.5):
-        with pytest.raises(RequestError, match=f"{name} is a share of the patches, from 0 to 1"):
+        with pytest.raises(RequestError, match=f"{name} must be"):
             AugmentationSettings(**{name: share})
 
 
 @pytest.mark.parametrize("scales", [(0.1, 1.2), (1.1, 1.2), (0.8, 0.9), (0.8, 5.0), (float("nan"), 1.0)])
 def test_a_range_of_scale_that_does_not_hold_1_or_goes_too_far_is_refused(scales):
-    with pytest.raises(RequestError, match="scale_range goes from a factor"):
+    with pytest.raises(RequestError, match="scale_range"):
         AugmentationSettings(scale_range=scales)
 
 

@@ -5,14 +5,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
 import dask.config
 import joblib
+from annotated_types import Ge, Le
 from distributed import Client, LocalCluster
 
 from microcalc import __version__
-from microcalc.config import check_number
 from microcalc.errors import FailedError, RequestError
+from microcalc.files import checked
 
 FIRST_ANSWER_SECONDS = 10
 PATIENCE_SECONDS = 600.0
@@ -121,7 +123,7 @@ def started(address: str | None, workers: int | None, say: Say) -> Iterator[Clus
         yield Cluster(address, say)
         return
     count = joblib.cpu_count() if workers is None else workers
-    check_number("workers", count, 1, MOST_WORKERS)
+    checked(Annotated[int, Ge(1), Le(MOST_WORKERS)], count, "workers")
     with (
         dask.config.set({"distributed.worker.profile.enabled": False}),  # it fills a worker's memory for an hour
         LocalCluster(

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from microcalc.config import AugmentationSettings, WaveletBackend, WaveletName, check_number, check_seed
+from microcalc.config import AugmentationSettings, Count, Seed, WaveletBackend, WaveletName
 from microcalc.data.folder import PixelSizeKind, read_labelled_folder
 from microcalc.data.patch_files import GivenPixelSize
 from microcalc.data.phantom import make_phantom
 from microcalc.data.provenance import identical_pairs, linked_groups, parse_infn_name
 from microcalc.data.sources import download_infn, find_external, find_infn, read_infn
 from microcalc.errors import DataError, UnreachableError
+from microcalc.files import checked
 from microcalc.images.patches import check_patches
 from microcalc.images.tiles import PATCH_SIDE
 from microcalc.transforms.wavelet import wavelet_filter
@@ -157,7 +158,7 @@ class Data:
             DataError: ``size`` is more than there are, or a label other than 0 and 1.
             RequestError: a seed that is negative or above 2,147,483,647.
         """
-        check_seed(seed)
+        checked(Seed, seed, "seed")
         wanted = (0, 1) if classes is None else tuple(classes)
         if not set(wanted) <= {0, 1}:
             raise DataError(f"classes are 0 (normal) and 1 (cluster): got {list(wanted)}")
@@ -204,8 +205,8 @@ class Data:
 
         from microcalc.transforms.augment import augment  # PyTorch is slow to import, and few need it here
 
-        check_number("copies", copies, 1)
-        check_seed(seed)
+        checked(Count, copies, "copies")
+        checked(Seed, seed, "seed")
         originals, labels = torch.tensor(self.images).unsqueeze(1), torch.tensor(self.labels)
         generator = torch.Generator().manual_seed(seed)
         settings = settings or AugmentationSettings()

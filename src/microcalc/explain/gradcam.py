@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from microcalc.config import GradcamMethod, check_choice
+from microcalc.config import GradcamMethod
 from microcalc.errors import RequestError
 from microcalc.explain.methods import METHODS, Method
+from microcalc.files import checked
 from microcalc.networks.backend import keras
 
 LOGIT = "logit"
@@ -56,8 +57,8 @@ def gradcam(
     """
     if images.ndim != 3:
         raise RequestError(f"images must be of shape (n, height, width): got {images.shape}")
-    check_choice("target", target, Target)
-    check_choice("method", method, GradcamMethod)
+    checked(Target, target, "target")
+    checked(GradcamMethod, method, "method")
     chosen = METHODS[method]
     outputs = [network.get_layer(chosen.layer).output, network.get_layer(LOGIT).output]
     features_and_logit = keras.Model(network.inputs, outputs)

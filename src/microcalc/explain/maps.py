@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microcalc.committee.committee import Committee
-from microcalc.config import GradcamMethod, check_choice
+from microcalc.config import GradcamMethod
 from microcalc.explain.gradcam import gradcam
+from microcalc.files import checked
 from microcalc.images.patches import check_patches
 
 Explained = Literal["highest_weight", "committee"]
@@ -38,7 +39,7 @@ def explain(
     >>> maps.shape
     (2, 60, 60)
     """
-    check_choice("of", of, Explained)
+    checked(Explained, of, "of")
     if of == "highest_weight":
         committee = committee.expert(committee.highest_weight)
     prepared = committee.filtered(check_patches(images))
