@@ -44,7 +44,7 @@ from microcalc.evaluation.froc import (
 from microcalc.mammograms.findings import ScannedImage
 from microcalc.mammograms.scanner import packaged, packaged_opinion, scan_image
 from microcalc.mammograms.second_opinion import SecondOpinion
-from microcalc.mammograms.truth import link_clusters, phantom_truth, true_image
+from microcalc.mammograms.truth import TrueImage, link_clusters, phantom_truth, true_image
 
 PARTS = ("hybrid", "csaw", "phantom", "false")
 PHANTOMS = 24
@@ -52,7 +52,7 @@ MOST_FALSE_MARKS = 0.3
 CSAW_MM, CSAW_WIDE_MM, CSAW_WIDE = 0.070, 0.085, (3584, 2816)
 EIGHT = np.ones((3, 3))
 
-Known = tuple[Normal, ScannedImage]
+Known = tuple[Normal, TrueImage]
 Reader = tuple[Committee, SecondOpinion]
 
 
@@ -90,12 +90,12 @@ def without_clusters(normals: Iterable[Normal]) -> Iterator[Known]:
         yield normal, true_image(normal.name, normal.pixels.shape, size, [])
 
 
-def scored(found: ScannedImage, truth: ScannedImage, marked_only: bool) -> ScoredImage:
+def scored(found: ScannedImage, truth: TrueImage, marked_only: bool) -> ScoredImage:
     findings = [finding for finding in found.findings if finding.marked or not marked_only]
     return score_findings(
         [finding.center_px for finding in findings],
         [finding.score for finding in findings],
-        [finding.box_px for finding in truth.findings],
+        [cluster.box_px for cluster in truth.clusters],
         truth.pixel_size_mm,
     )
 

@@ -27,8 +27,7 @@ from scipy import ndimage
 
 from microcalc import Data
 from microcalc.images import read_image
-from microcalc.mammograms.findings import ScannedImage
-from microcalc.mammograms.truth import FEWEST, true_image
+from microcalc.mammograms.truth import FEWEST, TrueImage, true_image
 from microcalc.training.splits import split_groups
 
 PATCH_MM, FILM_MM, CDD_CESM_MM = 0.085, 0.045, 0.1
@@ -129,7 +128,7 @@ class Hybrid:
     """A normal mammogram with lifted calcifications in it, its truth, and the patch and factor of each cluster."""
 
     normal: Normal
-    truth: ScannedImage
+    truth: TrueImage
     sources: tuple[tuple[str, float], ...]
 
 

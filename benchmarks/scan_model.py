@@ -24,9 +24,8 @@ from microcalc.images.resample import TRUE_PIXEL_MM, to_true_scale
 from microcalc.mammograms import second_opinion
 from microcalc.mammograms.breast import find_breast
 from microcalc.mammograms.candidates import find_spots
-from microcalc.mammograms.findings import ScannedImage
 from microcalc.mammograms.scanner import find_clusters
-from microcalc.mammograms.truth import phantom_truth
+from microcalc.mammograms.truth import TrueImage, phantom_truth
 
 PLACE = Path(second_opinion.__file__).parents[1] / "pretrained" / "scan" / "second_opinion.json"
 COPIES, PHANTOMS, STRENGTH, FALSE_MARKS = 6, 8, 0.1, 0.3
@@ -53,14 +52,14 @@ class Described:
         return score_findings([center], [1.0], self.boxes, (TRUE_PIXEL_MM, TRUE_PIXEL_MM))
 
 
-def examples(data: Data, seed: int) -> Iterator[tuple[str, np.ndarray, ScannedImage]]:
+def examples(data: Data, seed: int) -> Iterator[tuple[str, np.ndarray, TrueImage]]:
     for hybrid in fitting_hybrids(data, seed, COPIES):
         yield hybrid.normal.name, hybrid.normal.pixels, hybrid.truth
     for number, made in enumerate(iter_phantom_mammograms(PHANTOMS, seed=seed + 1000)):
         yield f"phantom {number}", made.pixels.astype(np.float32) / np.float32(65535), phantom_truth(made)
 
 
-def describe(name: str, pixels: np.ndarray, truth: ScannedImage, committee: Committee) -> Described:
+def describe(name: str, pixels: np.ndarray, truth: TrueImage, committee: Committee) -> Described:
     image = to_true_scale(pixels, truth.pixel_size_mm)
     spots = find_spots(image, find_breast(image).mask)
     clusters = find_clusters(image, spots, committee)
@@ -69,7 +68,7 @@ def describe(name: str, pixels: np.ndarray, truth: ScannedImage, committee: Comm
         name,
         second_opinion.features(clusters, spots),
         np.array([cluster.center for cluster in clusters]).reshape(-1, 2),
-        np.array([finding.box_px for finding in truth.findings]).reshape(-1, 4) * np.tile(scale, 2),
+        np.array([cluster.box_px for cluster in truth.clusters]).reshape(-1, 4) * np.tile(scale, 2),
     )
 
 

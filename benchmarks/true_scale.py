@@ -78,9 +78,9 @@ def main() -> None:
     committee = Committee.load(options.committee) if options.committee else Committee.pretrained()
     known = list(csaw_part(folder))
     clusters = [
-        committee.predict_proba(cluster_views(normal.pixels, finding.box_px, normal.pixel_size_mm)).max()
+        committee.predict_proba(cluster_views(normal.pixels, cluster.box_px, normal.pixel_size_mm)).max()
         for normal, truth in known
-        for finding in truth.findings
+        for cluster in truth.clusters
     ]
     empty = [
         (normal.pixels, normal.pixel_size_mm) for normal, _ in known if not has_calcifications(folder, normal.name)

@@ -13,10 +13,12 @@ from starlette.testclient import TestClient
 from microcalc.app.scan_folders import open_places, sort_paths
 from microcalc.app.server import make_app
 from microcalc.app.session import Session, Settings
+from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.errors import RequestError
 from microcalc.files import locked
 from microcalc.images import read_mammogram
 from microcalc.mammograms.findings import ScannedImage
+from microcalc.mammograms.truth import write_phantom_mammograms
 
 ROWS, COLUMNS = 700, 600
 
@@ -239,6 +241,30 @@ def test_a_review_waits_for_another_writer_and_then_says_why_it_is_not_kept(
     session.close()
     assert answer.status_code == 422 and "another microcalc is working in it" in answer.json()["error"]
     assert not (folder / "review.json").exists()
+
+
+def test_the_truth_of_a_phantom_folder_is_no_finding(session: Session, client: TestClient, tmp_path: Path) -> None:
+    made = list(iter_phantom_mammograms(3, seed=1, field_mm=(70, 60)))
+    write_phantom_mammograms(tmp_path / "phantom", made)
+    open_places(session, sort_paths([tmp_path / "phantom"])).join()
+    told = client.get("/api/session").json()["images"]
+    stated = {(image["origin"], image["state"], *image["pixel_size_mm"]) for image in told}
+    assert len(told) == 3 and stated == {("folder", "ready", 0.07, 0.07)}
+    assert [[cluster["calcifications_px"] for cluster in image["truth"]] for image in told] == [
+        [cluster.tolist() for cluster in mammogram.clusters] for mammogram in made
+    ]
+
+
+def test_dropped_truth_meets_the_images_that_follow_it_whatever_their_names(client: TestClient, tmp_path: Path) -> None:
+    write_phantom_mammograms(tmp_path / "phantom", iter_phantom_mammograms(3, seed=1, field_mm=(70, 60)))
+    truth = json.loads((tmp_path / "phantom" / "truth.json").read_text())
+    assert client.post("/api/truth", json=truth).status_code == 204
+    for entry in reversed(truth["images"]):
+        image = upload(client, (tmp_path / "phantom" / entry["file"]).read_bytes(), "same.png")
+        assert image["truth"] == entry["clusters"] and image["state"] == "ready"
+    assert upload(client, png(700, 600))["truth"] is None
+    refused = client.post("/api/truth", json={**truth, "schema": 2})
+    assert refused.status_code == 422 and refused.json()["error"].startswith("truth.json.schema must be 1")
 
 
 def test_what_cannot_be_opened_of_the_command_line_is_listed(session: Session, tmp_path: Path) -> None:

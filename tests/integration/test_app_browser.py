@@ -86,6 +86,16 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Phantom mammograms as a finished scan; twenty patches; a broken file."""
     folder = tmp_path_factory.mktemp("files")
     write_phantom_mammograms(folder / "scan", iter_phantom_mammograms(3, field_mm=(90, 60), pixel_size_mm=PHANTOM_MM))
+    found = {"schema": 2, "committee": "x", "operating_point": 0.5, "images": [], "failed": []}
+    for image in json.loads((folder / "scan" / "truth.json").read_text())["images"]:
+        findings = [
+            {"number": number, "score": 2.0, "probability": 0.9, "marked": True, **cluster}
+            for number, cluster in enumerate(image.pop("clusters"), start=1)
+        ]
+        found["images"].append(
+            {**image, "sop_instance_uid": None, "seconds": 1.0, "warnings": [], "findings": findings}
+        )
+    (folder / "scan" / "findings.json").write_text(json.dumps(found))
     generator = np.random.default_rng(0)
     for number in range(20):
         kind = ("png", "tif", "pgm", "jpg")[number % 4]

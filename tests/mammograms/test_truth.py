@@ -1,16 +1,15 @@
-"""Known truth in the form of findings."""
+"""Known truth: its clusters, and the file that holds it."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.errors import RequestError
-from microcalc.mammograms.findings import Finding, ScannedImage
-from microcalc.mammograms.truth import link_clusters, phantom_truth, true_image, write_phantom_mammograms
+from microcalc.files import read_record
+from microcalc.images import read_mammogram
+from microcalc.mammograms.truth import Truth, link_clusters, phantom_truth, true_image, write_phantom_mammograms
 
 SMALL = (70.0, 60.0)
 
@@ -36,10 +35,15 @@ def test_links_carry_on_from_one_calcification_to_the_next() -> None:
 
 
 def test_truth_measures_a_cluster_in_millimetres_of_its_own_pixels() -> None:
-    finding = true_image("a.png", (100, 100), (0.2, 0.1), [[(10, 10), (20.4, 10), (10, 30.5)]]).findings[0]
-    assert finding.box_px == (10, 10, 21, 31)
-    assert finding.extent_mm == pytest.approx(np.hypot(1.04, 4.1))
-    assert finding.center_px == pytest.approx((40.4 / 3, 50.5 / 3))
+    cluster = true_image("a.png", (100, 100), (0.2, 0.1), [[(10, 10), (20.4, 10), (10, 30.5)]]).clusters[0]
+    assert cluster.box_px == (10, 10, 21, 31)
+    assert cluster.extent_mm == pytest.approx(np.hypot(1.04, 4.1))
+    assert cluster.center_px == pytest.approx((40.4 / 3, 50.5 / 3))
+
+
+def test_a_box_ends_at_the_edge_of_the_image() -> None:
+    cluster = true_image("a.png", (100, 60), (0.08, 0.05), [[(-0.3, -0.2), (20, 99.4), (59.4, 10)]]).clusters[0]
+    assert cluster.box_px == (0, 0, 59, 99)
 
 
 @pytest.mark.parametrize("cluster", [[], [(5, 200)], [(-3, 5)]])
@@ -48,24 +52,25 @@ def test_a_cluster_that_is_not_in_the_image_is_refused(cluster: list[tuple[float
         true_image("a.png", (100, 100), (0.1, 0.1), [cluster])
 
 
-def test_phantom_mammograms_are_written_with_truth_that_reads_as_a_scan_s_answer(tmp_path: Path) -> None:
+def test_phantom_mammograms_are_written_with_their_truth(tmp_path: Path) -> None:
     made = list(iter_phantom_mammograms(3, seed=1, field_mm=SMALL))
     write_phantom_mammograms(tmp_path / "out", iter(made))
-    answer = json.loads((tmp_path / "out" / "findings.json").read_text())
-    assert (answer["schema"], answer["failed"], len(answer["images"])) == (2, [], 3)
-    for mammogram, entry in zip(made, answer["images"], strict=True):
-        findings = [Finding(**finding) for finding in entry["findings"]]
-        assert set(entry) == set(ScannedImage.__dataclass_fields__)
-        assert len(findings) == len(mammogram.clusters) == len(phantom_truth(mammogram).findings)
-        with Image.open(tmp_path / "out" / entry["file"]) as image:
-            assert image.mode == "I;16"
-            assert np.array_equal(np.asarray(image), mammogram.pixels)
+    truth = read_record(tmp_path / "out" / "truth.json", Truth)
+    names = [*(each.file for each in truth.images), "truth.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    for mammogram, entry in zip(made, truth.images, strict=True):
+        read = read_mammogram(tmp_path / "out" / entry.file)
+        assert np.array_equal(np.rint(read.pixels * 65535), mammogram.pixels)
+        assert entry == phantom_truth(mammogram, read.pixels_sha256)
+        assert [cluster.calcifications_px for cluster in entry.clusters] == [
+            tuple(map(tuple, cluster.tolist())) for cluster in mammogram.clusters
+        ]
 
 
 def test_nothing_is_written_where_something_is_or_where_making_fails(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").touch()
-    with pytest.raises(RequestError, match="something here already"):
+    with pytest.raises(RequestError, match="is not empty"):
         write_phantom_mammograms(tmp_path / "full", iter_phantom_mammograms(1, field_mm=SMALL))
     with pytest.raises(RequestError, match="at least 1"):
         write_phantom_mammograms(tmp_path / "new", iter_phantom_mammograms(0))

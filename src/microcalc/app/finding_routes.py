@@ -12,7 +12,9 @@ from microcalc.app.open_image import Detail, OpenImage
 from microcalc.app.review import Note, Verdict, plain_reviews
 from microcalc.app.scan_folders import attach_findings
 from microcalc.app.session import Session
+from microcalc.files import checked
 from microcalc.mammograms.findings import Finding, ScannedImage
+from microcalc.mammograms.truth import Truth
 
 router = APIRouter(prefix="/api")
 ONE_IMAGE = "/images/{identity}"
@@ -165,6 +167,12 @@ def save(session: Here) -> dict[str, str]:
 def scan_directory(dropped: ScanFolder, session: Here) -> dict[str, list[str]]:
     """Join the findings of a dropped scan to the images that they were found in."""
     return attach_findings(session, dropped.findings, dropped.review)
+
+
+@router.post("/truth", status_code=204)
+def truth(dropped: dict[str, Any], session: Here) -> None:
+    """Take the truth of images that are about to be dropped."""
+    session.images.add_truth(checked(Truth, dropped, "truth.json"))
 
 
 def _attached(content: bytes, media_type: str, name: str) -> Response:

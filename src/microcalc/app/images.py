@@ -16,6 +16,7 @@ from microcalc.errors import ImageError
 from microcalc.images import Mammogram, read_mammogram
 from microcalc.images.reader import HEAD, file_kind
 from microcalc.images.resample import as_pixel_size
+from microcalc.mammograms.truth import TrueImage, Truth
 
 CACHE_BYTES = 48 * 2**20
 """Most bytes of reduced greys that are kept, five mammograms of 12 megapixels; those of full size lie on the disk."""
@@ -39,6 +40,7 @@ class Images:
         self._levels: OrderedDict[str, tuple[Greys, ...]] = OrderedDict()
         self._last_read: tuple[str, Mammogram] | None = None
         self._studies: dict[str, str] = {}
+        self._truth: dict[str, TrueImage] = {}
         self._state, self._reading = threading.Lock(), threading.Lock()
 
     def all(self) -> list[OpenImage]:
@@ -50,6 +52,10 @@ class Images:
         """The image of an id."""
         with self._state:
             return self._images.get(identity)
+
+    def add_truth(self, truth: Truth) -> None:
+        """Show the truth with images that are opened from now on, and take their pixel size from it."""
+        self._truth |= {image.pixels_sha256: image for image in truth.images}
 
     def open(self, path: Path, name: str, origin: Origin, given: float | None = None) -> OpenImage:
         """Read an image and add it to the session.
@@ -150,6 +156,7 @@ class Images:
         self, path: Path, name: str, origin: Origin, given: float | None, mammogram: Mammogram, smallest: Greys
     ) -> OpenImage:
         window = default_window(smallest)
+        truth = self._truth.get(mammogram.pixels_sha256)
         with path.open("rb") as file:
             dicom = file_kind(file.read(HEAD)) == "DICOM"
         image = OpenImage(
@@ -159,7 +166,7 @@ class Images:
             origin=origin,
             rows=mammogram.pixels.shape[0],
             columns=mammogram.pixels.shape[1],
-            file_pixel_size_mm=mammogram.pixel_size_mm,
+            file_pixel_size_mm=mammogram.pixel_size_mm or (truth.pixel_size_mm if truth else None),
             given_pixel_size_mm=given if mammogram.pixel_size_mm is None else None,
             laterality=mammogram.laterality if mammogram.laterality in ("L", "R") else None,
             view=mammogram.view,
@@ -170,6 +177,7 @@ class Images:
             dicom=dicom,
             sop_instance_uid=mammogram.sop_instance_uid,
             pixels_sha256=mammogram.pixels_sha256,
+            truth=truth.clusters if truth else None,
             thumbnail=encode(window.applied(smallest), "jpg"),
         )
         image.forget_findings()

@@ -15,6 +15,7 @@ from microcalc.images.image import PixelSize
 from microcalc.images.resample import TRUE_PIXEL_MM, as_pixel_size, true_shape
 from microcalc.images.tiles import LARGEST_FIELD, PATCH_SIDE
 from microcalc.mammograms.findings import ScannedImage
+from microcalc.mammograms.truth import TrueCluster
 
 LONGEST_NAME = 150
 """Bytes: a disk takes 255, and results add to the name."""
@@ -67,6 +68,7 @@ class OpenImage:
         dicom: whether it is a DICOM file.
         sop_instance_uid: of a DICOM file.
         pixels_sha256: of the image.
+        truth: the true clusters; None where they are not known.
         thumbnail: a JPEG of at most 512 pixels a side.
         state: of its scan.
         progress: of its scan: stage, steps done, steps in all.
@@ -96,6 +98,7 @@ class OpenImage:
     dicom: bool
     sop_instance_uid: str | None
     pixels_sha256: str
+    truth: tuple[TrueCluster, ...] | None
     thumbnail: bytes
     state: State = "ready"
     progress: tuple[str, int, int] | None = None
@@ -173,6 +176,7 @@ class OpenImage:
             "tiles": {"size": TILE, "levels": count_levels(self.rows, self.columns)},
             "marks": self.scanned and sum(finding.marked for finding in self.scanned.findings),
             "dicom": self.dicom,
+            "truth": self.truth and [vars(cluster) for cluster in self.truth],
             "heatmap": self.heatmap,
         }
 

@@ -16,6 +16,8 @@ from microcalc.errors import MicrocalcError, RequestError
 from microcalc.files import checked, read_record
 from microcalc.images import find_images
 from microcalc.mammograms.findings import ScannedImage
+from microcalc.mammograms.truth import FILE as TRUTH
+from microcalc.mammograms.truth import Truth
 
 ADVICE = "give the --out of a finished scan"
 
@@ -28,11 +30,13 @@ class Places:
         images: files that are to be opened.
         scans: folders of finished scans.
         runs: run directories.
+        truths: files of known truth beside some of the images.
     """
 
     images: tuple[Path, ...]
     scans: tuple[Path, ...]
     runs: tuple[Path, ...]
+    truths: tuple[Path, ...]
 
 
 def sort_paths(paths: Iterable[Path]) -> Places:
@@ -43,13 +47,14 @@ def sort_paths(paths: Iterable[Path]) -> Places:
         FailedError: a folder cannot be listed.
     """
     images: list[Path] = []
-    scans, runs = [], []
+    scans, runs, truths = [], [], []
     for path in paths:
         if (path / "findings.json").is_file():
             scans.append(path)
         elif (path / "report.html").is_file():
             runs.append(path)
         elif path.is_dir():
+            truths += [path / TRUTH] if (path / TRUTH).is_file() else []
             found = find_images(path).files
             if not found:
                 raise RequestError(f"{path}: holds no image, no finished scan (findings.json) and no run (report.html)")
@@ -58,7 +63,7 @@ def sort_paths(paths: Iterable[Path]) -> Places:
             images.append(path)
         else:
             raise RequestError(f"{path}: does not exist; name images, folders of them, finished scans or runs")
-    return Places(tuple(images), tuple(scans), tuple(runs))
+    return Places(tuple(images), tuple(scans), tuple(runs), tuple(truths))
 
 
 def open_places(session: Session, places: Places) -> threading.Thread:
@@ -69,6 +74,8 @@ def open_places(session: Session, places: Places) -> threading.Thread:
     """
     session.runs = places.runs
     scans = [(folder, read_record(folder / "findings.json", Scan, ADVICE)) for folder in places.scans]
+    for path in places.truths:
+        session.images.add_truth(read_record(path, Truth, "leave it out, or make the phantom again"))
     for folder in places.scans:
         session.reviews.read_folder(folder)
     session.opening = len(places.images) + sum(len(scan.images) for _, scan in scans)

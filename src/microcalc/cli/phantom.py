@@ -5,9 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from microcalc.cli.common import (
-    Common,
-)
+from microcalc.cli.common import Common
 
 
 @dataclass(frozen=True)
@@ -15,9 +13,9 @@ class Phantom(Common):
     """Write a phantom dataset: patches made by the package, with a mask of each cluster; or whole mammograms."""
 
     out: Path = Path("phantom")
-    """Folder to write 0/, 1/, masks.zip and groups.csv to, or mammograms and findings.json; empty or missing."""
+    """Folder to write 0/, 1/, masks.zip and groups.csv to, or mammograms and truth.json; empty or missing."""
     mammograms: int | None = None
-    """Write as many whole mammograms of 0.07 mm a pixel instead, and the truth in findings.json."""
+    """Write as many whole mammograms of 0.07 mm a pixel instead, and their true clusters in truth.json."""
     patients: int = 80
     """Number of patients, six patches each."""
     difficulty: float = 0.5

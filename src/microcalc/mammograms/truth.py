@@ -1,7 +1,9 @@
-"""Known truth in the form of an answer: clusters of annotated calcifications as findings of an image."""
+"""Known truth: the true clusters of an image, and truth.json, which holds those of many."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,12 +17,10 @@ from microcalc.data.phantom_mammograms import PhantomMammogram
 from microcalc.errors import RequestError
 from microcalc.files import filled_folder, write_json
 from microcalc.images import read_mammogram
-from microcalc.mammograms.findings import Finding, ScannedImage
 
 LINK_MM = 5.0
 FEWEST = 3
-
-_CERTAIN = 100.0
+FILE = "truth.json"
 
 Points = NDArray[np.float64]
 
@@ -52,6 +52,54 @@ def link_clusters(
     return [cluster for cluster in clusters if len(cluster) >= fewest]
 
 
+@dataclass(frozen=True)
+class TrueCluster:
+    """One true cluster; every position is (column, row), the centre of the first pixel at (0, 0).
+
+    Attributes:
+        center_px: mean position of the calcifications.
+        box_px: left, top, right, bottom: the smallest box around them.
+        extent_mm: the largest distance between two of them.
+        calcifications_px: position of each.
+    """
+
+    center_px: tuple[float, float]
+    box_px: tuple[int, int, int, int]
+    extent_mm: float
+    calcifications_px: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class TrueImage:
+    """The truth about one mammogram.
+
+    Attributes:
+        file: name of the image, for people.
+        pixels_sha256: of the image, by which it is known; empty where nobody asks.
+        pixel_size_mm: distance of neighbouring rows and of neighbouring columns.
+        rows: of the image.
+        columns: of the image.
+        breast_mm2: area of the breast; 0 where it is not known.
+        clusters: all that it shows.
+    """
+
+    file: str
+    pixels_sha256: str
+    pixel_size_mm: tuple[float, float]
+    rows: int
+    columns: int
+    breast_mm2: float
+    clusters: tuple[TrueCluster, ...]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The content of a ``truth.json``."""
+
+    schema: Literal[1]
+    images: tuple[TrueImage, ...]
+
+
 def true_image(
     file: str,
     shape: tuple[int, int],
@@ -59,28 +107,25 @@ def true_image(
     clusters: Sequence[ArrayLike],
     breast_mm2: float = 0.0,
     pixels_sha256: str = "",
-) -> ScannedImage:
-    """The truth of one image as a scan would answer it, had it found every cluster and nothing else.
+) -> TrueImage:
+    """Describe the true clusters of one image.
 
     Args:
         file: name of the image.
         shape: its rows and columns.
         pixel_size_mm: distance of neighbouring rows and of neighbouring columns.
         clusters: (k, 2) column and row of the calcifications of each cluster.
-        breast_mm2: area of the breast, 0 where nobody knows.
-        pixels_sha256: of the image; empty where nobody knows.
-
-    Returns:
-        Findings of probability 1 and score 100, since the logit of 1 is infinite and JSON cannot hold it.
+        breast_mm2: area of the breast, 0 where it is not known.
+        pixels_sha256: of the image; empty where nobody asks.
 
     Raises:
         RequestError: a cluster without calcifications, or one that lies outside of the image.
 
     >>> image = true_image("a.png", (400, 300), (0.1, 0.1), [[(10, 20), (40, 20), (25, 60)]])
-    >>> image.findings[0].box_px, image.findings[0].extent_mm, image.findings[0].marked
-    ((10, 20, 40, 60), 4.27..., True)
+    >>> image.clusters[0].box_px, image.clusters[0].extent_mm
+    ((10, 20, 40, 60), 4.27...)
     """
-    findings = []
+    described = []
     for number, cluster in enumerate(clusters, start=1):
         points = np.asarray(cluster, np.float64).reshape(-1, 2)
         if not len(points) or (points < -0.5).any() or (points > np.array(shape[::-1]) - 0.5).any():
@@ -88,33 +133,30 @@ def true_image(
         left, top = np.floor(points.min(axis=0)).astype(int).tolist()
         right, bottom = np.ceil(points.max(axis=0)).astype(int).tolist()
         column, row = points.mean(axis=0).tolist()
-        finding = Finding(
-            number=number,
-            score=_CERTAIN,
-            probability=1.0,
-            marked=True,
-            center_px=(column, row),
-            box_px=(left, top, right, bottom),
-            extent_mm=float(pdist(points * _columns_rows(pixel_size_mm)).max(initial=0.0)),
-            calcifications_px=tuple((float(column), float(row)) for column, row in points),
+        described.append(
+            TrueCluster(
+                center_px=(column, row),
+                box_px=(max(left, 0), max(top, 0), min(right, shape[1] - 1), min(bottom, shape[0] - 1)),
+                extent_mm=float(pdist(points * _columns_rows(pixel_size_mm)).max(initial=0.0)),
+                calcifications_px=tuple((float(column), float(row)) for column, row in points),
+            )
         )
-        findings.append(finding)
-    return ScannedImage(file, None, pixels_sha256, pixel_size_mm, *shape, breast_mm2, 0.0, (), tuple(findings))
+    return TrueImage(file, pixels_sha256, pixel_size_mm, *shape, breast_mm2, tuple(described))
 
 
-def phantom_truth(mammogram: PhantomMammogram) -> ScannedImage:
-    """The truth of a phantom mammogram, as :func:`true_image`; its file is ``NAME.png``."""
+def phantom_truth(mammogram: PhantomMammogram, pixels_sha256: str = "") -> TrueImage:
+    """Return the truth of a phantom mammogram, whose file is ``NAME.png``."""
     size = (mammogram.pixel_size_mm, mammogram.pixel_size_mm)
     rows, columns = mammogram.pixels.shape
-    return true_image(f"{mammogram.name}.png", (rows, columns), size, mammogram.clusters, mammogram.breast_mm2)
+    name, area = f"{mammogram.name}.png", mammogram.breast_mm2
+    return true_image(name, (rows, columns), size, mammogram.clusters, area, pixels_sha256)
 
 
 def write_phantom_mammograms(folder: Path, mammograms: Iterable[PhantomMammogram]) -> None:
-    """Write phantom mammograms and what is true of them: all of it, or nothing.
+    """Write phantom mammograms and their truth: all of it, or nothing.
 
     Args:
-        folder: gets a 16-bit PNG for each, and ``findings.json`` as a scan would leave it that had found every cluster
-            and nothing else: its committee is ``truth``. Empty or missing.
+        folder: gets a 16-bit PNG for each, and ``truth.json``, see :class:`Truth`; empty or missing.
         mammograms: one is held in memory at a time.
 
     Raises:
@@ -126,16 +168,15 @@ def write_phantom_mammograms(folder: Path, mammograms: Iterable[PhantomMammogram
     >>> folder = Path(tempfile.mkdtemp()) / "phantom"
     >>> write_phantom_mammograms(folder, iter_phantom_mammograms(1, field_mm=(70, 60)))
     >>> sorted(path.name for path in folder.iterdir())
-    ['findings.json', 'phantom00000_LCC.png']
+    ['phantom00000_LCC.png', 'truth.json']
     """
     with filled_folder(folder) as whole:
-        truths = []
+        truth = []
         for mammogram in mammograms:
-            truth = phantom_truth(mammogram)
-            Image.fromarray(mammogram.pixels).save(whole / truth.file)
-            truths.append({**truth.to_dict(), "pixels_sha256": read_mammogram(whole / truth.file).pixels_sha256})
-        answer = {"schema": 2, "committee": "truth", "operating_point": 0.5, "images": truths, "failed": []}
-        write_json(whole / "findings.json", answer)
+            path = whole / f"{mammogram.name}.png"
+            Image.fromarray(mammogram.pixels).save(path)
+            truth.append(phantom_truth(mammogram, read_mammogram(path).pixels_sha256))
+        write_json(whole / FILE, asdict(Truth(1, tuple(truth))))
 
 
 def _columns_rows(pixel_size_mm: tuple[float, float]) -> Points:

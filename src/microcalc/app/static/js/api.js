@@ -57,6 +57,7 @@ export const putReview = (id, number, review) => value("PUT", `${image(id)}/find
 export const overlayUrl = (id) => `${image(id)}/overlay.png`;
 export const dicomUrl = (id) => `${image(id)}/dicom.zip`;
 export const save = () => value("POST", "/api/save", {});
+export const sendTruth = (truth) => value("POST", "/api/truth", truth);
 export const attachScan = (findings, review) => value("POST", "/api/scan-directory", { findings, review });
 
 /** Address of a tile with a window applied; `window` is {center, width, invert}, in parts of the full grey range. */

@@ -58,6 +58,9 @@ export function debounced(action, delay) {
   };
 }
 
+/** A number of things: "1 mark", "2 marks". */
+export const counted = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
+
 export const percent = (value) => `${Math.round(value * 1000) / 10} %`;
 export const probability = (value) => value.toFixed(2);
 export const stillness = matchMedia("(prefers-reduced-motion: reduce)");

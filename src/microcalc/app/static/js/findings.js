@@ -1,7 +1,7 @@
 /** The panel on the right: list, threshold, detail, review, downloads. */
 
 import * as api from "./api.js";
-import { $, debounced, h, icon, message, probability, svg } from "./dom.js";
+import { $, counted, debounced, h, icon, message, probability, svg } from "./dom.js";
 import { select } from "./read.js";
 import { currentImage, shownFindings, state, subscribe, thresholdOf, update } from "./state.js";
 
@@ -24,16 +24,12 @@ function renderList() {
 function words(result) {
   const image = currentImage();
   if (!image) return ["Open an image to see its findings."];
-  const warnings = [...new Set([...(image.warnings ?? []), ...(result?.warnings ?? [])])].map((text) =>
-    message("warning", text),
-  );
+  const lines = image.warnings.map((text) => message("warning", text));
+  if (image.truth) lines.unshift(message("info", `Truth, in green: ${counted(image.truth.length, "cluster")}.`));
   if (!result)
-    return [
-      ...warnings,
-      image.state === "failed" ? message("error", image.error ?? "The scan failed.") : h("p", {}, "Not scanned yet."),
-    ];
-  if (!result.findings.length) return [...warnings, h("p", {}, "The scan found no candidate in this image.")];
-  return warnings;
+    lines.push(image.state === "failed" ? message("error", image.error) : h("p", {}, "Not scanned yet."));
+  else if (!result.findings.length) lines.push(h("p", {}, "The scan found no candidate in this image."));
+  return lines;
 }
 
 function row(finding) {

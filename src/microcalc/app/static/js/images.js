@@ -1,7 +1,7 @@
 /** The list of open images, and the form that asks for a missing pixel size. */
 
 import * as api from "./api.js";
-import { $, h, icon, message } from "./dom.js";
+import { $, counted, h, icon, message } from "./dom.js";
 import { isBusy, scan, stop } from "./jobs.js";
 import { dropImage, openImage, putImage, state, subscribe, update } from "./state.js";
 
@@ -135,7 +135,7 @@ function stateText(image) {
       return { text: "could not be scanned", kind: "bad" };
     default:
       return image.marks
-        ? { text: `${image.marks} ${image.marks === 1 ? "mark" : "marks"}`, kind: "marks" }
+        ? { text: counted(image.marks, "mark"), kind: "marks" }
         : { text: "no mark", kind: "" };
   }
 }

@@ -1,7 +1,7 @@
 /** Scans and heat maps: started here, and followed until they end. */
 
 import * as api from "./api.js";
-import { announce } from "./dom.js";
+import { announce, counted } from "./dom.js";
 import { imageOf, putImage, shownFindings, state, update } from "./state.js";
 
 const EVERY_MS = 250;
@@ -64,9 +64,7 @@ export async function loadFindings(id) {
     const result = await api.getFindings(id);
     update({ findings: { ...state.findings, [id]: result } });
     const marked = shownFindings(id).length;
-    announce(
-      `${image?.name ?? "Image"}: ${marked} ${marked === 1 ? "finding" : "findings"} at or above the threshold.`,
-    );
+    announce(`${image?.name ?? "Image"}: ${counted(marked, "finding")} at or above the threshold.`);
   } catch (error) {
     if (image) putImage({ ...image, error: error.message });
   }

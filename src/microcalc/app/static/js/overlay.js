@@ -52,17 +52,9 @@ export class Overlay {
     this.tagged = [];
     this.calcifications = svg("g");
     if (!visible || !this.image) return;
-    const [down, across] = this.image.pixel_size_mm ?? [0.085, 0.085];
     for (const finding of findings) {
       const kind = [finding.review?.verdict, finding.number === selected && "selected"].filter(Boolean).join(" ");
-      const [left, top, right, bottom] = finding.box_px;
-      const box = {
-        x: left - PADDING_MM / across,
-        y: top - PADDING_MM / down,
-        rx: PADDING_MM / across,
-        width: right - left + 1 + (2 * PADDING_MM) / across,
-        height: bottom - top + 1 + (2 * PADDING_MM) / down,
-      };
+      const box = this.frame(finding);
       const mark = svg(
         "g",
         { class: `mark ${kind}`, "data-number": finding.number },
@@ -71,14 +63,29 @@ export class Overlay {
       );
       mark.addEventListener("click", () => this.onPick(finding.number));
       this.shapes.append(mark);
-      this.addCalcifications(finding, down, across);
+      this.addCalcifications(finding);
       this.addTag(finding, kind, box);
     }
+    for (const cluster of this.image.truth ?? [])
+      this.shapes.append(svg("rect", { class: "truth", ...this.frame(cluster) }));
     this.shapes.append(this.calcifications);
     this.place();
   }
 
-  addCalcifications(finding, down, across) {
+  /** A box with its padding. */
+  frame({ box_px: [left, top, right, bottom] }) {
+    const [down, across] = this.size;
+    return {
+      x: left - PADDING_MM / across,
+      y: top - PADDING_MM / down,
+      rx: PADDING_MM / across,
+      width: right - left + 1 + (2 * PADDING_MM) / across,
+      height: bottom - top + 1 + (2 * PADDING_MM) / down,
+    };
+  }
+
+  addCalcifications(finding) {
+    const [down, across] = this.size;
     for (const [column, row] of finding.calcifications_px ?? []) {
       this.calcifications.append(
         svg("ellipse", {

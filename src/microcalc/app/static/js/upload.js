@@ -1,7 +1,7 @@
 /** Files in: the drop zone, the two pickers, folders, finished scan folders; a few uploads at a time. */
 
 import * as api from "./api.js";
-import { $, announce, h, icon, message } from "./dom.js";
+import { $, announce, counted, h, icon, message } from "./dom.js";
 import { follow, loadFindings, scan } from "./jobs.js";
 import { openImage, putImage, state, subscribe, takePlace, update } from "./state.js";
 
@@ -24,6 +24,7 @@ async function take(given) {
       file,
       given.find((other) => other.path === path.replace(/findings\.json$/, "review.json")),
     );
+  for (const { file } of given.filter(({ path }) => /(^|\/)truth\.json$/.test(path))) await sendTruth(file);
   const images = given.filter(
     ({ path }) =>
       (given.length === 1 && !folders.length) || (!NO_IMAGE.test(path) && !(folders.length && MADE_BY_SCAN.test(path))),
@@ -48,7 +49,7 @@ async function take(given) {
   }));
   queue.push(...uploads.filter((upload) => !upload.error));
   update({ uploads: [...state.uploads, ...uploads] });
-  if (uploads.length) announce(`${uploads.length} ${uploads.length === 1 ? "file" : "files"} to open.`);
+  if (uploads.length) announce(`${counted(uploads.length, "file")} to open.`);
   else await attachScans();
   pump();
 }
@@ -64,6 +65,15 @@ async function rememberScan(findings, review) {
     });
   } catch {
     tell("error", "findings.json of the scan folder cannot be read.");
+  }
+}
+
+/** Before its images, which show it from then on. */
+async function sendTruth(file) {
+  try {
+    await api.sendTruth(JSON.parse(await file.text()));
+  } catch (error) {
+    tell("error", `truth.json: ${error.message}`);
   }
 }
 
