@@ -2,12 +2,12 @@
 
 import io
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
+import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
@@ -16,7 +16,7 @@ from microcalc.mammograms.findings import Finding, ScannedImage
 
 ROWS, COLUMNS = 400, 300
 ALGORITHM = Algorithm("0.2.0", "pretrained 0.2.0", operating_point=0.5)
-CREATED = datetime(2026, 1, 2, 3, 4, 5)
+SPACING = (0.08, 0.05)
 
 JAPANESE = ["", "ISO 2022 IR 87"]
 NAMES = {
@@ -56,7 +56,7 @@ def make_mammogram(number: int = 0, study: int = 0, charset: str = "ISO_IR 100",
     image.ViewCodeSequence = [coded("399162004", "SCT", "cranio-caudal")]
     image.ViewCodeSequence[0].ViewModifierCodeSequence = []
     image.PixelSpacing = None
-    image.ImagerPixelSpacing = [0.085, 0.085]
+    image.ImagerPixelSpacing = list(SPACING)
     image.BurnedInAnnotation, image.LossyImageCompression = "NO", "00"
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
     image.Rows, image.Columns = ROWS, COLUMNS
@@ -83,8 +83,9 @@ def write_mammogram(path: Path, **options: Any) -> Path:
     return path
 
 
-def make_findings(count: int, file: str = "a.dcm") -> ScannedImage:
-    """The stand-in for a scan: ``count`` findings of three calcifications each, every second one marked."""
+def make_findings(count: int, image: Dataset | None = None) -> ScannedImage:
+    """The stand-in for a scan of an image: findings of three calcifications each, the first half of them marked."""
+    image = image or make_mammogram()
     findings = []
     for number in range(1, count + 1):
         column, row = 20.0 + 5 * (number % 50), 30.0 + 7 * (number // 2 % 50)
@@ -94,7 +95,13 @@ def make_findings(count: int, file: str = "a.dcm") -> ScannedImage:
         probability = 0.99 - 0.9 * number / (count + 1)
         logit = float(np.log(probability / (1 - probability)))
         findings.append(Finding(number, logit, probability, probability >= 0.5, center, box, 0.72, spots))
-    return ScannedImage(file, None, "0" * 64, (0.085, 0.085), ROWS, COLUMNS, 600.0, 0.1, (), tuple(findings))
+    uid, shape = str(image.SOPInstanceUID), (image.Rows, image.Columns)
+    return ScannedImage("a.dcm", uid, "0" * 64, SPACING, *shape, 600.0, 0.1, (), tuple(findings))
+
+
+def scan(path: Path) -> tuple[ScannedImage, bytes]:
+    """The stand-in for the scan of a node."""
+    return make_findings(2, pydicom.dcmread(path, force=True, stop_before_pixels=True)), make_overlay()
 
 
 def items(dataset: Dataset, meaning: str) -> Iterator[Dataset]:

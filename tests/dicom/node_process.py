@@ -8,18 +8,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from dicom.made import ALGORITHM, make_findings, make_overlay
+from dicom.made import ALGORITHM, scan
 
 from microcalc.config import NodeSettings
 from microcalc.dicom.node import Node
-from microcalc.mammograms.findings import ScannedImage
 
-FINDINGS = 2
 OPTIONS = {"quiet_s": 0.2, "pause_s": 0.2, "longest_pause_s": 1.0, "tries": 1000, "disk_gib": 4.0}
-
-
-def scan(path: Path) -> tuple[ScannedImage, bytes]:
-    return make_findings(FINDINGS), make_overlay()
 
 
 if __name__ == "__main__":

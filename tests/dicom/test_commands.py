@@ -2,12 +2,16 @@
 
 import subprocess
 import sys
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
-from dicom.made import make_mammogram, remark, write_mammogram
+from dicom.made import make_mammogram, make_overlay, remark, write_mammogram
+from pydicom.uid import UltrasoundImageStorage
 
 from microcalc.cli import main
 from microcalc.dicom.queue import Queue
@@ -27,29 +31,61 @@ def test_status_needs_a_queue_and_lists_what_is_parked(tmp_path: Path, capsys: p
     assert "parked: study 1.2.3, 1 images: PACS@host:104: cannot be reached" in said
 
 
+def large(number: int = 0, **changes: Any) -> dict[str, Any]:
+    """Options of a mammogram that is large enough to be scanned."""
+    pixels = np.random.default_rng(number).integers(500, 600, (900, 1100), dtype=np.uint16).tobytes()
+    return {"number": number, "Rows": 900, "Columns": 1100, "PixelData": pixels, **changes}
+
+
+def scan_to(out: Path, *files: Path) -> dict[str, bytes]:
+    """The DICOM results of a scan by name; the scan may fail."""
+    with suppress(SystemExit):
+        main(["scan", *map(str, files), "--out", str(out), "--dicom"])
+    return {path.name: path.read_bytes() for path in sorted((out / "dicom").iterdir())}
+
+
 @pytest.mark.slow
 def test_scan_writes_dicom_results_also_of_what_it_could_not_scan(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pixels = np.random.default_rng(0).integers(500, 600, (1100, 900), dtype=np.uint16).tobytes()
     files = [
-        write_mammogram(tmp_path / "large.dcm", Rows=1100, Columns=900, PixelData=pixels, ViewCodeSequence=None),
+        write_mammogram(tmp_path / "large.dcm", **large(ViewCodeSequence=None)),
         write_mammogram(tmp_path / "small.dcm", number=1),
+        write_mammogram(tmp_path / "ultrasound.dcm", number=2, Modality="US", SOPClassUID=UltrasoundImageStorage),
     ]
+    written = scan_to(tmp_path / "out", *files)
+    assert list(written) == ["large.pr.dcm", "large.sc.dcm", "large.sr.dcm", "small.sr.dcm"]
+    assert "Not analyzed: would be 32 x 15 mm" in remark(pydicom.dcmread(BytesIO(written["small.sr.dcm"])))
+    said = capsys.readouterr().out
+    assert "large.dcm: The image does not state its view." in said
+    assert "ultrasound.dcm: No DICOM results: is no mammogram" in said
+    assert pydicom.dcmread(BytesIO(written["large.sr.dcm"])).StudyInstanceUID == make_mammogram().StudyInstanceUID
+    assert scan_to(tmp_path / "out", *files) == scan_to(tmp_path / "again", *files) == written
+
+
+@pytest.mark.slow
+def test_missing_dicom_results_end_a_scan_with_1_and_a_changed_file_gets_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_mammogram(tmp_path / "a.dcm", **large())
+
+    def changed(*options: Any) -> bytes:
+        write_mammogram(file, **large(1, PatientName="Doe^Jane"))
+        return make_overlay()
+
+    monkeypatch.setattr("microcalc.mammograms.output.draw_overlay", changed)
     with pytest.raises(SystemExit, match="1"):
-        main(["scan", *map(str, files), "--out", str(tmp_path / "out"), "--dicom"])
-    written = {path.name: pydicom.dcmread(path) for path in (tmp_path / "out" / "dicom").iterdir()}
-    assert sorted(written) == ["large.pr.dcm", "large.sc.dcm", "large.sr.dcm", "small.sr.dcm"]
-    assert "Not analyzed: no breast found" in remark(written["small.sr.dcm"])
-    assert "large.dcm: The image does not state its view." in capsys.readouterr().out
-    assert written["large.sr.dcm"].StudyInstanceUID == make_mammogram().StudyInstanceUID
+        main(["scan", str(file), "--out", str(tmp_path / "out"), "--dicom"])
+    said = capsys.readouterr()
+    assert "No DICOM results: is not the image that these findings were found in" in said.out
+    assert said.err == "microcalc: 1 of 1 files have no DICOM results, as listed above\n"
+    assert not (tmp_path / "out" / "dicom").exists()
 
 
 @pytest.mark.parametrize(
     ("package", "command"),
     [
         ("pynetdicom", ["node", "--send-to", "PACS@localhost:104"]),
-        ("dicomweb_client", ["node", "--send-to", "http://localhost"]),
         ("highdicom", ["scan", ".", "--out", "found", "--dicom"]),
     ],
 )

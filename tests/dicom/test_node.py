@@ -1,5 +1,7 @@
 """The node: what it takes, what it refuses, what it sends, and that nothing is lost."""
 
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 import trustme
-from dicom.made import ALGORITHM, make_findings, make_mammogram, make_overlay, remark
+from dicom.made import ALGORITHM, make_mammogram, remark, scan
 from dicom.pacs import archive, connected, store, until
 from pydicom.uid import SecondaryCaptureImageStorage
 
@@ -24,15 +26,11 @@ from microcalc.mammograms.findings import ScannedImage
 NOWHERE = "ARCHIVE@localhost:1"
 
 
-def found(path: Path) -> tuple[ScannedImage, bytes]:
-    return make_findings(2), make_overlay()
-
-
 @contextmanager
 def node_running(
     folder: Path,
     send_to: str,
-    scan: Scan = found,
+    scan: Scan = scan,
     lines: list[str] | None = None,
     **options: Any,
 ) -> Iterator[Node]:
@@ -221,9 +219,20 @@ def test_a_receiver_that_answers_with_a_failure_is_tried_again(tmp_path: Path) -
 def test_a_queue_serves_one_node(tmp_path: Path) -> None:
     with (
         node_running(tmp_path, NOWHERE),
-        pytest.raises(RequestError, match="another node uses this queue"),
+        pytest.raises(RequestError, match="another microcalc is working in it"),
         node_running(tmp_path, NOWHERE),
     ):
+        pass
+
+
+def test_a_queue_on_a_disk_without_locks_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", without_locks)
+    with pytest.raises(FailedError, match="queue: cannot be locked"), node_running(tmp_path, NOWHERE):
         pass
 
 

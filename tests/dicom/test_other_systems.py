@@ -17,8 +17,7 @@ from pathlib import Path
 import psutil
 import pydicom
 import pytest
-from dicom.made import ALGORITHM, CREATED, make_findings, make_mammogram, make_overlay, write_mammogram
-from dicom.node_process import FINDINGS
+from dicom.made import ALGORITHM, make_mammogram, scan, write_mammogram
 from dicom.other_systems import IMAGES, STUDIES, running, wait_for, wait_until_answered
 from dicom.pacs import Archive, archive, connected, store
 from dicom.test_node import files_of, node_running
@@ -34,9 +33,9 @@ FUZZ_SECONDS = float(os.environ.get("MICROCALC_FUZZ_SECONDS", "5"))
 
 def expected(folder: Path, study: int, number: int) -> dict[str, Dataset]:
     """The results of a made mammogram by modality."""
-    source = read_source(write_mammogram(folder / "expected.dcm", number=number, study=study))
-    outcome = Outcome(source, make_findings(FINDINGS), ALGORITHM, CREATED)
-    made = make_objects(outcome, make_overlay()).values()
+    path = write_mammogram(folder / "expected.dcm", number=number, study=study)
+    scanned, overlay = scan(path)
+    made = make_objects(Outcome(read_source(path), scanned, ALGORITHM), overlay).values()
     return {result.Modality: pydicom.dcmread(BytesIO(encode(result))) for result in made}
 
 

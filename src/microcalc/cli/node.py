@@ -35,8 +35,6 @@ class Node(Common):
             show_status(self.settings.queue, console)
             return
         with extra_needed("dicom"):
-            import dicomweb_client  # noqa: F401  # imported when results are sent, which is too late to say so
-
             from microcalc.dicom.node import Node as Working
 
         scan, algorithm = prepare_scan(self.committee, self.pixel_size, console)

@@ -54,7 +54,8 @@ class Scan(Common):
         from microcalc.data.patch_files import find_files
 
         found = find_files(self.paths)
-        scanner = self._scanner(console)
+        unwritten: list[Path] = []
+        scanner = self._scanner(console, unwritten)
         columns: tuple[Any, ...] = (BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal or self.quiet) as bar:
             results = bar.track(scanner.run(found.files), total=len(found.files))
@@ -66,8 +67,10 @@ class Scan(Common):
         if len(scanned) < len(marks):
             failed = len(marks) - len(scanned)
             raise FailedError(f"{failed} of {len(marks)} files could not be scanned; see {self.out / 'findings.json'}")
+        if unwritten:
+            raise FailedError(f"{len(unwritten)} of {len(marks)} files have no DICOM results, as listed above")
 
-    def _scanner(self, console: Console) -> "Scanner":
+    def _scanner(self, console: Console, unwritten: list[Path]) -> "Scanner":
         from microcalc.mammograms.output import Scanner
 
         committee, opinion = load_committee(self.committee, console)
@@ -76,7 +79,7 @@ class Scan(Common):
         scanner = Scanner(self.out, committee, committee.name, opinion, self.pixel_size, self.heatmap)
         if not self.dicom:
             return scanner
-        return replace(scanner, each=self._dicom_writer(committee.name, opinion.threshold, console))
+        return replace(scanner, each=self._dicom_writer(committee.name, opinion.threshold, console, unwritten))
 
     def _task(self, console: Console) -> "Task":
         from microcalc.archive.task import ScanTask
@@ -85,8 +88,8 @@ class Scan(Common):
         say_whose_opinion(self.committee, console)
         return task
 
-    def _dicom_writer(self, committee: str, operating_point: float, console: Console) -> "Each":
-        """Writes the DICOM results of one file, and says what its header lacks."""
+    def _dicom_writer(self, committee: str, operating_point: float, console: Console, unwritten: list[Path]) -> "Each":
+        """Write the DICOM results of each file and print what its header lacks; list files that get none."""
         from microcalc import __version__
 
         with extra_needed("dicom"):
@@ -103,6 +106,7 @@ class Scan(Common):
             try:
                 _, notes = write_results(file, scanned, overlay, algorithm, self.out / "dicom", name)
             except ImageError as error:
+                unwritten.append(file)
                 notes = (f"No DICOM results: {error.problem}.",)
             for note in notes:
                 console.print(f"{file}: {note}", markup=False, soft_wrap=True)

@@ -28,8 +28,8 @@ _IMAGE_IN_LIBRARY = [1, 2, 1]  # the report's second item is the image library, 
 def make_cad_report(outcome: Outcome) -> Dataset:
     """Write the findings of one mammogram as a Mammography CAD SR.
 
-    Marked findings are Presentation Required, the others Presentation Optional. An image that was not analyzed gives
-    a report that says so.
+    Marked findings are Presentation Required, rejected ones Not for Presentation, the others Presentation Optional. An
+    image that was not analyzed gives a report that says so.
     """
     report = Dataset()
     report.SOPClassUID = MammographyCADSRStorage
@@ -130,6 +130,8 @@ def _overall_impression(outcome: Outcome) -> Dataset:
 
 def _impression(finding: Finding, scanned: ScannedImage, outcome: Outcome) -> Dataset:
     intent = codes.PRESENTATION_REQUIRED if finding.marked else codes.PRESENTATION_OPTIONAL
+    if finding.number in outcome.rejected:
+        intent = codes.NOT_FOR_PRESENTATION
     rendering = _code("HAS CONCEPT MOD", codes.RENDERING_INTENT, intent)
     cluster = _cluster(finding, scanned, outcome, intent)
     return _container("INFERRED FROM", codes.INDIVIDUAL_IMPRESSION, [rendering, cluster])

@@ -35,7 +35,7 @@ def make_secondary_capture(outcome: Outcome, overlay: bytes) -> Dataset:
         study_instance_uid=header.StudyInstanceUID,
         series_instance_uid=outcome.series_uid(KIND),
         series_number=_SERIES_NUMBER,
-        sop_instance_uid=outcome.uid(KIND),
+        sop_instance_uid=outcome.series_uid(KIND),
         instance_number=1,
         manufacturer=MANUFACTURER,
     )
@@ -45,7 +45,8 @@ def make_secondary_capture(outcome: Outcome, overlay: bytes) -> Dataset:
         capture.ImageLaterality = side
     else:
         capture.Laterality = ""  # of the series; must be present where the image's is not, and may be empty
-    capture.DateOfSecondaryCapture, capture.TimeOfSecondaryCapture = capture.ContentDate, capture.ContentTime
+    for keyword in ("DateOfSecondaryCapture", "TimeOfSecondaryCapture"):
+        capture.pop(keyword, None)  # as in identify
     capture.ConversionType = "WSD"
     capture.DerivationDescription = "Overlay of suspected clusters of microcalcifications; not for diagnosis"
     capture.SourceImageSequence = [reference(header)]

@@ -34,6 +34,7 @@ INDIVIDUAL_IMPRESSION = _dcm("111034", "Individual Impression/Recommendation")
 RENDERING_INTENT = _dcm("111056", "Rendering Intent")
 PRESENTATION_REQUIRED = _dcm("111150", "Presentation Required: Rendering device is expected to present")
 PRESENTATION_OPTIONAL = _dcm("111151", "Presentation Optional: Rendering device may present")
+NOT_FOR_PRESENTATION = _dcm("111152", "Not for Presentation: Rendering device expected not to present")
 
 SINGLE_IMAGE_FINDING = _dcm("111059", "Single Image Finding")
 CALCIFICATION_CLUSTER = Code("129769006", "SCT", "Calcification Cluster")

@@ -4,10 +4,8 @@ import sqlite3
 import threading
 import warnings
 from collections.abc import Callable
-from datetime import datetime
+from contextlib import ExitStack
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from microcalc.config import NodeSettings
 from microcalc.dicom.objects import encode, make_objects
@@ -17,7 +15,8 @@ from microcalc.dicom.results import Algorithm, NotAnalyzed, Outcome
 from microcalc.dicom.sender import destination
 from microcalc.dicom.source import read_source
 from microcalc.dicom.tls import client_context, server_context
-from microcalc.errors import FailedError, ImageError, MicrocalcError, RequestError
+from microcalc.errors import FailedError, ImageError, MicrocalcError
+from microcalc.files import locked
 from microcalc.mammograms.findings import ScannedImage
 
 Scan = Callable[[Path], tuple[ScannedImage, bytes]]
@@ -40,7 +39,7 @@ class Node:
 
     Raises:
         RequestError: the receiver's name, the certificates or the queue cannot be used, or another node uses it.
-        FailedError: the address cannot be listened on.
+        FailedError: the address cannot be listened on, or the disk of the queue has no locks.
     """
 
     def __init__(
@@ -57,24 +56,15 @@ class Node:
             listening, sending = server_context(*files), client_context(*files)
         self._destination = destination(settings.send_to, settings.ae_title, sending)
         warnings.filterwarnings("ignore", module=r"pydicom\.")  # they may quote the patient
-        self.queue = Queue(settings.queue)
-        self._lock = FileLock(settings.queue / "lock")
-        try:
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            self.queue.close()
-            raise RequestError(f"{settings.queue}: another node uses this queue; give another queue") from None
-        self.queue.recover()
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._scan_all, self._send_all)]
-        try:
+        with ExitStack() as opened:
+            opened.enter_context(locked(settings.queue / "lock"))
+            self.queue = Queue(settings.queue)
+            opened.callback(self.queue.close)
+            self.queue.recover()
             self._receiver = Receiver(settings, self.queue, listening, report)
-        except OSError as error:
-            self._lock.release()
-            raise FailedError(
-                f"{settings.bind} port {settings.port}: cannot be listened on ({error.strerror or error}); "
-                "choose another port"
-            ) from error
+            self._opened = opened.pop_all()
         for thread in self._threads:
             thread.start()
 
@@ -91,8 +81,7 @@ class Node:
             self.queue.changed.notify_all()
         for thread in self._threads:
             thread.join()
-        self.queue.close()
-        self._lock.release()
+        self._opened.close()
 
     def wait(self) -> None:
         """Return when a thread of the node has failed; until then the node works.
@@ -139,7 +128,7 @@ class Node:
         try:
             source = read_source(image.file)
             scanned, overlay = self._scanned(image)
-            outcome = Outcome(source, scanned, self._algorithm, datetime.fromtimestamp(image.received))
+            outcome = Outcome(source, scanned, self._algorithm)
             results = [encode(made) for made in make_objects(outcome, overlay).values()]
         except Exception as error:  # its text may quote the file, and with it the patient
             self.queue.park(image.study, f"the results of an image cannot be made ({type(error).__name__})")

@@ -1,7 +1,7 @@
 """Grayscale Softcopy Presentation State: the marked findings drawn over the mammogram (PS3.3 A.33.1)."""
 
-from collections.abc import Sequence
-from copy import deepcopy
+import math
+from typing import Any
 
 import numpy as np
 from highdicom.content import PresentationLUTTransformation
@@ -13,9 +13,12 @@ from highdicom.pr import (
     TextObject,
 )
 from pydicom.dataset import Dataset
+from pydicom.valuerep import DSfloat
 
 from microcalc.dicom.results import MANUFACTURER, MODEL, Outcome, identify, in_dicom, outline, percent
-from microcalc.dicom.source import DISPLAY
+from microcalc.dicom.source import Source
+from microcalc.images.decoding import stored_range
+from microcalc.images.dicom_file import numbers
 from microcalc.mammograms.findings import Finding, ScannedImage
 
 KIND = "presentation state"
@@ -31,46 +34,40 @@ def make_presentation_state(outcome: Outcome) -> Dataset:
     Raises:
         TypeError: the image was not analyzed, so that there is nothing to draw.
     """
-    scanned = outcome.scanned
+    scanned, header = outcome.scanned, outcome.source.header
     if not isinstance(scanned, ScannedImage):
         raise TypeError("a presentation state needs findings: got an image that was not analyzed")
-    try:
-        state = _draw(outcome, scanned, DISPLAY)
-    except (TypeError, ValueError):  # a window without a centre or a slope that is no number: viewers choose their own
-        state = _draw(outcome, scanned, ())
-    identify(state, outcome, KIND, modality="PR", series_number=_SERIES_NUMBER)
-    state.Laterality = ""  # of the series, which may hold both breasts
-    state.PresentationCreationDate, state.PresentationCreationTime = state.ContentDate, state.ContentTime
-    return state
-
-
-def _draw(outcome: Outcome, scanned: ScannedImage, display: Sequence[str]) -> Dataset:
-    image = _image(outcome.source.header, display)
+    image = _image(header)
     layer = GraphicLayer(layer_name="FINDINGS", order=1, description="Suspected clusters of microcalcifications")
-    marked = [finding for finding in scanned.findings if finding.marked]
-    shape = "INVERSE" if outcome.source.header.get("PhotometricInterpretation") == "MONOCHROME1" else "IDENTITY"
-    return GrayscaleSoftcopyPresentationState(
+    shape = "INVERSE" if header.get("PhotometricInterpretation") == "MONOCHROME1" else "IDENTITY"
+    state: Any = GrayscaleSoftcopyPresentationState(
         referenced_images=[image],
         series_instance_uid=outcome.series_uid(KIND),
         series_number=_SERIES_NUMBER,
-        sop_instance_uid=outcome.uid(KIND),
+        sop_instance_uid=outcome.series_uid(KIND),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL,
         software_versions=outcome.algorithm.version,
         device_serial_number="0",
         content_label="MICROCALC",
-        content_description=f"{len(marked)} suspected clusters of microcalcifications",
-        graphic_layers=[layer] if marked else None,
-        graphic_annotations=[_annotation(finding, scanned, image, layer) for finding in marked] or None,
+        content_description=f"{len(outcome.drawn)} suspected clusters of microcalcifications",
+        graphic_layers=[layer] if outcome.drawn else None,
+        graphic_annotations=[_annotation(finding, scanned, image, layer) for finding in outcome.drawn] or None,
         presentation_lut_transformation=PresentationLUTTransformation(presentation_lut_shape=shape),
     )
+    _add_greys(state, outcome.source)
+    identify(state, outcome, KIND, modality="PR", series_number=_SERIES_NUMBER)
+    state.Laterality = ""  # of the series, which may hold both breasts
+    state.PresentationCreationDate, state.PresentationCreationTime = state.ContentDate, state.ContentTime
+    return state
 
 
-def _image(header: Dataset, display: Sequence[str]) -> Dataset:
-    """What highdicom must know of the mammogram: its UIDs, size and display, and an empty patient to be filled later.
+def _image(header: Dataset) -> Dataset:
+    """Return what highdicom must know of the mammogram: UIDs, size, and an empty patient to be filled later.
 
-    highdicom checks names and sexes more strictly than scanners do, so it is given none.
+    highdicom checks names and sexes more strictly than scanners do, and gives every look-up table 8 or 16 bits, so it
+    is given neither.
     """
     image = Dataset()
     for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns"):
@@ -79,10 +76,85 @@ def _image(header: Dataset, display: Sequence[str]) -> Dataset:
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
         setattr(image, keyword, "")
     image.StudyDate = image.StudyTime = None
-    for keyword in display:
-        if header.get(keyword) not in (None, ""):
-            image[keyword] = deepcopy(header[keyword])
     return image
+
+
+def _add_greys(state: Dataset, source: Source) -> None:
+    """Repeat the Modality LUT and the first VOI LUT or window (PS3.3 C.11.1, C.11.8); what is odd is left out."""
+    header = source.header
+    if lut := _lut(source, "ModalityLUTSequence"):
+        lut.ModalityLUTType = str(header.ModalityLUTSequence[0].get("ModalityLUTType") or "US")
+        state.ModalityLUTSequence, lowest = [lut], 0.0
+    else:
+        slope, intercept = _number(header, "RescaleSlope") or 1, _number(header, "RescaleIntercept") or 0
+        state.RescaleSlope, state.RescaleIntercept = slope, intercept
+        state.RescaleType = str(header.get("RescaleType") or "US")
+        lowest = min(float(slope) * value + float(intercept) for value in stored_range(header))
+    if display := _voi_lut(source, lowest):
+        state.SoftcopyVOILUTSequence = [display]
+
+
+def _voi_lut(source: Source, lowest: float) -> Dataset:
+    header, display = source.header, Dataset()
+    center, width = _number(header, "WindowCenter"), _number(header, "WindowWidth")
+    function = str(header.get("VOILUTFunction") or "LINEAR")
+    if lut := _lut(source, "VOILUTSequence"):
+        display.VOILUTSequence = [lut]
+    elif center is None or width is None or width < (1 if function == "LINEAR" else 1e-6):
+        pass
+    elif function == "SIGMOID" and 64 <= width <= 16384:
+        display.VOILUTSequence = [_sigmoid(float(center), float(width), lowest)]
+    else:
+        display.WindowCenter, display.WindowWidth = center, width
+        if function in ("LINEAR_EXACT", "SIGMOID"):
+            display.VOILUTFunction = function
+    return display
+
+
+def _number(header: Dataset, keyword: str) -> DSfloat | None:
+    try:
+        (value, *_) = numbers(header, keyword)
+        return DSfloat(value, auto_format=True) if math.isfinite(value) else None
+    except ValueError:  # none, or no number
+        return None
+
+
+def _lut(source: Source, keyword: str) -> Dataset | None:
+    """Return the first table of a sequence as it is, in words of little endian; None where it cannot be used."""
+    try:
+        item = source.header[keyword][0]
+        entries, first, bits = (int(value) for value in item.LUTDescriptor)
+        data = item.LUTData
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError):
+        return None
+    if not isinstance(data, bytes):
+        data = np.atleast_1d(data).astype("<u2").tobytes()
+    elif not source.header.original_encoding[1]:
+        data = np.frombuffer(data[: len(data) // 2 * 2], ">u2").astype("<u2").tobytes()
+    if not 8 <= bits <= 16 or len(data) < (entries or 2**16):
+        return None
+    return _table(entries, first, bits, data)
+
+
+def _sigmoid(center: float, width: float, lowest: float) -> Dataset:
+    """Return a SIGMOID window (PS3.3 C.11.2.1.3.1) as a table: dcmtk, among others, knows none in presentation states.
+
+    Args:
+        center: of the window.
+        width: of the window.
+        lowest: value that the Modality LUT can give; a table that begins below 0 is for values below 0 alone.
+    """
+    first = max(round(center - 2 * width), 0 if lowest >= 0 else -32768)
+    values = np.arange(first, min(round(center + 2 * width), first + 65534) + 1)
+    greys = np.rint(65535 / (1 + np.exp(-4 * (values - center) / width)))
+    return _table(len(values), first, 16, greys.astype("<u2").tobytes())
+
+
+def _table(entries: int, first: int, bits: int, data: bytes) -> Dataset:
+    lut = Dataset()
+    lut.add_new("LUTDescriptor", "SS" if first < 0 else "US", [entries, first, bits])
+    lut.add_new("LUTData", "OW", data)
+    return lut
 
 
 def _annotation(finding: Finding, scanned: ScannedImage, image: Dataset, layer: GraphicLayer) -> GraphicAnnotation:

@@ -66,6 +66,9 @@ class Receiver:
         queue: for the images.
         tls: of the listening side, None for none.
         report: is given a line about each image refused.
+
+    Raises:
+        FailedError: the address cannot be listened on.
     """
 
     def __init__(
@@ -90,9 +93,15 @@ class Receiver:
             (evt.EVT_DATA_RECV, self._count),
             (evt.EVT_C_STORE, self._store),
         ]
-        self._server: Any = entity.start_server(
-            (settings.bind, settings.port), block=False, evt_handlers=handlers, ssl_context=tls
-        )
+        try:
+            self._server: Any = entity.start_server(
+                (settings.bind, settings.port), block=False, evt_handlers=handlers, ssl_context=tls
+            )
+        except OSError as error:
+            raise FailedError(
+                f"{settings.bind} port {settings.port}: cannot be listened on ({error.strerror or error}); "
+                "choose another port"
+            ) from error
 
     @property
     def port(self) -> int:

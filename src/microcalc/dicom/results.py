@@ -1,13 +1,13 @@
-"""What all results of one mammogram share: identity, reproducible UIDs, and where the marks lie."""
+"""Parts that all results of one mammogram share: identity, reproducible UIDs, and the places of marks."""
 
-import json
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
-from microcalc.dicom.source import Source, copy_patient_and_study
+from microcalc.dicom.source import Source, copy_patient_and_study, moment
+from microcalc.errors import ImageError
 from microcalc.mammograms.findings import Finding, Point, ScannedImage
 
 MANUFACTURER = "The microcalc authors"
@@ -53,59 +53,51 @@ class NotAnalyzed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of the scan of one mammogram.
+    """The result of the scan of one mammogram.
 
     Attributes:
         source: the mammogram.
         scanned: its findings, or why there are none.
         algorithm: what made them.
-        created: when; with the same time, equal outcomes give equal files.
+        rejected: numbers of the findings that a reader has rejected.
+
+    Raises:
+        ImageError: the findings are those of another image; or there are none, and the image is no mammogram.
     """
 
     source: Source
     scanned: ScannedImage | NotAnalyzed
     algorithm: Algorithm
-    created: datetime
+    rejected: Collection[int] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.scanned, ScannedImage):
-            return
-        header = self.source.header
-        if (self.scanned.rows, self.scanned.columns) != (header.Rows, header.Columns):
-            raise ValueError(
-                f"scanned has {self.scanned.rows} x {self.scanned.columns} pixels, its DICOM image "
-                f"{header.Rows} x {header.Columns}; give the findings of this image"
-            )
-        for finding in self.scanned.findings:
-            if not finding.calcifications_px:
-                raise ValueError(f"finding {finding.number} has no calcifications; give at least one")
+        if isinstance(self.scanned, NotAnalyzed):
+            if not self.source.is_mammogram:
+                raise ImageError("is no mammogram (Modality), so no report says that it was not analyzed; leave it out")
+        elif not self.scanned.is_of(self.source):
+            raise ImageError("is not the image that these findings were found in; scan it again")
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings, the most probable first; none where the image was not analyzed."""
+        return () if isinstance(self.scanned, NotAnalyzed) else self.scanned.findings
+
+    @property
+    def drawn(self) -> tuple[Finding, ...]:
+        """The findings that a picture shows: marked and not rejected."""
+        return tuple(finding for finding in self.findings if finding.marked and finding.number not in self.rejected)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a reader of the results must know, a sentence each."""
+        """Sentences that a reader of the results must know."""
         if isinstance(self.scanned, NotAnalyzed):
             return (plain_text(f"Not analyzed: {self.scanned.reason}"), *self.source.notes)
         return (*map(plain_text, self.scanned.warnings), *self.source.notes)
 
-    def uid(self, kind: str) -> UID:
-        """The same for the same image, findings and algorithm, and for no other."""
-        return generate_uid(
-            entropy_srcs=[kind, str(self.source.header.SOPInstanceUID), *self._identity(), self._content()]
-        )
-
     def series_uid(self, kind: str) -> UID:
-        """The same for all images of a study, as far as the algorithm is the same."""
-        return generate_uid(entropy_srcs=["series", kind, str(self.source.header.StudyInstanceUID), *self._identity()])
-
-    def _identity(self) -> tuple[str, ...]:
-        return (MODEL, self.algorithm.version, *self.algorithm.parameters)
-
-    def _content(self) -> str:
-        if isinstance(self.scanned, NotAnalyzed):
-            return json.dumps({"reason": self.scanned.reason})
-        content = self.scanned.to_dict()
-        del content["file"], content["seconds"]
-        return json.dumps(content, sort_keys=True)
+        """Return one UID for all images of a study, as far as the algorithm is the same."""
+        study, algorithm = str(self.source.header.StudyInstanceUID), self.algorithm
+        return generate_uid(entropy_srcs=["series", kind, study, MODEL, algorithm.version, *algorithm.parameters])
 
 
 def plain_text(text: str) -> str:
@@ -141,10 +133,12 @@ def percent(finding: Finding) -> float:
 
 
 def identify(target: Dataset, outcome: Outcome, kind: str, modality: str, series_number: int) -> None:
-    """Give a result its patient, study, series, equipment and UIDs, and the file meta information."""
+    """Give a result its patient, study, series, equipment and file meta information.
+
+    Its own UID follows from all its content and is set last, by :func:`microcalc.dicom.objects.make_objects`.
+    """
     copy_patient_and_study(outcome.source.header, target)
-    target.SOPInstanceUID = outcome.uid(kind)
-    target.SeriesInstanceUID = outcome.series_uid(kind)
+    target.SOPInstanceUID = target.SeriesInstanceUID = outcome.series_uid(kind)
     target.SeriesNumber = series_number
     target.SeriesDescription = f"{MODEL} {kind}"
     target.Modality = modality
@@ -152,9 +146,9 @@ def identify(target: Dataset, outcome: Outcome, kind: str, modality: str, series
     target.InstanceNumber = number if number.isdecimal() else "1"
     target.Manufacturer, target.ManufacturerModelName = MANUFACTURER, MODEL
     target.DeviceSerialNumber, target.SoftwareVersions = "0", plain_text(outcome.algorithm.version)
-    target.InstanceCreationDate = target.ContentDate = f"{outcome.created:%Y%m%d}"
-    target.InstanceCreationTime = target.ContentTime = f"{outcome.created:%H%M%S}"
-    target.pop("ContributingEquipmentSequence", None)  # highdicom adds itself, with the time of day
+    target.ContentDate, target.ContentTime = moment(outcome.source.header)
+    for keyword in ("InstanceCreationDate", "InstanceCreationTime", "ContributingEquipmentSequence"):
+        target.pop(keyword, None)  # highdicom adds itself and the time of day
     target.preamble = bytes(128)
     target.file_meta = FileMetaDataset()
     target.file_meta.MediaStorageSOPClassUID = target.SOPClassUID

@@ -1,16 +1,28 @@
-"""The mammogram that results belong to: what its header says, and what of it results repeat."""
+"""The mammogram that results belong to: its header, and the attributes that results repeat."""
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 
 import pydicom
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import (
+    UID,
+    BreastTomosynthesisImageStorage,
+    DigitalMammographyXRayImageStorageForPresentation,
+    DigitalMammographyXRayImageStorageForProcessing,
+)
+from pydicom.valuerep import DA, TM
 
 from microcalc.errors import ImageError
+from microcalc.images.dicom import read_dicom_mammogram
 from microcalc.images.silence import quiet
 
 PATIENT_AND_STUDY = (
@@ -29,31 +41,62 @@ DISPLAY = (
 
 _IMAGE = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "InstanceNumber", "Rows", "Columns", "ContentDate"),
-    *("ContentTime", "PhotometricInterpretation", "ImageLaterality", "Laterality", "PatientOrientation"),
-    *("ViewCodeSequence", "BurnedInAnnotation"),
+    *("ContentTime", "Modality", "PhotometricInterpretation", "PixelRepresentation", "BitsStored"),
+    *("ImageLaterality", "Laterality", "PatientOrientation", "ViewCodeSequence", "BurnedInAnnotation"),
 )
 _EMPTY_IF_UNKNOWN = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
 )
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_MAMMOGRAPHY = (
+    DigitalMammographyXRayImageStorageForPresentation,
+    DigitalMammographyXRayImageStorageForProcessing,
+    BreastTomosynthesisImageStorage,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A mammogram in DICOM, without its pixels.
+    """A mammogram in DICOM; it can be asked for by :meth:`microcalc.mammograms.findings.ScannedImage.is_of`.
 
     Attributes:
-        header: what results repeat or state of it.
+        header: the attributes that results repeat or state.
         notes: what an MG image should have and this one lacks or garbles, a sentence each.
+        content: the bytes of the file that the header was read from.
     """
 
     header: Dataset
     notes: tuple[str, ...]
+    content: bytes
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """The name of this image in all the world."""
+        return str(self.header.SOPInstanceUID)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.header.Rows), int(self.header.Columns)
+
+    @cached_property
+    def pixels_sha256(self) -> str:
+        """SHA-256 of the pixels, decoded when it is first asked for."""
+        with quiet():
+            return read_dicom_mammogram(BytesIO(self.content)).pixels_sha256
+
+    @property
+    def is_mammogram(self) -> bool:
+        """Whether Modality or SOP class say so; the body part alone does not, as CT and ultrasound name it, too."""
+        return self.header.get("Modality") == "MG" or self.header.SOPClassUID in _MAMMOGRAPHY
 
 
-def read_source(path: str | os.PathLike[str]) -> Source:
+def read_source(mammogram: str | os.PathLike[str] | bytes) -> Source:
     """Read the header of a mammogram.
+
+    Args:
+        mammogram: its file, or the bytes of it.
 
     Raises:
         ImageError: the file is no DICOM image, or lacks a UID that a result must refer to.
@@ -63,20 +106,43 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     ...
     microcalc.errors.ImageError: /nowhere.dcm: is not a readable DICOM file; give the mammogram as DICOM
     """
+    name = "" if isinstance(mammogram, bytes) else mammogram
     try:
-        with quiet(), Path(path).open("rb") as file:
+        content = mammogram if isinstance(mammogram, bytes) else Path(mammogram).read_bytes()
+        with quiet():
             header = pydicom.dcmread(
-                file, stop_before_pixels=True, specific_tags=[*_IMAGE, *PATIENT_AND_STUDY, *DISPLAY]
+                BytesIO(content), stop_before_pixels=True, specific_tags=[*_IMAGE, *PATIENT_AND_STUDY, *DISPLAY]
             )
             unreadable = _drop_unreadable(header)
-            lacking = [keyword for keyword in _UIDS if not _is_uid(header.get(keyword))]
-            lacking += [keyword for keyword in ("Rows", "Columns") if not header.get(keyword)]
+            problems = list(_problems(header))
             notes = (*_notes(header), *unreadable)
     except Exception:  # its text may quote the file, and with it the patient
-        raise ImageError("is not a readable DICOM file; give the mammogram as DICOM", path) from None
-    if lacking:
-        raise ImageError(f"lacks {', '.join(lacking)}, which results must refer to; export it again", path)
-    return Source(header, notes)
+        raise ImageError("is not a readable DICOM file; give the mammogram as DICOM", name) from None
+    if problems:
+        raise ImageError(f"{' and '.join(problems)}, which results must refer to; export it again", name)
+    return Source(header, notes, content)
+
+
+def uid_problem(value: object) -> str:
+    """Return what is wrong with a UID, or nothing (PS3.5 9.1).
+
+    >>> uid_problem("1.02.3"), uid_problem("1.2.3")
+    ('with a component that begins with 0', '')
+    """
+    text = str(value)
+    if UID(text).is_valid:
+        return ""
+    if len(text) > 64:
+        return "of more than 64 characters"
+    return "with a component that begins with 0" if re.fullmatch(r"\d+(\.\d+)*", text) else "that is no UID"
+
+
+def _problems(header: Dataset) -> Iterator[str]:
+    for keyword in (*_UIDS, "Rows", "Columns"):
+        if not header.get(keyword):
+            yield f"lacks {keyword}"
+        elif keyword in _UIDS and (problem := uid_problem(header[keyword].value)):
+            yield f"has a {keyword} {problem}"
 
 
 def _drop_unreadable(header: Dataset) -> tuple[str, ...]:
@@ -89,10 +155,6 @@ def _drop_unreadable(header: Dataset) -> tuple[str, ...]:
             del header[tag]
             dropped.append(f"The image has an unreadable {keyword_for_tag(tag) or tag}.")
     return tuple(dropped)
-
-
-def _is_uid(value: object) -> bool:
-    return isinstance(value, str) and UID(value).is_valid
 
 
 def laterality(header: Dataset) -> str | None:
@@ -126,6 +188,21 @@ def copy_patient_and_study(header: Dataset, target: Dataset) -> None:
             target[keyword] = deepcopy(header[keyword])
         elif keyword in _EMPTY_IF_UNKNOWN:
             setattr(target, keyword, "")
+
+
+def moment(header: Dataset) -> tuple[str, str]:
+    """Return the Content Date and Time of results: those of the mammogram, or else of its study.
+
+    They do not depend on when a result is written, so that the same findings always give the same object.
+
+    >>> moment(Dataset())
+    ('19700101', '000000')
+    """
+    for kind in ("Content", "Study"):
+        date, time = (str(header.get(kind + part) or "") for part in ("Date", "Time"))
+        with suppress(ValueError, TypeError):
+            return f"{DA(date):%Y%m%d}", f"{TM(time or '00'):%H%M%S}"
+    return "19700101", "000000"
 
 
 def _notes(header: Dataset) -> tuple[str, ...]:
