@@ -1,6 +1,7 @@
 """The side of the node that sends: C-STORE to an application entity, or STOW-RS to a DICOMweb server."""
 
 import re
+import secrets
 import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 import pydicom
+import requests
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -28,6 +30,7 @@ SOP_CLASSES = (MammographyCADSRStorage, GrayscaleSoftcopyPresentationStateStorag
 _PATIENCE_S = 60.0
 _HAS_IT = (0x0000, 0x0111)  # success, and "duplicate SOP instance" after an answer that was lost
 _WARNINGS = range(0xB000, 0xC000)
+_ALL_STORED = (200, 201, 204)
 
 
 class Destination(Protocol):
@@ -122,28 +125,44 @@ class WebServer:
     url: str
 
     def send(self, files: Sequence[Path]) -> Iterator[Path]:
-        """Send all files in one request."""
-        import requests
-        from dicomweb_client.web import DICOMwebClient
-
-        client = DICOMwebClient(self.url, timeout=_PATIENCE_S)
-        client.set_http_retry_params(retry=False)
+        """Send all files in one request (PS3.18 10.5)."""
         results = {path: _read(path) for path in files}
-        study = next(iter(results.values())).StudyInstanceUID
-        try:
-            answer = client.store_instances(list(results.values()), study_instance_uid=study)
-        except requests.RequestException as error:
-            code = getattr(error.response, "status_code", None)
-            reason = f"answered with HTTP status {code}" if code else "cannot be reached"
-            raise FailedError(f"{self.url}: {reason}") from error
-        if answer is None:  # without a body, which the standard allows where all went well
-            yield from files
-            return
-        stored = {item.ReferencedSOPInstanceUID for item in answer.get("ReferencedSOPSequence") or []}
+        answer = self._post(next(iter(results.values())).StudyInstanceUID, [path.read_bytes() for path in files])
+        stored, failed = _named(answer)
+        if not stored and answer.status_code in _ALL_STORED:
+            stored = {result.SOPInstanceUID for result in results.values()} - failed
         yield from (path for path, result in results.items() if result.SOPInstanceUID in stored)
         refused = {result.SOPClassUID.name for result in results.values() if result.SOPInstanceUID not in stored}
         if refused:
-            raise FailedError(f"{self.url}: does not take {', '.join(sorted(refused))}")
+            status = f"answered with HTTP status {answer.status_code}"
+            raise FailedError(f"{self.url}: {status} and did not store {', '.join(sorted(refused))}")
+
+    def _post(self, study: str, contents: Sequence[bytes]) -> requests.Response:
+        boundary = secrets.token_hex(16)
+        part = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        body = b"".join(part + content + b"\r\n" for content in contents) + f"--{boundary}--".encode()
+        headers = {
+            "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
+            "Accept": "application/dicom+json",
+        }
+        url = f"{self.url}/studies/{study}"
+        try:  # a redirected POST would become a GET, whose success stores nothing
+            return requests.post(url, body, headers=headers, timeout=_PATIENCE_S, allow_redirects=False)
+        except requests.RequestException as error:
+            raise FailedError(f"{self.url}: cannot be reached") from error
+
+
+def _named(answer: requests.Response) -> tuple[set[str], set[str]]:
+    """Return the instances that an answer names as stored, or as held before, and those that it names as refused."""
+    try:
+        body = Dataset.from_json(answer.content.decode())
+        stored = {str(item.ReferencedSOPInstanceUID) for item in body.get("ReferencedSOPSequence") or ()}
+        failures = body.get("FailedSOPSequence") or ()
+        reasons = {str(item.ReferencedSOPInstanceUID): item.get("FailureReason") for item in failures}
+    except Exception:  # no body, or one in another format: the status alone must do
+        return set(), set()
+    held = {uid for uid, reason in reasons.items() if reason in _HAS_IT}
+    return stored | held, reasons.keys() - held
 
 
 def _end(association: Association) -> None:
