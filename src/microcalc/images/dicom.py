@@ -63,8 +63,12 @@ def _guarded(file: BinaryIO, read: Callable[[Any], Read]) -> Read:
 def _image(dataset: Any) -> Image:
     stored, every = stored_values(dataset), _every_value(dataset)
     size, warnings = pixel_size_mm(dataset)
+
+    def counts() -> NDArray[np.int64]:
+        return np.bincount((stored - every[0]).ravel(), minlength=len(every))
+
     return Image(
-        _through(patch_greys(dataset, every), stored, every),
+        _through(patch_greys(dataset, every, counts, warnings), stored, every),
         size,
         warnings=tuple(warnings),
         sop_instance_uid=_instance(dataset),

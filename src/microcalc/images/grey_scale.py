@@ -8,32 +8,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microcalc.errors import ImageError
+from microcalc.images.depth import assumed_white
 from microcalc.images.dicom_file import numbers
 
 QUANTILES = (0.001, 0.999)
 """Of an image For Processing, mapped onto 0 and 1: a few dead or saturated pixels must not set the scale."""
 
 Table = NDArray[np.float64]
+Counts = Callable[[], NDArray[np.int64]]
 
 
-def patch_greys(dataset: Any, stored: NDArray[np.int32]) -> Table:
-    """Grey values by the range that the file could hold; see :func:`microcalc.images.reader.read_image`.
+def patch_greys(dataset: Any, stored: NDArray[np.int32], counts: Counts, warnings: list[str]) -> Table:
+    """Return grey values by the range that the file could hold; see :func:`microcalc.images.reader.read_image`.
 
     Args:
         dataset: its Modality LUT, rescale and photometric interpretation count.
         stored: (n,) every value that it could store, rising.
+        counts: gives (n,) how many pixels store each, padding left out.
+        warnings: new warnings are added to it.
     """
     if dataset.get("ModalityLUTSequence"):
         greys, falls = _looked_up(stored, dataset.ModalityLUTSequence[0], dataset), False
     else:
-        greys, falls = (stored - stored[0]) / (stored[-1] - stored[0]), _rescale(dataset)[0] < 0
+        black, white = _range(dataset, stored, counts, warnings)
+        greys, falls = np.clip((stored - black) / (white - black), 0, 1), _rescale(dataset)[0] < 0
     return 1 - greys if falls != (dataset.PhotometricInterpretation == "MONOCHROME1") else greys
 
 
-def mammogram_greys(
-    dataset: Any, stored: NDArray[np.int32], counts: Callable[[], NDArray[np.int64]], warnings: list[str]
-) -> Table:
-    """Grey values as a viewer would show them; see :func:`microcalc.images.reader.read_mammogram`.
+def _range(dataset: Any, stored: NDArray[np.int32], counts: Counts, warnings: list[str]) -> tuple[int, int]:
+    """Return the values that stand for the ends of the grey scale: of Bits Stored, unless these are all 16."""
+    used = stored[counts() > 0] if dataset.BitsStored == 16 else stored[:0]
+    if not len(used):
+        return int(stored[0]), int(stored[-1])
+    lowest, highest = int(used[0]), int(used[-1])
+    if lowest >= 0:
+        white = assumed_white(highest, warnings)
+        return (0, white) if white < 65535 else (int(stored[0]), int(stored[-1]))
+    white = assumed_white(2 * max(highest, -lowest - 1) + 1, warnings)
+    return -(white + 1) // 2, white // 2
+
+
+def mammogram_greys(dataset: Any, stored: NDArray[np.int32], counts: Counts, warnings: list[str]) -> Table:
+    """Return grey values as a viewer would show them; see :func:`microcalc.images.reader.read_mammogram`.
 
     Args:
         dataset: its rescale, VOI, photometric interpretation, and pixel intensity relationship count.
@@ -49,7 +65,7 @@ def mammogram_greys(
     else:
         windowed = _windowed(dataset, _rescaled(dataset, stored), warnings)
         if windowed is None:
-            return patch_greys(dataset, stored)
+            return patch_greys(dataset, stored, counts, warnings)
         greys = windowed
     return 1 - greys if dataset.PhotometricInterpretation == "MONOCHROME1" else greys
 

@@ -33,6 +33,7 @@ MAY_PASS = {
 }
 """Errors of the system, such as of a network drive, after which another try may read a file."""
 
+ImageT = TypeVar("ImageT", bound=Image)
 Read = TypeVar("Read")
 Source = str | os.PathLike[str] | bytes
 """A file, or all of its bytes."""
@@ -41,10 +42,11 @@ Source = str | os.PathLike[str] | bytes
 def read_image(path: Source) -> Image:
     """Read one grey image as a patch or a part of a mammogram: PGM, PNG, TIFF, JPEG or DICOM, recognised by content.
 
-    Samples are scaled by what the file could hold, never by what it does hold, so that two files stay comparable:
+    Samples are scaled by what the file could hold, never by what it does hold, so that two files stay comparable. The
+    exception is 16 bits without a word on how many are used: see :func:`microcalc.images.depth.assumed_white`.
 
-    - 8 bits: divided by 255; 16 bits: by 65,535; 12-bit TIFF: by 4,095; PGM: by its maxval; float TIFF: as it is,
-      and refused unless all of it lies in [0, 1]. A TIFF whose 0 is white is inverted.
+    - 8 bits: divided by 255; 16 bits: by 65,535, or what PNG's chunk sBIT gives; 12-bit TIFF: by 4,095; PGM: by its
+      maxval; float TIFF: as it is, and refused unless all of it lies in [0, 1]. A TIFF whose 0 is white is inverted.
     - Colour whose channels are equal is read as grey, and refused otherwise, as is any transparent pixel.
     - DICOM: the Modality LUT (PS3.3 C.11.1) is applied, then the range that it could give, from Bits Stored and Pixel
       Representation, is mapped onto [0, 1]; a Rescale Slope and Intercept only shift and stretch that range, so no more
@@ -67,7 +69,7 @@ def read_image(path: Source) -> Image:
     >>> image.pixels.shape, float(image.pixels[0, 0]), image.pixel_size_mm
     ((60, 60), 0.20000000298023224, None)
     """
-    return _read(path, read_dicom_image, lambda file, kind: Image(read_picture(file, kind), None))
+    return _read(path, read_dicom_image, Image)
 
 
 def read_mammogram(path: Source) -> Mammogram:
@@ -93,7 +95,7 @@ def read_mammogram(path: Source) -> Mammogram:
     ...     read_mammogram(path).view is None
     True
     """
-    return _read(path, read_dicom_mammogram, lambda file, kind: Mammogram(read_picture(file, kind), None))
+    return _read(path, read_dicom_mammogram, Mammogram)
 
 
 def file_kind(head: bytes) -> str | None:
@@ -124,8 +126,8 @@ def read_content(path: str | os.PathLike[str]) -> bytes:
     return _use(path, lambda file: file.read())
 
 
-def _read(source: Source, dicom: Callable[[BinaryIO], Read], picture: Callable[[BinaryIO, str], Read]) -> Read:
-    def decode(file: BinaryIO) -> Read:
+def _read(source: Source, read_dicom: Callable[[BinaryIO], ImageT], picture: type[ImageT]) -> ImageT:
+    def decode(file: BinaryIO) -> ImageT:
         kind = file_kind(file.read(HEAD))
         file.seek(0)
         if kind is None:
@@ -133,7 +135,10 @@ def _read(source: Source, dicom: Callable[[BinaryIO], Read], picture: Callable[[
                 "is not a PGM, PNG, TIFF, JPEG or DICOM image, going by its first bytes; convert it to PNG"
             )
         with quiet():
-            return dicom(file) if kind == "DICOM" else picture(file, kind)
+            if kind == "DICOM":
+                return read_dicom(file)
+            pixels, warnings = read_picture(file, kind)
+            return picture(pixels, None, warnings=warnings)
 
     return _use(source, decode)
 
