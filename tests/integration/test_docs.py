@@ -1,16 +1,19 @@
 """The documentation: its notebook runs, its site builds, its links lead somewhere, and docstrings read well on it."""
 
+import functools
 import json
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from microcalc.cli import COMMANDS
+from microcalc.cli import COMMANDS, parsed
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,6 +53,39 @@ def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
     assert len(text.split()) <= 700
     for target in re.findall(r"\]\(([^)#]+)", text):
         assert target.startswith("https://") or (ROOT / target).is_file(), target
+
+
+PAGES = sorted(page for folder in (ROOT, ROOT / "docs") for page in folder.glob("*.md"))
+
+
+@functools.cache
+def known_options() -> set[str]:
+    help_of = runpy.run_path(str(ROOT / "docs" / "hooks.py"))["help_of"]
+    return {option for each in COMMANDS for option in re.findall(r"--[\w-]+", help_of(each.__name__.lower()))}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_option_import_extra_and_target_that_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text().replace("\\\n", " ")
+    blocks = re.findall(r"^ *```(?:sh|python)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    for line in "".join(blocks).splitlines():
+        words = shlex.split(line, comments=True) if line.strip().startswith("microcalc ") else []
+        if words[1:2] not in ([], ["--version"], ["COMMAND"]):
+            parsed(words[1:])
+        if re.match(r" *(import|from) microcalc", line):
+            exec(line.strip(), {})
+    if page.name not in (
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "results-0.2.md",
+    ):  # of other versions
+        spans = " ".join(re.findall(r"`[^`\n]+`", text))
+        assert set(re.findall(r"(?<![\w-])--[\w-]+", spans)) <= known_options()
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert "microcalc[" not in text
+    assert set(re.findall(r'"\.\[(\w+)\]"', text)) <= extras.keys()
+    assert [path for path in re.findall(r"benchmarks/\w+\.py", text) if not (ROOT / path).exists()] == []
+    assert set(re.findall(r"`make (\w+)`", text)) <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
 
 
 def test_doctests_become_code_and_roles_become_names() -> None:

@@ -1,4 +1,4 @@
 """The local viewer: a server on the user's own machine, and the page that it serves.
 
-Needs the extra: ``pip install "microcalc[app]"``.
+Needs the extra: ``pip install ".[app]"``.
 """

@@ -18,7 +18,7 @@ class Export(Common):
     """Write a committee as one file for other programs."""
 
     onnx: Path
-    """The file, an ONNX graph from raw patches to probabilities; needs the extra: pip install "microcalc[onnx]"."""
+    """The file, an ONNX graph from raw patches to probabilities; needs the extra: pip install ".[onnx]"."""
     committee: Path | None = None
     """A finished run or its committee/, instead of the committee that comes with microcalc."""
 
