@@ -191,9 +191,7 @@ class Model:
             self._committee.save(self.out / "committee")
             seconds = time.monotonic() - start
             write_json(self.out / "committee" / "history.json", {**fit.ensemble.history, "seconds": seconds})
-            self._predicted = {
-                name: self._predict(name, data, experts[name]) for name, data in self._datasets().items()
-            }
+            self._predicted = {name: self._predict(data, experts[name]) for name, data in self._datasets().items()}
         return self._committee
 
     def _followed(
@@ -207,12 +205,11 @@ class Model:
             votes = highest_view(votes, len(self.external), weights)
         return votes, self.external.labels
 
-    def _predict(self, name: str, data: Data, votes: NDArray[np.float64]) -> Predicted:
-        committee = self.committee
-        if name == "external" and committee.unknown_scale is not None:
+    def _predict(self, data: Data, votes: NDArray[np.float64]) -> Predicted:
+        committee, unknown = self.committee, data.pixel_size == "unknown"
+        if unknown:
             votes = highest_view(votes, len(data), committee.weights)
-            return Predicted(data, votes, committee.unknown_scale.calibration.apply(votes @ committee.weights))
-        return Predicted(data, votes, committee.combine(votes))
+        return Predicted(data, votes, committee.combine(votes, unknown), committee.rule(unknown).threshold)
 
     @property
     def _magnified(self) -> bool:
@@ -279,7 +276,7 @@ class Model:
         histories = [read_json(task.directory / "history.json") for task in self._tasks()]
         folds = evaluate_folds(own, self.split, [history["hyperparameters"] for history in histories])
         finished = {
-            name: evaluate_external(self._predicted[name], self._threshold(name), config.seed)
+            name: evaluate_external(self._predicted[name], config.seed)
             for name in ("test", "external")
             if name in self._predicted
         }
@@ -322,10 +319,6 @@ class Model:
                 dict.fromkeys(f"{data.name}: {text}" for data in self._datasets().values() for text in data.warnings)
             ),
         }
-
-    def _threshold(self, name: str) -> float:
-        unknown_scale = self.committee.unknown_scale
-        return self.committee.threshold if name == "test" or unknown_scale is None else unknown_scale.threshold
 
     @contextmanager
     def _run_directory(self) -> Iterator[None]:

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from microcalc.committee.outliers import KINDS, STATISTICS, OutlierDetector, outlier_statistics
+from microcalc.committee.outliers import KINDS, STATISTICS, OutlierDetector, SavedDetector, outlier_statistics
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
+from microcalc.files import checked
 
 PATCHES = make_phantom(patients=4, seed=0)[0]
 DEVIATIONS, SKEWNESS = [0, 3, 6], [1, 4, 7]
@@ -49,7 +50,7 @@ def test_no_patch_and_flat_patches_have_finite_statistics() -> None:
 
 def test_a_detector_is_the_same_after_json() -> None:
     fitted = detector()
-    again = OutlierDetector.read(json.loads(json.dumps(fitted.plain())))
+    again = checked(SavedDetector, json.loads(json.dumps(fitted.plain()))).detector()
     np.testing.assert_array_equal(again.distances(PATCHES), fitted.distances(PATCHES))
     assert (again.threshold, again.false_alarm_rate) == (3.0, 0.01)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from matplotlib.figure import Figure
 
 from microcalc import Committee, Data, Model
 from microcalc.committee.predictions import predict_files
@@ -160,10 +161,13 @@ def test_a_filtered_study_shows_and_applies_the_filter(
 
 
 def test_an_external_set_of_unknown_pixel_size_is_judged_by_its_highest_view_at_a_threshold_chosen_at_home(
-    data: Data, external: Data, tmp_path: Path
+    data: Data, external: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few, data = replace(external.select(np.arange(0, 60, 15)), pixel_size="unknown"), data.select(data.groups < 25)
-    model = Model(data, few, config=replace(SMALL, folds=2, fast_execution=True), out=tmp_path / "run", jobs=1)
+    config = replace(SMALL, folds=2, fast_execution=True, sensitivity=0.9)
+    marked: list[float] = []
+    monkeypatch.setattr("microcalc.report.figures.roc_curve", lambda *given: marked.append(given[2]) or Figure())
+    model = Model(data, few, config=config, out=tmp_path / "run", jobs=1)
     metrics = model.train()
     committee = Committee.load(model.out / "committee")
 
@@ -175,15 +179,20 @@ def test_an_external_set_of_unknown_pixel_size_is_judged_by_its_highest_view_at_
     home = highest(data.images[model.split.committee])
     labels = data.labels[model.split.committee]
     assert committee.unknown_scale.calibration == fit_calibration(home, labels)
-    assert committee.unknown_scale.threshold == metrics["external"]["threshold"] == labels.mean()
+    threshold = choose_threshold(labels, committee.unknown_scale.calibration.apply(home), 0.9)
+    assert committee.rule(unknown_scale=True) == committee.unknown_scale
+    assert committee.unknown_scale.threshold == metrics["external"]["threshold"] == pytest.approx(threshold)
+    assert marked == [committee.unknown_scale.threshold] and committee.threshold not in marked
+    assert f"judged at a threshold of its own, <strong>{threshold:.3f}" in (model.out / "report.html").read_text()
     expected = committee.unknown_scale.calibration.apply(highest(few.images))
     told = [float(row["committee"]) for row in rows(model) if row["role"] == "external"]
     np.testing.assert_allclose(told, expected, atol=1e-5)
     for number, image in enumerate(few.images):
         PIL.Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(tmp_path / f"{number}.png")
     files = [tmp_path / f"{number}.png" for number in range(len(few))]
-    predicted = [each.probability for each in predict_files(committee, files, "unknown")]
-    np.testing.assert_allclose(predicted, expected, atol=0.02)
+    outcomes = predict_files(committee, files, "unknown")
+    np.testing.assert_allclose([each.probability for each in outcomes], expected, atol=0.02)
+    assert [each.decision for each in outcomes] == [each.probability >= threshold for each in outcomes]
 
 
 def test_a_committee_without_a_threshold_for_unknown_pixel_size_says_so(study: Model, tmp_path: Path) -> None:

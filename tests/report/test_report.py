@@ -50,6 +50,7 @@ ELSEWHERE = {
     "balanced_accuracy_ci95": [0.6, 0.8],
     "sensitivity": 0.95,
     "specificity": 0.475,
+    "threshold": 0.43,
     "brier_score": 0.2,
 }
 
@@ -215,6 +216,29 @@ def test_every_picture_says_in_words_what_it_shows(run: Path) -> None:
 HOSTILE = """<script>alert(1)</script>"><img src=x onerror='alert(2)'>{{ 7 * 7 }}&amp;"""
 
 
+@pytest.mark.parametrize(("threshold", "shown"), [(0.43, False), (0.449, True)])
+def test_the_report_names_the_threshold_that_judges_the_external_set(threshold: float, shown: bool, run: Path) -> None:
+    change_metrics(run, lambda metrics: metrics["external"].update(threshold=threshold))
+    text = Page(write_report(run)).text
+    assert "the committee's probability reaches 0.430 ." in text
+    assert f"evaluated once by the committee at {threshold:.3f}" in text
+    assert ("judged at a threshold of its own, 0.449 , chosen in the same way" in text) == shown
+    assert "unchanged" not in text
+
+
+@pytest.mark.parametrize(
+    ("there", "sentence"),
+    [
+        ({"external": ELSEWHERE}, "The committee's are those on the external set."),
+        ({"external": None}, "The committee has none on this page"),
+        ({"test": ELSEWHERE, "nested": ELSEWHERE}, "on the test set and on the external set and on the nested folds."),
+    ],
+)
+def test_the_report_says_which_figures_are_the_committees(there: dict[str, Any], sentence: str, run: Path) -> None:
+    change_metrics(run, lambda metrics: metrics.update(there))
+    assert sentence in Page(write_report(run)).text
+
+
 def test_hostile_names_are_shown_as_text_and_never_become_markup(run: Path) -> None:
     change_metrics(run, lambda metrics: metrics["dataset"].update(name=HOSTILE))
     change_metrics(run, lambda metrics: metrics.update(warnings=[HOSTILE]))
@@ -299,7 +323,7 @@ def four_patches(*probabilities: float) -> Predicted:
     images = np.random.default_rng(0).random((4, 60, 60), np.float32)
     names = ("folder/a.png", "b_$x$ (1).png", "c.png", "d.png")
     data = Data("four", images, np.array([0, 0, 1, 1]), np.arange(4), names, names)
-    return Predicted(data, np.zeros((4, 1)), np.array(probabilities))
+    return Predicted(data, np.zeros((4, 1)), np.array(probabilities), 0.5)
 
 
 def test_the_patches_that_cost_the_auc_most_are_shown_first(monkeypatch, tmp_path: Path) -> None:

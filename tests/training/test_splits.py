@@ -96,7 +96,7 @@ def test_a_reported_patch_that_reached_training_tuning_or_weighting_is_refused(s
     names = tuple(map(str, range(n)))
     data = Data("made", np.zeros((n, 60, 60), np.float32), labels, groups, names, names)
     with pytest.raises(LeakError):
-        out_of_fold(Predicted(data, np.zeros((n, 5)), np.zeros(n)), leaky)
+        out_of_fold(Predicted(data, np.zeros((n, 5)), np.zeros(n), 0.5), leaky)
 
 
 def test_figures_on_patients_already_seen_are_refused() -> None:

@@ -107,9 +107,9 @@ def print_predictions(predictions: "Sequence[Prediction]", committee: "Committee
     if len(predictions) > len(shown):
         console.print(f"and {len(predictions) - len(shown)} more; --csv and --json keep all of them")
     clusters = sum(prediction.decision for prediction in predictions)
-    console.print(
-        f"{len(predictions)} patches, {clusters} with a cluster (probability at least {committee.threshold:.3g})"
-    )
+    thresholds = {committee.rule(prediction.pixel_size_mm == "unknown").threshold for prediction in predictions}
+    least = " or ".join(f"{threshold:.3g}" for threshold in sorted(thresholds or {committee.threshold}))
+    console.print(f"{len(predictions)} patches, {clusters} with a cluster (probability at least {least})")
     console.print(outlier_line(committee, sum(prediction.outlier or 0 for prediction in predictions)))
 
 

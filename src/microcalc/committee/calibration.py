@@ -41,6 +41,14 @@ class Calibration:
         return calibrated
 
 
+@dataclass(frozen=True)
+class DecisionRule:
+    """The calibration of a raw average, and the threshold at or above which the probability is the decision 1."""
+
+    calibration: Calibration
+    threshold: float
+
+
 def logits_of(probabilities: npt.ArrayLike) -> Floats:
     """Logarithms of the odds, finite: probabilities nearer than 1e-7 to 0 and 1 count as that near.
 

@@ -1,33 +1,31 @@
 """The committee: the weighted average of the experts, calibrated, with the threshold that turns it into a decision."""
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
 from microcalc import __version__
 from microcalc.committee.adaptation import observe
-from microcalc.committee.calibration import Calibration
+from microcalc.committee.calibration import Calibration, DecisionRule
 from microcalc.committee.inference import predict
-from microcalc.committee.outliers import OutlierDetector
-from microcalc.committee.unknown_scale import UnknownScale
+from microcalc.committee.outliers import OutlierDetector, SavedDetector
 from microcalc.committee.weights import load_weights, save_weights
 from microcalc.config import Preprocessing, WaveletSettings
 from microcalc.errors import RequestError
-from microcalc.files import read_json, write_json
+from microcalc.files import read_record, write_json
 from microcalc.images.patches import check_patches
 from microcalc.networks.hypermodel import build_network
 from microcalc.transforms.wavelet import wavelet_filter
 
-FORMAT = 2
 FEWEST_TO_ADAPT = 50
-LARGEST = {"dim": 256, "depth": 16, "dropout": 0.8}
+ADVICE = "give the committee/ of a finished run, made by this version"
 
 
 def filtered(images: NDArray[np.float32], wavelet: WaveletSettings) -> NDArray[np.float32]:
@@ -61,12 +59,31 @@ class WeightedAverage(torch.nn.Module):
 
 @dataclass(frozen=True)
 class ExpertShape:
-    """What one expert was built with."""
+    """The settings that one expert was built with."""
 
-    dim: int
-    depth: int
-    dropout: float
-    preprocessing: str
+    dim: Annotated[int, Field(ge=1, le=256)]
+    depth: Annotated[int, Field(ge=0, le=16)]
+    dropout: Annotated[float, Field(ge=0, le=0.8)]
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True)
+class Description:
+    """The content of ``committee.json``: all of a committee but the experts' weights."""
+
+    format: Literal[2]
+    experts: tuple[ExpertShape, ...]
+    weights: tuple[Annotated[float, Field(ge=0)], ...]
+    calibration: Calibration
+    threshold: float
+    wavelet: WaveletSettings
+    tta: Literal["none"] = "none"  # an earlier version could average over 8 views
+    outlier_detector: SavedDetector | None = None
+    unknown_scale: DecisionRule | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.experts) == len(self.weights) <= 100 or abs(sum(self.weights) - 1) > 1e-6:
+            raise RequestError("a committee has 1 to 100 experts, each with a weight, that sum to 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +98,7 @@ class Committee:
         threshold: a probability at or above it is the decision 1.
         wavelet: the filter that patches pass before the experts see them.
         outlier_detector: finds patches that are not breast tissue at 85 um a pixel; None where it was saved without.
-        unknown_scale: calibration and threshold for patches of unknown pixel size; None where the study had no such
-            external set.
+        unknown_scale: what judges patches of unknown pixel size; None where the study had no such external set.
         name: as results state it: the version of the one that comes with microcalc, or the folder it was read from.
     """
 
@@ -93,7 +109,7 @@ class Committee:
     threshold: float
     wavelet: WaveletSettings
     outlier_detector: OutlierDetector | None = None
-    unknown_scale: UnknownScale | None = None
+    unknown_scale: DecisionRule | None = None
     name: str = "unnamed"
 
     @property
@@ -124,9 +140,28 @@ class Committee:
         prepared = self.filtered(check_patches(images))
         return np.stack([predict(network, prepared) for network in self.networks], axis=1)
 
-    def combine(self, expert_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    def rule(self, unknown_scale: bool = False) -> DecisionRule:
+        """Return the calibration and the threshold that judge patches.
+
+        Args:
+            unknown_scale: judge patches of unknown pixel size, by the highest of their views. It lies above the answer
+                for one patch, so both were fitted on the committee's own patients, magnified in the same way.
+
+        Raises:
+            RequestError: the study of this committee had no external set of unknown pixel size.
+        """
+        if not unknown_scale:
+            return DecisionRule(self.calibration, self.threshold)
+        if self.unknown_scale is None:
+            raise RequestError(
+                "this committee has no threshold for images of unknown pixel size; give the pixel size in mm, or a "
+                "committee whose study had an external set of unknown pixel size"
+            )
+        return self.unknown_scale
+
+    def combine(self, votes: NDArray[np.float64], unknown_scale: bool = False) -> NDArray[np.float64]:
         """(n, experts) probabilities of the experts to (n,) calibrated probabilities of the committee."""
-        return self.calibration.apply(expert_probabilities @ self.weights)
+        return self.rule(unknown_scale).calibration.apply(votes @ self.weights)
 
     def predict_proba(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, 60, 60) raw patches in [0, 1] to (n,) calibrated probabilities of a cluster.
@@ -188,19 +223,17 @@ class Committee:
         directory = Path(directory)
         for number, network in enumerate(self.networks):
             save_weights(network, directory / f"expert_{number}.safetensors", dtype)
+        detector, unknown_scale = self.outlier_detector, self.unknown_scale
         description = {
-            "format": FORMAT,
-            "experts": [vars(shape) for shape in self.shapes],
+            "format": 2,
+            "experts": [asdict(shape) for shape in self.shapes],
             "weights": self.weights.tolist(),
-            "calibration": vars(self.calibration),
+            "calibration": asdict(self.calibration),
             "threshold": self.threshold,
             "wavelet": {"name": self.wavelet.name, "threshold": self.wavelet.threshold},
+            "outlier_detector": detector and detector.plain(),
+            "unknown_scale": unknown_scale and asdict(unknown_scale),
         }
-        if self.outlier_detector is not None:
-            description["outlier_detector"] = self.outlier_detector.plain()
-        if self.unknown_scale is not None:
-            calibration, threshold = vars(self.unknown_scale.calibration), self.unknown_scale.threshold
-            description["unknown_scale"] = {"calibration": calibration, "threshold": threshold}
         write_json(directory / "committee.json", description)
 
     @classmethod
@@ -236,38 +269,25 @@ class Committee:
             RequestError: a file is missing, damaged, or describes something that is no committee.
         """
         path = description_file(Path(directory))
-        saved = read_json(path, "give the directory of a finished run or its committee/")
-        if isinstance(saved, dict) and saved.get("format") == 1:
-            raise RequestError(f"{path}: was saved by an earlier version of microcalc; run its study again")
-        try:
-            shapes = tuple(_read_shape(expert) for expert in saved["experts"])
-            weights = np.array([_number(weight) for weight in saved["weights"]])
-            calibration = _read_calibration(saved["calibration"])
-            threshold = _number(saved["threshold"])
-            wavelet = WaveletSettings(name=saved["wavelet"]["name"], threshold=_number(saved["wavelet"]["threshold"]))
-            detector = OutlierDetector.read(saved["outlier_detector"]) if "outlier_detector" in saved else None
-            unknown_scale = _read_unknown_scale(saved["unknown_scale"]) if "unknown_scale" in saved else None
-            sound = (
-                saved["format"] == FORMAT
-                and 1 <= len(shapes) == len(weights) <= 100
-                and (weights >= 0).all()
-                and abs(weights.sum() - 1) < 1e-6
-                and wavelet.name in ("none", "sym3", "haar")
-                and saved.get("tta", "none") == "none"  # an earlier version could average over 8 views
-            )
-        except (KeyError, TypeError, ValueError, OverflowError, RequestError) as error:
-            raise RequestError(
-                f"{path}: is not a committee ({error!r}); give the committee/ of a finished run"
-            ) from error
-        if not sound:
-            raise RequestError(f"{path}: is not a committee this version reads; give the committee/ of a finished run")
-        networks = []
-        for number, shape in enumerate(shapes):
-            network = build_network(**vars(shape))
+        if not path.exists():
+            raise RequestError(f"{directory}: holds no committee; {ADVICE}")
+        saved = read_record(path, Description, ADVICE)
+        networks, detector = [], saved.outlier_detector
+        for number, shape in enumerate(saved.experts):
+            network = build_network(**asdict(shape))
             load_weights(network, path.parent / f"expert_{number}.safetensors")
             networks.append(network)
-        name = str(directory)
-        return cls(tuple(networks), shapes, weights, calibration, threshold, wavelet, detector, unknown_scale, name)
+        return cls(
+            networks=tuple(networks),
+            shapes=saved.experts,
+            weights=np.array(saved.weights),
+            calibration=saved.calibration,
+            threshold=saved.threshold,
+            wavelet=saved.wavelet,
+            outlier_detector=None if detector is None else detector.detector(),
+            unknown_scale=saved.unknown_scale,
+            name=str(directory),
+        )
 
 
 def description_file(directory: Path) -> Path:
@@ -276,38 +296,3 @@ def description_file(directory: Path) -> Path:
         return directory
     own, of_run = directory / "committee.json", directory / "committee" / "committee.json"
     return of_run if of_run.is_file() and not own.exists() else own
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is not a number")
-    return float(value)
-
-
-def _read_calibration(saved: dict[str, Any]) -> Calibration:
-    return Calibration(slope=_number(saved["slope"]), intercept=_number(saved["intercept"]))
-
-
-def _read_unknown_scale(saved: dict[str, Any]) -> UnknownScale:
-    return UnknownScale(_read_calibration(saved["calibration"]), _number(saved["threshold"]))
-
-
-def _one_of(value: Any, choices: Any) -> Any:
-    if value not in get_args(choices):
-        raise ValueError(f"{value!r} is not one of {', '.join(get_args(choices))}")
-    return value
-
-
-def _read_shape(saved: dict[str, Any]) -> ExpertShape:
-    shape = ExpertShape(
-        dim=int(_number(saved["dim"])),
-        depth=int(_number(saved["depth"])),
-        dropout=_number(saved["dropout"]),
-        preprocessing=_one_of(saved["preprocessing"], Preprocessing),
-    )
-    for name, largest in LARGEST.items():
-        if not 0 <= getattr(shape, name) <= largest:
-            raise ValueError(f"{name} of {getattr(shape, name)}")
-    if shape.dim < 1:
-        raise ValueError(f"an expert of {shape.dim} filters")
-    return shape

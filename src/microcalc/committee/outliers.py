@@ -1,9 +1,8 @@
 """Find patches that are not breast tissue at 85 um a pixel: photographs, labels, tissue at another scale."""
 
 import itertools
-import math
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,19 +135,23 @@ class OutlierDetector:
         """The detector as plain lists and numbers, for a JSON file."""
         return {**vars(self), "weights": self.weights.tolist(), "intercepts": self.intercepts.tolist()}
 
-    @classmethod
-    def read(cls, saved: dict[str, Any]) -> Self:
-        """The detector from what :meth:`plain` gave.
 
-        Raises:
-            KeyError, TypeError, ValueError: a value is missing, is no number, or cannot be a detector's.
-        """
-        return cls(
-            weights=np.array([[_number(value) for value in row] for row in saved["weights"]]),
-            intercepts=np.array([_number(value) for value in saved["intercepts"]]),
-            threshold=_number(saved["threshold"]),
-            false_alarm_rate=_number(saved["false_alarm_rate"]),
-        )
+@dataclass(frozen=True)
+class SavedDetector:
+    """An outlier detector as ``committee.json`` holds it: plain lists and numbers."""
+
+    weights: tuple[tuple[float, ...], ...]
+    intercepts: tuple[float, ...]
+    threshold: float
+    false_alarm_rate: float
+
+    def __post_init__(self) -> None:
+        self.detector()
+
+    def detector(self) -> OutlierDetector:
+        """Return the detector."""
+        weights, intercepts = np.array(self.weights), np.array(self.intercepts)
+        return OutlierDetector(weights, intercepts, self.threshold, self.false_alarm_rate)
 
 
 def distances_of(statistics: Reals, weights: Reals, intercepts: Reals) -> Reals:
@@ -160,9 +163,3 @@ def distances_of(statistics: Reals, weights: Reals, intercepts: Reals) -> Reals:
     scores = np.pad(statistics @ weights.T + intercepts, ((0, 0), (1, 0)))
     distances: Reals = np.logaddexp.reduce(scores, axis=1)
     return distances
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is not a number")
-    return float(value)

@@ -16,7 +16,6 @@ from microcalc.committee.committee import Committee
 from microcalc.committee.onnx_export import OnnxSession, committee_onnx
 from microcalc.config import Engine
 from microcalc.data.patch_files import Batch, GivenPixelSize, PatchFile, Unreadable, read_batches
-from microcalc.errors import RequestError
 from microcalc.files import write_atomically
 from microcalc.images.image import PixelSize
 from microcalc.networks.hypermodel import computing_in
@@ -33,7 +32,7 @@ class Prediction:
     Attributes:
         file: where the image is.
         probability: of a cluster, calibrated.
-        decision: 1 where the probability reaches the committee's threshold.
+        decision: 1 where the probability reaches the committee's threshold for images of this pixel size.
         experts: the probability by each expert.
         distance: from breast tissue at 85 um a pixel; None where the committee has no outlier detector.
         outlier: 1 where the distance is above the detector's threshold, so that the probabilities mean nothing.
@@ -88,11 +87,7 @@ def predict_files(
     Raises:
         RequestError: the engine onnx is not installed, or cannot run this committee.
     """
-    if pixel_size_mm == "unknown" and committee.unknown_scale is None:
-        raise RequestError(
-            "this committee has no threshold for images of unknown pixel size; give the pixel size in mm, or a "
-            "committee whose study had an external set of unknown pixel size"
-        )
+    committee.rule(pixel_size_mm == "unknown")
     predictor = _predictor(committee, engine)
     outcomes: list[Prediction | Unreadable] = []
     for batch in read_batches(files, BATCH, pixel_size_mm):
@@ -125,9 +120,7 @@ def _predictions(committee: Committee, predictor: Predictor, batch: Batch) -> li
     highest = _highest(batch, probabilities)
     distances = None if committee.outlier_detector is None else committee.outliers(images[highest])
     return [
-        _prediction(
-            committee, read, float(probabilities[view]), experts[view], None if distances is None else distances[row]
-        )
+        _prediction(committee, read, experts[view], None if distances is None else distances[row])
         for row, (read, view) in enumerate(zip(batch.read, highest, strict=True))
     ]
 
@@ -140,12 +133,10 @@ def _highest(batch: Batch, probabilities: NDArray[np.float64]) -> NDArray[np.int
 
 
 def _prediction(
-    committee: Committee, read: PatchFile, probability: float, experts: NDArray[np.float64], distance: float | None
+    committee: Committee, read: PatchFile, experts: NDArray[np.float64], distance: float | None
 ) -> Prediction:
-    detector, threshold = committee.outlier_detector, committee.threshold
-    if read.pixel_size_mm == "unknown" and (unknown_scale := committee.unknown_scale) is not None:
-        probability = float(unknown_scale.calibration.apply(experts @ committee.weights))
-        threshold = unknown_scale.threshold
+    detector, unknown = committee.outlier_detector, read.pixel_size_mm == "unknown"
+    probability, threshold = float(committee.combine(experts, unknown)), committee.rule(unknown).threshold
     return Prediction(
         file=read.file,
         probability=probability,
@@ -185,9 +176,9 @@ def write_json(
 ) -> None:
     """Write predictions as JSON.
 
-    It holds the ``threshold`` of the decision, the ``outlier_detector`` (``threshold`` and ``false_alarm_rate``, or
-    null), the ``predictions`` (as in the CSV, and ``distance`` and ``warnings``), and the ``unreadable`` files, each
-    with its ``problem``.
+    It holds the ``threshold`` of the decision, that of images of unknown pixel size (or null), the
+    ``outlier_detector`` (``threshold`` and ``false_alarm_rate``, or null), the ``predictions`` (as in the CSV, and
+    ``distance`` and ``warnings``), and the ``unreadable`` files, each with its ``problem``.
 
     Raises:
         RequestError: the path is a folder.
@@ -197,6 +188,7 @@ def write_json(
     content = {
         "schema": 1,
         "threshold": committee.threshold,
+        "threshold_of_unknown_pixel_size": committee.unknown_scale and committee.unknown_scale.threshold,
         "outlier_detector": detector
         and {
             "threshold": detector.threshold,

@@ -1,23 +1,9 @@
 """How a committee answers for patches of unknown pixel size: by the highest answer over magnifications and tiles."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from microcalc.committee.calibration import Calibration
 from microcalc.images.tiles import views
-
-
-@dataclass(frozen=True)
-class UnknownScale:
-    """Calibration and threshold for the highest of many answers, which lies above the answer for one patch.
-
-    Both are fitted on the committee's own patients, whose patches are seen at the same magnifications.
-    """
-
-    calibration: Calibration
-    threshold: float
 
 
 def all_views(images: NDArray[np.float32]) -> NDArray[np.float32]:

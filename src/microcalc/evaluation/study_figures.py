@@ -23,11 +23,13 @@ class Predicted:
         data: n patches.
         experts: (n, experts) probabilities.
         committee: (n,) calibrated probabilities.
+        threshold: at or above which the committee calls these patches a cluster.
     """
 
     data: Data
     experts: Floats
     committee: Floats
+    threshold: float
 
 
 def out_of_fold(own: Predicted, split: StudySplit) -> Floats:
@@ -71,9 +73,9 @@ def evaluate_cross_validation(
     }
 
 
-def evaluate_external(predicted: Predicted, threshold: float, seed: int) -> dict[str, Any]:
+def evaluate_external(predicted: Predicted, seed: int) -> dict[str, Any]:
     """``metrics.json["external"]`` or ``["test"]``: the committee on a set that none of its parts has seen."""
-    labels, probabilities = predicted.data.labels, predicted.committee
+    labels, probabilities, threshold = predicted.data.labels, predicted.committee, predicted.threshold
     return {
         **assess(labels, probabilities, threshold),
         **bootstrap_intervals(labels, probabilities, predicted.data.groups, threshold, seed),

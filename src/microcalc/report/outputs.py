@@ -159,8 +159,8 @@ def draw_evaluation(
     figures.save_figure(figures.confusion_matrices(matrices), folder / "confusion.png")
     for name, title in (("external", "External set"), ("test", "Test set")):
         if name in predicted and metrics[name]["auc"] is not None:
-            part, threshold = predicted[name], metrics["committee"]["threshold"]
-            curve = figures.roc_curve(part.data.labels, part.committee, threshold, title)
+            part = predicted[name]
+            curve = figures.roc_curve(part.data.labels, part.committee, part.threshold, title)
             figures.save_figure(curve, folder / f"{name}_roc.png")
             diagram = figures.reliability_diagram(part.data.labels, part.committee, title)
             figures.save_figure(diagram, folder / f"{name}_reliability.png")

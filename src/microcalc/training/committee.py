@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from microcalc.committee.calibration import Calibration
+from microcalc.committee.calibration import Calibration, DecisionRule
 from microcalc.committee.committee import WeightedAverage
-from microcalc.committee.unknown_scale import UnknownScale, highest_view
+from microcalc.committee.unknown_scale import highest_view
 from microcalc.training.calibration import choose_threshold, fit_calibration
 from microcalc.training.splits import split_groups
 
@@ -58,7 +58,7 @@ class CommitteeFit:
     ensemble: Ensemble
     calibration: Calibration
     threshold: float
-    unknown_scale: UnknownScale | None
+    unknown_scale: DecisionRule | None
 
 
 def fit_committee(
@@ -85,7 +85,7 @@ def fit_committee(
     if patients.magnified is not None:
         highest = highest_view(patients.magnified, len(labels), ensemble.weights) @ ensemble.weights
         magnified = fit_calibration(highest, labels)
-        unknown_scale = UnknownScale(magnified, choose_threshold(labels, magnified.apply(highest), sensitivity))
+        unknown_scale = DecisionRule(magnified, choose_threshold(labels, magnified.apply(highest), sensitivity))
     return CommitteeFit(ensemble, calibration, threshold, unknown_scale)
 
 
