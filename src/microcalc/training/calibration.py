@@ -50,8 +50,7 @@ def choose_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike, sensit
 
     The best balanced accuracy that calibrated probabilities promise is where the odds of a cluster reach its odds among
     the patches: at their share of positives. The best one found on the patches themselves is the noisier aim: over a
-    hundred patches of a dozen patients it costs balanced accuracy and spreads twice as far on new patients
-    (``benchmarks/threshold.py``).
+    hundred patches of a dozen patients it costs balanced accuracy and spreads twice as far on new patients.
 
     Args:
         labels: (n,), 1 where a cluster is present; both classes.
