@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 import pydicom
 import pytest
-from app.conftest import CHANGING, OWN, PIXEL_MM, THREE, NoCommittee, png, upload
+from app.conftest import CHANGING, OWN, PIXEL_MM, THREE, NoCommittee, upload
 from app.test_jobs import wait_for
 from dicom.made import items, write_mammogram
 from starlette.testclient import TestClient
@@ -24,8 +24,11 @@ from microcalc.app.scan_folders import open_places, sort_paths
 from microcalc.app.server import make_app
 from microcalc.app.session import Session, Settings
 from microcalc.committee.committee import Committee
+from microcalc.committee.predictions import predict_files
+from microcalc.data import Data
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.mammograms.findings import ScannedImage
+from microcalc.mammograms.overlay import MARGIN_MM, MARKED
 from microcalc.mammograms.scanner import packaged, packaged_opinion
 
 objects = pytest.importorskip("microcalc.dicom.objects", reason="DICOM results need highdicom", exc_type=ImportError)
@@ -137,9 +140,14 @@ def test_what_is_saved_opens_again_with_its_findings_and_reviews(scanned) -> Non
     assert findings == answer_of(scanned, "/findings")
 
 
-def test_a_patch_has_one_finding_that_stands_for_all_of_it(scanned) -> None:
+@pytest.mark.parametrize("kind", ["tissue", "noise"])
+def test_a_patch_has_one_finding_and_all_values_of_predict(scanned, kind: str, tmp_path: Path) -> None:
     client, *_ = scanned
-    image = upload(client, png(60, 60), "patch.png")
+    path, noise = tmp_path / "patch.png", np.random.default_rng(0).random((60, 60))
+    pixels = noise if kind == "noise" else Data.load("phantom").images[0]
+    PIL.Image.fromarray(np.rint(pixels * 65535).astype(np.uint16)).save(path)
+    (predicted,) = predict_files(Committee.pretrained(), [path])
+    image = upload(client, path.read_bytes())
     address = f"/api/images/{image['id']}"
     client.post(f"{address}/scan")
     wait_for(lambda: client.get(address).json()["state"] in ("scanned", "failed"))
@@ -148,8 +156,10 @@ def test_a_patch_has_one_finding_that_stands_for_all_of_it(scanned) -> None:
     assert finding["box_px"] == [0, 0, 59, 59] and finding["decision"] == finding["marked"]
     assert any("assumed to be 0.085 mm" in warning for warning in told["warnings"])
     near = client.get(f"{address}/findings/1").json()
-    assert near["probability"] == finding["probability"] and len(near["votes"]) == 5
-    assert near["outlier"] in (True, False) and near["calcifications_patch"] == []
+    assert near["probability"] == finding["probability"] == pytest.approx(predicted.probability, abs=1e-5)
+    assert near["votes"] == pytest.approx(predicted.experts, abs=1e-5)
+    assert near["outlier"] == (kind == "noise") == bool(predicted.outlier)
+    assert near["calcifications_patch"] == []
     client.delete(address)
 
 
@@ -169,6 +179,23 @@ def test_results_are_downloaded_under_the_name_of_their_image(client: TestClient
     for what, name in {"overlay.png": "Иванова.png", "dicom.zip": "Иванова.zip"}.items():
         answer = client.get(f"/api/images/{dicom_image.id}/{what}")
         assert answer.headers["content-disposition"] == f"attachment; filename*=utf-8''{quote(name)}"
+
+
+def test_a_picture_shows_no_finding_that_the_reader_has_rejected(client: TestClient, dicom_image: OpenImage) -> None:
+    address = f"/api/images/{dicom_image.id}"
+
+    def marked() -> list[int]:
+        """Of findings 1 and 2, those whose left edge is drawn as a mark."""
+        picture = np.asarray(PIL.Image.open(io.BytesIO(client.get(f"{address}/overlay.png").content)).convert("RGB"))
+        down = picture.shape[0] / 700
+        edges = ((round(100 * n - 20 - MARGIN_MM / PIXEL_MM[1]), round((150 * n + 10) * down)) for n in (1, 2))
+        return [n for n, (x, y) in enumerate(edges, 1) if (picture[y, x - 3 : x + 4] == MARKED).all(axis=1).any()]
+
+    assert marked() == [1, 2]
+    client.put(f"{address}/findings/1/review", json={"verdict": "rejected"})
+    assert marked() == [2]
+    client.put(f"{address}/findings/2/review", json={"verdict": "accepted"})
+    assert marked() == [2]
 
 
 def test_the_zipped_dicom_results_state_the_operating_point_and_the_findings(

@@ -1,6 +1,7 @@
 """What the server refuses, and what every answer carries."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,12 +154,33 @@ def test_loopback_needs_no_token(session: Session) -> None:
     assert session.token is None and session.address(8118) == OWN + "/"
 
 
-def test_a_server_at_all_addresses_answers_to_addresses_and_not_to_names(reader: NoCommittee) -> None:
+def test_a_server_at_all_addresses_answers_to_addresses_and_its_own_names(reader: NoCommittee) -> None:
     session = Session(Settings(host="0.0.0.0"), reader)
     browser = TestClient(make_app(session), cookies={COOKIE: session.token or ""})
-    codes = [browser.get("/api/session", headers={"Host": host}).status_code for host in ("192.0.2.9:1", "a.example")]
+    own = socket.gethostname()
+    hosts = ("192.0.2.9:1", f"{own}:8118", f"{own.upper()}.local", "a.example", f"{own}.a.example")
+    codes = [browser.get("/api/session", headers={"Host": host}).status_code for host in hosts]
     session.close()
-    assert codes == [200, 421]
+    assert codes == [200, 200, 200, 421, 421]
+
+
+@pytest.mark.parametrize(("host", "own"), [("0.0.0.0", "10.1.2.3"), ("::", "fd00::7"), ("0.0.0.0", None)])
+def test_a_server_at_all_addresses_prints_one_that_others_reach(
+    reader: NoCommittee, monkeypatch: pytest.MonkeyPatch, host: str, own: str | None
+) -> None:
+    class Probe(socket.socket):
+        def connect(self, address: object) -> None:
+            if own is None:
+                raise OSError("no network")
+
+        def getsockname(self) -> tuple[str | None, int]:
+            return own, 1
+
+    monkeypatch.setattr("microcalc.app.security.socket.socket", Probe)
+    session = Session(Settings(host=host), reader)
+    address = session.address(8118)
+    session.close()
+    assert address == f"http://{f'[{own}]' if host == '::' else own or '127.0.0.1'}:8118/?token={session.token}"
 
 
 def test_an_upload_that_says_to_be_too_large_is_refused_before_it_is_read(session: Session) -> None:

@@ -25,10 +25,12 @@ def as_json(value: Any) -> bytes:
 
 
 def overlay(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:
-    """A PNG of the image with its findings drawn on it."""
+    """Draw the findings of an image on it, but for those that the reader has rejected."""
     from microcalc.mammograms.overlay import draw_overlay
 
-    return draw_overlay(session.images.read(image).pixels, scanned, image.side)
+    rejected = session.reviews.rejected(image, scanned)
+    kept = tuple(finding for finding in scanned.findings if finding.number not in rejected)
+    return draw_overlay(session.images.read(image).pixels, replace(scanned, findings=kept), image.side)
 
 
 def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:

@@ -164,6 +164,7 @@ class OpenImage:
             "rows": self.rows,
             "columns": self.columns,
             "pixel_size_mm": self.pixel_size_mm,
+            "pixel_size_given": self.given_pixel_size_mm is not None and self.file_pixel_size_mm is None,
             "laterality": self.laterality,
             "view": self.view,
             "study": self.study,

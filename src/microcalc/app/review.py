@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 
 from microcalc.app.open_image import OpenImage
 from microcalc.files import locked, read_record, write_json
-from microcalc.mammograms.findings import Finding
+from microcalc.mammograms.findings import Finding, ScannedImage
 
 FILE = "review.json"
 LOCK = ".review.lock"
@@ -136,6 +136,11 @@ class Reviews:
                     kept[review.key] = replace(review, history=before.history)
                 else:
                     kept[review.key] = join(before, replace(review, at=max(before.at, review.at)))
+
+    def rejected(self, image: OpenImage, scanned: ScannedImage) -> set[int]:
+        """Return the numbers of the findings of an image that its reader has rejected."""
+        reviews = (self.get(image, finding) for finding in scanned.findings)
+        return {review.number for review in reviews if review and review.verdict == "rejected"}
 
     def of_images(self, images: Iterable[OpenImage]) -> list[Review]:
         """Return the reviews of the findings of some images, by the names that the user gave them."""

@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import secrets
+import socket
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
@@ -55,8 +56,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, host: str, upload_bytes: int, token: str | None = None) -> None:
         self.app = app
-        self.names = {*LOOPBACK, host.lower()}
         self.any_address = is_any_address(host)
+        self.names = {*LOOPBACK, host.lower(), *(own_names() if self.any_address else ())}
         self.upload_bytes = upload_bytes
         self.token = token
 
@@ -192,6 +193,29 @@ def is_any_address(host: str) -> bool:
     """
     address = ipaddress_or_none(host)
     return address is not None and address.is_unspecified
+
+
+def reachable_address(host: str) -> str:
+    """Return an address at which others reach a server: for one that listens on all, where packets leave the machine.
+
+    >>> reachable_address("192.0.2.7")
+    '192.0.2.7'
+    """
+    if not is_any_address(host):
+        return host
+    six = ":" in host
+    with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("2001:db8::1" if six else "192.0.2.1", 9))  # sends nothing
+            return str(probe.getsockname()[0])
+        except OSError:  # no network
+            return "::1" if six else "127.0.0.1"
+
+
+def own_names() -> set[str]:
+    """Return the names of this machine, with and without its domain."""
+    name = socket.gethostname().lower()
+    return {name, f"{name}.local", socket.getfqdn().lower()}
 
 
 def ipaddress_or_none(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

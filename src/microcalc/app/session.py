@@ -16,7 +16,7 @@ from microcalc.app.findings import Reader
 from microcalc.app.images import Images
 from microcalc.app.jobs import Jobs
 from microcalc.app.review import Reviews
-from microcalc.app.security import is_any_address, is_loopback
+from microcalc.app.security import is_loopback, reachable_address
 from microcalc.images import LARGEST_PIXELS
 from microcalc.images.resample import as_pixel_size
 
@@ -85,7 +85,7 @@ class Session:
 
     def address(self, port: int) -> str:
         """What a browser opens; with the token where one is needed."""
-        host = "127.0.0.1" if is_any_address(self.settings.host) else self.settings.host
+        host = reachable_address(self.settings.host)
         host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{port}/" + (f"?token={self.token}" if self.token else "")
 

@@ -121,7 +121,7 @@ function detailOf(detail) {
         "div",
         { class: "votes" },
         h("strong", {}, "Votes"),
-        ...detail.votes.map((vote, index) => bar(`${index + 1}`, vote)),
+        ...detail.votes.map((vote, index) => bar(String(index), vote)),
       ),
     ),
     h(

@@ -110,7 +110,7 @@ function fillRow(row, image) {
   row.again.hidden ||= !image.kind;
   const scanning = image.state === "queued" || image.state === "scanning";
   row.progress.hidden = !scanning;
-  row.resize.parentElement.hidden = scanning || !current || !sized.has(image.id);
+  row.resize.parentElement.hidden = scanning || !current || !image.pixel_size_given;
   if (image.progress?.total && image.state === "scanning")
     Object.assign(row.bar, { max: image.progress.total, value: image.progress.done });
   else row.bar.removeAttribute("value");
@@ -144,8 +144,6 @@ const unsized = () => state.images.filter((image) => image.state === "needs_pixe
 let asked = "";
 /** The size that was given last: the next file often has the same. */
 let lastSize = "";
-/** Images whose size the reader has given, and may correct. */
-const sized = new Set();
 let resizing = null;
 
 function renderPixelSize() {
@@ -180,7 +178,6 @@ function pixelSizeForm(target, images, typed) {
     for (const image of chosen) {
       try {
         putImage(await api.patchImage(image.id, { pixel_size_mm: Number(lastSize) }));
-        sized.add(image.id);
         resizing = null;
         await scan(image.id);
       } catch (error) {

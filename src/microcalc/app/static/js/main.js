@@ -38,18 +38,31 @@ function setUpTabs(list, onChoose) {
   };
 }
 
+const PAGES = ["read", "hanging", "studies"];
 const PANES = { images: "images-panel", picture: "picture", findings: "findings-panel" };
+const narrow = matchMedia("(max-width: 720px)");
+let navigated = Boolean(location.hash);
 
-let navigated = false;
+/** The part of the address after #, so that Back goes back in the page, and a reload stays. */
+const place = () => `#${state.page}${narrow.matches && state.page === "read" ? `/${state.pane}` : ""}`;
+
+function followAddress() {
+  const [page, pane] = location.hash.slice(1).split("/");
+  update({ page: PAGES.includes(page) ? page : "read", pane: PANES[pane] ? pane : "images" });
+}
 
 function setUpNavigation() {
+  followAddress();
+  history.replaceState(null, "", place());
+  addEventListener("popstate", followAddress);
+  subscribe(["page", "pane"], () => location.hash !== place() && history.pushState(null, "", place()));
   const markPage = setUpTabs($("tabs"), (page) => {
     navigated = true;
     update({ page });
   });
   subscribe(["page"], () => {
     markPage(state.page);
-    for (const page of ["read", "hanging", "studies"]) $(page).hidden = page !== state.page;
+    for (const page of PAGES) $(page).hidden = page !== state.page;
   });
   const markPane = setUpTabs($("panes"), (id) =>
     update({ pane: Object.keys(PANES).find((name) => PANES[name] === id) }),
@@ -62,7 +75,7 @@ function setUpNavigation() {
 
 /** On a narrow screen the picture needs the room: its sliders start folded. */
 const foldSliders = () => {
-  $("adjust").open = !matchMedia("(max-width: 720px)").matches;
+  $("adjust").open = !narrow.matches;
 };
 
 function setUpTheme() {
@@ -122,7 +135,7 @@ async function loadSession() {
 
 setUpTheme();
 foldSliders();
-matchMedia("(max-width: 720px)").addEventListener("change", foldSliders);
+narrow.addEventListener("change", foldSliders);
 setUpNavigation();
 setUpUploads();
 setUpImages();

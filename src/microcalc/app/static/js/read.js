@@ -4,7 +4,7 @@ import { heatMapUrl } from "./api.js";
 import { $, announce, debounced, percent, probability } from "./dom.js";
 import { waitingFor } from "./images.js";
 import { drawHeatMap } from "./jobs.js";
-import { currentImage, shownFindings, state, subscribe, update, windowOf } from "./state.js";
+import { currentImage, shownFindings, state, subscribe, thresholdOf, update, windowOf } from "./state.js";
 import { Picture } from "./viewer.js";
 
 const RELOAD_AFTER_MS = 90;
@@ -92,7 +92,11 @@ function resetWindow() {
 }
 
 function drawMarks() {
-  picture.overlay.setFindings(shownFindings(state.current), state.selected, state.showMarks);
+  const all = state.findings[state.current]?.findings ?? [];
+  const shown = all.filter(
+    (finding) => finding.probability >= thresholdOf(state.current) || finding.number === state.selected,
+  );
+  picture.overlay.setFindings(shown, state.selected, state.showMarks);
   $("marks").setAttribute("aria-pressed", state.showMarks);
 }
 
