@@ -15,16 +15,16 @@ import numpy as np
 import PIL.Image
 import pydicom
 import pytest
+from matplotlib.figure import Figure
 from pydicom.uid import ExplicitVRLittleEndian
 from rich.console import Console
 
 from microcalc.cli import main
 from microcalc.cli.run import next_commands
 from microcalc.cli.study_progress import shown_progress
-from microcalc.committee.calibration import Calibration
+from microcalc.committee.calibration import Calibration, DecisionRule
 from microcalc.committee.committee import Committee, ExpertShape
 from microcalc.committee.predictions import BATCH, predict_files
-from microcalc.committee.unknown_scale import UnknownScale
 from microcalc.config import StudyConfig, WaveletSettings
 from microcalc.data import patch_files
 from microcalc.data.patch_files import PatchFile, find_files
@@ -51,7 +51,7 @@ def committee() -> Committee:
     made = Committee(networks, shapes, weights, calibration, 0.5, wavelet)
     middle = float(np.median(made.predict_proba(IMAGES[:8])))
     detector = fit_outlier_detector(IMAGES, np.unique(NAMES, return_inverse=True)[1])
-    unknown_scale = UnknownScale(Calibration(0.8, -0.5), middle)
+    unknown_scale = DecisionRule(Calibration(0.8, -0.5), middle)
     return replace(made, threshold=middle, unknown_scale=unknown_scale, outlier_detector=detector)
 
 
@@ -323,7 +323,7 @@ def test_a_run_may_be_named_for_its_committee(
     over = tmp_path / "run" / "committee" / "committee.json"
     assert ask(capsys, "predict", folder, "--committee", tmp_path / "run", "--csv", over)[0] == 2
     code, _, err = ask(capsys, "predict", folder, "--committee", tmp_path)
-    assert code == 2 and "give the directory of a finished run or its committee/" in err
+    assert code == 2 and "give a finished run or its committee/" in err
 
 
 def test_csv_and_json_on_one_path_are_refused(folder: Path, saved: Path, capsys, tmp_path: Path) -> None:
@@ -452,6 +452,29 @@ def test_files_of_one_name_keep_the_folders_that_tell_them_apart(paths, names, t
         assert found == [name.format(here=tmp_path.name) for name in names]
 
 
+@pytest.mark.parametrize("options", [[], ["--committee-average"]])
+def test_explain_shows_the_probability_of_predict_and_names_the_vote_of_an_expert(
+    options: list[str], folder: Path, saved: Path, committee: Committee, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    """On larger fields too, where the highest patch by the committee is not always that of one expert."""
+    for number in (0, 2, 4):
+        write(folder / f"field_{number}.png", np.hstack(IMAGES[number : number + 2]))
+    titles: list[str] = []
+    monkeypatch.setattr("microcalc.explain.pictures.save_figure", lambda figure, _: titles.append(title_of(figure)))
+    given = ["--committee", saved, "--pixel-size", 0.085]
+    ask(capsys, "explain", folder, *given, "--out", tmp_path / "out", *options)
+    ask(capsys, "predict", folder, *given, "--csv", tmp_path / "p.csv")
+    best, table = committee.highest_weight, rows(tmp_path / "p.csv")
+    assert len(table) == 11 and len(titles) == 12
+    for row, title in zip(table, titles, strict=False):
+        alone = "" if options else f" (expert {best} alone: {float(row[f'expert_{best}']):.3f})"
+        assert title.endswith(f"   probability of a cluster {float(row['probability']):.3f}{alone}")
+
+
+def title_of(figure: Figure) -> str:
+    return "" if figure.get_suptitle() is None else figure.get_suptitle()
+
+
 def test_pictures_of_files_of_one_name_are_told_apart_by_name_and_title(
     saved: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
@@ -489,7 +512,7 @@ def test_the_committee_average_weighs_the_maps_of_the_experts(committee: Committ
 
 
 def test_what_is_explained_is_checked(committee: Committee) -> None:
-    with pytest.raises(RequestError, match="of must be one of highest_weight, committee"):
+    with pytest.raises(RequestError, match="of must be 'highest_weight' or 'committee': got 'everyone'"):
         explain(committee, IMAGES[:1], "everyone")  # type: ignore[arg-type]
 
 

@@ -81,7 +81,7 @@ def test_a_crafted_description_is_refused(change, committee: Committee, tmp_path
     committee.save(tmp_path)
     path = tmp_path / "committee.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(RequestError, match=r"committee\.json: .*; give the committee/ of a finished run") as refused:
+    with pytest.raises(RequestError, match=r"committee\.json: .*; give a finished run or its committee/") as refused:
         Committee.load(tmp_path)
     assert "\n" not in str(refused.value)
 
@@ -109,7 +109,7 @@ def test_weights_of_another_network_are_refused(committee: Committee, tmp_path: 
 
 @pytest.mark.parametrize("name", [".", "missing", "missing/committee.json"])
 def test_a_missing_committee_is_no_error_of_json(name: str, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r": holds no committee; give the committee/ of a finished run"):
+    with pytest.raises(RequestError, match=r": holds no committee; give a finished run or its committee/"):
         Committee.load(tmp_path / name)
 
 

@@ -360,12 +360,14 @@ def test_every_picture_of_explain_is_of_its_own_file(own: Data, copied: Path, re
     with pytest.MonkeyPatch.context() as spies:
         calls = record(spies, "overlay")
         main(["explain", str(folder), "--committee", str(copied / "committee"), "--out", str(tmp_path / "out")])
-    heaviest = committee.expert_probabilities(few.images)[:, int(np.argmax(committee.weights))]
+    votes, heaviest = committee.expert_probabilities(few.images), committee.highest_weight
+    probabilities = committee.combine(votes)
     assert sorted(call["name"] for call in calls) == [f"{place:03d}.png" for place in range(30)]
     for call in calls:
         place = int(call["name"][:3])
         assert np.array_equal(call["image"], few.images[place])
-        assert call["probability"] == pytest.approx(heaviest[place])
+        assert call["probability"] == pytest.approx(probabilities[place])
+        assert call["vote"] == (heaviest, pytest.approx(votes[place, heaviest]))
 
 
 # The naive protocol

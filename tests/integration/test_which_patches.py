@@ -474,7 +474,8 @@ def test_every_explained_patch_is_drawn_with_its_own_label_name_and_probability(
         file = study.own.files[row]
         assert call["name"] == Path(file).name
         assert call["label"] == study.own.labels[row]
-        assert call["probability"] == pytest.approx(float(by_file[file][f"expert_{heaviest}"]))
+        assert call["probability"] is None
+        assert call["vote"] == (heaviest, pytest.approx(float(by_file[file][f"expert_{heaviest}"])))
 
 
 def test_the_curves_of_the_report_are_drawn_from_the_rows_of_their_part(study: Recorded) -> None:

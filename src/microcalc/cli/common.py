@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from microcalc.committee.predictions import Prediction
     from microcalc.data import Data
     from microcalc.data.patch_files import Unreadable
-    from microcalc.explain.pictures import Explanation
 
 PixelSize = float | Literal["unknown"] | None
 
@@ -94,7 +93,7 @@ def dataset_files(*requests: str | Path | None) -> Iterator[Path]:
             yield from path.rglob("*") if path.is_dir() else [path]
 
 
-def print_reading(read: "Sequence[Prediction | Explanation]", left_out: str, console: Console) -> None:
+def print_reading(read: "Sequence[Prediction]", left_out: str, console: Console) -> None:
     """What a user should know of how files were read: a size that was assumed, warnings, files left out."""
     assumed = sum(each.assumed for each in read)
     if assumed:

@@ -50,5 +50,5 @@ class Explain(Common):
             outcomes = explain_files(committee, found.files, self.out, of, self.pixel_size, self.method, progress)
         explained = [outcome for outcome in outcomes if isinstance(outcome, Explanation)]
         console.print(f"pictures of {len(explained)} patches: {self.out}", markup=False, soft_wrap=True)
-        print_reading(explained, found.note(), console)
+        print_reading([each.prediction for each in explained], found.note(), console)
         print_unreadable([outcome for outcome in outcomes if isinstance(outcome, Unreadable)], len(found.files))

@@ -25,7 +25,7 @@ from microcalc.networks.hypermodel import build_network
 from microcalc.transforms.wavelet import wavelet_filter
 
 FEWEST_TO_ADAPT = 50
-ADVICE = "give the committee/ of a finished run, made by this version"
+ADVICE = "give a finished run or its committee/, of this version"
 
 
 def filtered(images: NDArray[np.float32], wavelet: WaveletSettings) -> NDArray[np.float32]:

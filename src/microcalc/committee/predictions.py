@@ -93,7 +93,7 @@ def predict_files(
     for batch in read_batches(files, BATCH, pixel_size_mm):
         outcomes += batch.unreadable
         if batch.read:
-            outcomes += _predictions(committee, predictor, batch)
+            outcomes += predict_batch(committee, batch, predictor)[0]
         progress(len(outcomes))
     return outcomes
 
@@ -113,16 +113,20 @@ def _predictor(committee: Committee, engine: Engine) -> Predictor:
     return in_bfloat16
 
 
-def _predictions(committee: Committee, predictor: Predictor, batch: Batch) -> list[Prediction]:
+def predict_batch(
+    committee: Committee, batch: Batch, predictor: Predictor | None = None
+) -> tuple[list[Prediction], NDArray[np.float32]]:
+    """Predict the files of a batch, and return with that the (n, 60, 60) patch that decides for each."""
     images = batch.views
-    experts = predictor(images)
+    experts = (predictor or committee.expert_probabilities)(images)
     probabilities = committee.combine(experts)
     highest = _highest(batch, probabilities)
     distances = None if committee.outlier_detector is None else committee.outliers(images[highest])
-    return [
+    predictions = [
         _prediction(committee, read, experts[view], None if distances is None else distances[row])
         for row, (read, view) in enumerate(zip(batch.read, highest, strict=True))
     ]
+    return predictions, images[highest]
 
 
 def _highest(batch: Batch, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -20,6 +20,8 @@ from microcalc.files import write_atomically
 CLASS_NAMES = ("normal", "cluster")
 CLASS_COLOURS = ("#0072B2", "#D55E00")
 
+Vote = tuple[int, float]
+
 _HEAT = "inferno"
 _STRONGEST_COVER = 0.65
 
@@ -42,10 +44,11 @@ def save_figure(figure: Figure, path: Path) -> None:
 def overlay(
     image: ArrayLike,
     heat: ArrayLike,
-    probability: float,
+    probability: float | None = None,
     label: int | None = None,
     name: str = "",
     method: GradcamMethod = "hirescam",
+    vote: Vote | None = None,
 ) -> Figure:
     """Draw a patch, its heat map and the one over the other, side by side.
 
@@ -54,10 +57,11 @@ def overlay(
     Args:
         image: (h, w) in [0, 1].
         heat: (h, w) in [0, 1].
-        probability: of a cluster, as the explained network or committee gives it.
+        probability: of a cluster by the committee, as ``microcalc predict`` gives it; None to leave it out.
         label: 1 where a cluster is present, None where it is not known.
         name: of the patch's file.
-        method: by which the map was made.
+        method: of the map.
+        vote: number of the expert that the map explains, and its own probability.
 
     >>> len(overlay(np.eye(60), np.eye(60), probability=0.9, label=1, name="0312u1_1_1_1_5.png").axes)
     4
@@ -76,7 +80,7 @@ def overlay(
     bar.ax.tick_params(labelsize=8.5)
     bar.set_label("share of the map's maximum", fontsize=8.5)
     bar.outline.set_visible(False)
-    title = "   ".join(filter(None, [name, _describe(probability, label)]))
+    title = "   ".join(filter(None, [name, describe(probability, label, vote)]))
     figure.suptitle(title, fontsize=11, fontweight="bold", parse_math=False)
     return figure
 
@@ -87,6 +91,7 @@ def contact_sheet(
     probabilities: ArrayLike,
     labels: Sequence[int | None] | None = None,
     names: Sequence[str] | None = None,
+    votes: Sequence[Vote | None] | None = None,
 ) -> Figure:
     """Draw many explanations on one sheet: each patch beside its overlay, four pairs a row.
 
@@ -96,6 +101,7 @@ def contact_sheet(
         probabilities: (n,), of a cluster.
         labels: n labels, None where one is not known.
         names: n file names.
+        votes: of the experts that the maps explain, n.
 
     >>> len(contact_sheet(np.zeros((5, 60, 60)), np.zeros((5, 60, 60)), np.full(5, 0.5)).axes)
     10
@@ -103,17 +109,18 @@ def contact_sheet(
     images, maps, probabilities = np.asarray(images), np.asarray(maps), np.asarray(probabilities)
     labels = [None] * len(images) if labels is None else labels
     names = [""] * len(images) if names is None else names
+    votes = [None] * len(images) if votes is None else votes
     columns = min(4, len(images))
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(3.2 * columns, 2.0 * rows), layout="constrained", facecolor="white")
     cells = figure.subfigures(rows, columns, squeeze=False).ravel()[: len(images)]
-    explained = zip(cells, images, maps, probabilities, labels, names, strict=True)
-    for cell, image, heat, probability, label, name in explained:
+    explained = zip(cells, images, maps, probabilities, labels, names, votes, strict=True)
+    for cell, image, heat, probability, label, name, vote in explained:
         left, right = cell.subplots(1, 2)
         _show_stretched(left, image)
         _show_stretched(right, image)
         _show_heat(right, heat, covering=True)
-        title = "\n".join(filter(None, [name, _describe(probability, label)]))
+        title = "\n".join(filter(None, [name, describe(probability, label, vote)]))
         cell.suptitle(title, fontsize=8.5, parse_math=False)
     return figure
 
@@ -162,6 +169,15 @@ def _show_heat(axes: Axes, heat: NDArray[Any], covering: bool = False) -> AxesIm
     return axes.imshow(heat, cmap=_HEAT, vmin=0, vmax=1, alpha=opacity, interpolation="nearest")
 
 
-def _describe(probability: float, label: int | None) -> str:
-    truth = "" if label is None else f"{CLASS_NAMES[label]}, "
-    return f"{truth}probability of a cluster {probability:.3f}"
+def describe(probability: float | None, label: int | None = None, vote: Vote | None = None) -> str:
+    """Return the caption of a patch: its class, the committee's probability, and the vote of the explained expert.
+
+    >>> describe(0.541, vote=(2, 0.826))
+    'probability of a cluster 0.541 (expert 2 alone: 0.826)'
+    >>> describe(None, label=1, vote=(2, 0.826))
+    'cluster, expert 2 alone: 0.826'
+    """
+    alone = "" if vote is None else f"expert {vote[0]} alone: {vote[1]:.3f}"
+    committee = "" if probability is None else f"probability of a cluster {probability:.3f}"
+    both = f"{committee} ({alone})" if committee and alone else committee or alone
+    return both if label is None else f"{CLASS_NAMES[label]}, {both}"

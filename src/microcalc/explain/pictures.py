@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from microcalc.committee.committee import Committee
+from microcalc.committee.predictions import Prediction, predict_batch
 from microcalc.config import GradcamMethod
 from microcalc.data.patch_files import Batch, GivenPixelSize, Unreadable, read_batches
 from microcalc.explain.drawing import contact_sheet, overlay, save_figure
@@ -22,21 +20,10 @@ PATCHES_A_SHEET = 24
 
 @dataclass(frozen=True)
 class Explanation:
-    """The picture of one file, and the probability of a cluster by what was explained.
+    """The prediction for one file, and the place of the picture that explains it."""
 
-    Attributes:
-        file: where the image is.
-        picture: where its explanation is.
-        probability: of the patch that is explained: the highest of the file.
-        assumed: whether the pixel size was neither in the file nor given.
-        warnings: what a user should know about the image.
-    """
-
-    file: Path
+    prediction: Prediction
     picture: Path
-    probability: float
-    assumed: bool = False
-    warnings: tuple[str, ...] = ()
 
 
 def explain_files(
@@ -51,7 +38,7 @@ def explain_files(
     """Draw the Grad-CAM map of each file beside the patch and over it, and contact sheets of about 24 patches each.
 
     Args:
-        committee: whose experts are explained.
+        committee: to explain.
         files: images, as :func:`microcalc.data.patch_files.read_patch_file` reads them; of several patches, the
             highest is explained.
         out: the folder, empty or missing, for ``NAME.png`` of each file and ``contact_sheet.png``. Where files of
@@ -85,24 +72,21 @@ def _explained(
     names: dict[Path, Path],
     taken: set[str],
 ) -> list[Explanation]:
-    images, probabilities = _highest(batch, _probabilities(committee, batch.views, of))
+    predictions, images = predict_batch(committee, batch)
     maps = explain(committee, images, of, method)
+    best = committee.highest_weight if of == "highest_weight" else None
+    votes = [None if best is None else (best, each.experts[best]) for each in predictions]
     explanations = []
-    for read, image, heat, probability in zip(batch.read, images, maps, probabilities.tolist(), strict=True):
-        name = "_".join(names[read.file].parts)
-        picture = out / f"{_free_name(name.removesuffix(read.file.suffix), taken, name)}.png"
-        save_figure(overlay(image, heat, probability, name=str(names[read.file]), method=method), picture)
-        explanations.append(Explanation(read.file, picture, probability, read.assumed, read.warnings))
-    sheet = contact_sheet(images, maps, probabilities, names=[str(names[read.file]) for read in batch.read])
+    for prediction, image, heat, vote in zip(predictions, images, maps, votes, strict=True):
+        file, probability = prediction.file, prediction.probability
+        name = "_".join(names[file].parts)
+        picture = out / f"{_free_name(name.removesuffix(file.suffix), taken, name)}.png"
+        save_figure(overlay(image, heat, probability, name=str(names[file]), method=method, vote=vote), picture)
+        explanations.append(Explanation(prediction, picture))
+    titles = [str(names[each.file]) for each in predictions]
+    sheet = contact_sheet(images, maps, [each.probability for each in predictions], names=titles, votes=votes)
     save_figure(sheet, out / f"{_free_name(SHEET, taken)}.png")
     return explanations
-
-
-def _highest(batch: Batch, probabilities: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """The highest patch of each file, (n, 60, 60), and its probability."""
-    parts = batch.by_file(probabilities)
-    images = [read.views[part.argmax()] for read, part in zip(batch.read, parts, strict=True)]
-    return np.stack(images), np.array([part.max() for part in parts])
 
 
 def distinct_names(files: Sequence[Path]) -> list[Path]:
@@ -124,11 +108,6 @@ def distinct_names(files: Sequence[Path]) -> list[Path]:
 
 def _end(path: Path, length: int) -> Path:
     return Path(*path.parts[-length:])
-
-
-def _probabilities(committee: Committee, images: NDArray[np.float32], of: Explained) -> NDArray[np.float64]:
-    experts = committee.expert_probabilities(images)
-    return committee.combine(experts) if of == "committee" else experts[:, committee.highest_weight]
 
 
 def _free_name(name: str, taken: set[str], *others: str) -> str:

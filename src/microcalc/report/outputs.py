@@ -190,5 +190,6 @@ def draw_gradcam(folder: Path, data: Data, split: StudySplit, committee: Committ
     probabilities = expert.expert_probabilities(images)[:, 0]
     for image, heat, probability, index in zip(committee.filtered(images), maps, probabilities, chosen, strict=True):
         name = Path(data.files[index]).name
-        figure = overlay(image, heat, float(probability), int(data.labels[index]), name, config.gradcam_method)
+        vote, label = (number, float(probability)), int(data.labels[index])
+        figure = overlay(image, heat, None, label, name, config.gradcam_method, vote)
         figures.save_figure(figure, folder / f"{Path(name).stem}.png")
