@@ -215,6 +215,12 @@ IMPLANT = "shows an implant (Breast Implant Present), whose edge and folds may b
     ("elements", "words"),
     [
         ({"Modality": "CT"}, "is no mammogram but 'CT'"),
+        *(
+            ({"Modality": modality, "BodyPartExamined": "BREAST"}, f"is no mammogram but '{modality} BREAST'")
+            for modality in ("US", "MR", "CT", "PT")
+        ),
+        ({"Modality": "us", "BodyPartExamined": "Breast"}, "is no mammogram but 'US BREAST'"),
+        ({"Modality": "OT", "BodyPartExamined": "HAND"}, "is no mammogram but 'OT HAND'"),
         ({"Modality": "CR", "BodyPartExamined": "CHEST"}, "is no mammogram but 'CR CHEST'"),
         ({"Modality": "DX", "BodyPartExamined": "HAND"}, "is no mammogram but 'DX HAND'"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.3"}, "is a tomosynthesis object; export the 2D mammogram"),
@@ -232,8 +238,10 @@ def test_another_kind_of_image_is_refused_in_one_line(elements: dict[str, object
     ("elements", "warning"),
     [
         ({"Modality": "CR", "BodyPartExamined": "BREAST"}, None),
-        ({"Modality": "OT"}, "does not say that it is a mammogram (Modality, Body Part Examined)"),
-        ({"Modality": "CR"}, "does not say that it is a mammogram (Modality, Body Part Examined)"),
+        ({"Modality": "", "BodyPartExamined": "BREAST"}, None),
+        ({"Modality": "US", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2"}, None),
+        ({"Modality": "OT"}, "does not state that it is a mammogram (Modality, Body Part Examined)"),
+        ({"Modality": "CR"}, "does not state that it is a mammogram (Modality, Body Part Examined)"),
         ({"EstimatedRadiographicMagnificationFactor": 1.8}, MAGNIFIED),
         ({"BreastImplantPresent": "YES"}, IMPLANT),
         ({"PixelSpacing": [0, 0]}, "Pixel Spacing of 0 x 0 mm is impossible and was ignored"),

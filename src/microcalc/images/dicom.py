@@ -109,7 +109,7 @@ def _through(table: NDArray[np.float64], stored: NDArray[np.int32], every: NDArr
 
 
 def _check_kind(dataset: Any) -> list[str]:
-    """Warnings of what a reader of mammograms must know of this kind of image.
+    """Return warnings that a reader of mammograms needs for this kind of image; Modality decides, not the body part.
 
     Raises:
         ImageError: it is no mammogram.
@@ -118,11 +118,12 @@ def _check_kind(dataset: Any) -> list[str]:
     sop_class = str(dataset.get("SOPClassUID") or "")
     if sop_class == _TOMOSYNTHESIS:
         raise ImageError("is a tomosynthesis object; export the 2D mammogram")
-    if modality != "MG" and sop_class not in _MAMMOGRAPHY and part != "BREAST":
-        if modality not in (*_NOT_SAID, *_RADIOGRAPHS) or part:
+    if modality != "MG" and sop_class not in _MAMMOGRAPHY:
+        if modality not in (*_NOT_SAID, *_RADIOGRAPHS) or part not in ("", "BREAST"):
             shown = " ".join(word for word in (modality, part) if word)
             raise ImageError(f"is no mammogram but {shown[:40]!a} (Modality, Body Part Examined); leave it out")
-        return ["does not say that it is a mammogram (Modality, Body Part Examined)"]
+        if not part:
+            return ["does not state that it is a mammogram (Modality, Body Part Examined)"]
     warnings = []
     (magnification, *_) = numbers(dataset, "EstimatedRadiographicMagnificationFactor") or (1.0,)
     if magnification >= _MAGNIFICATION_VIEW:
