@@ -1,14 +1,18 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from microcalc.errors import ImageError
 from microcalc.mammograms.breast import find_breast
 
 
 def half_disc(radius: int = 400, shape: tuple[int, int] = (1200, 900), level: float = 0.4) -> np.ndarray:
+    """A breast with the texture of tissue at the left, in front of a dark background."""
     rows, columns = np.indices(shape)
-    image = np.where(np.hypot(rows - shape[0] / 2, columns) < radius, level, 0.02)
-    return (image + np.random.default_rng(0).normal(0, 0.005, shape)).clip(0, 1).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 1, shape)
+    tissue = level + 0.4 * ndimage.gaussian_filter(noise, 10)
+    image = np.where(np.hypot(rows - shape[0] / 2, columns) < radius, tissue, 0.02)
+    return (image + 0.005 * noise).clip(0, 1).astype(np.float32)
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
@@ -65,11 +69,19 @@ def test_too_little_tissue_is_refused() -> None:
         find_breast(image)
 
 
-def test_two_breasts_an_inverted_image_and_a_magnification_view_have_warnings() -> None:
+@pytest.mark.parametrize("radius", [250, 400, 600])
+@pytest.mark.parametrize("turns", range(4))
+def test_an_inverted_image_has_a_warning_that_names_inversion(radius: int, turns: int) -> None:
+    image = np.ascontiguousarray(np.rot90(half_disc(radius), turns))
+    image[:40, :300] = 0.9  # a label
+    assert find_breast(image).warnings == ()
+    assert "may be inverted" in find_breast(1 - image).warnings[-1]
+
+
+def test_two_breasts_and_a_magnification_view_have_warnings() -> None:
     two = np.concatenate([half_disc()[:, ::-1], half_disc()], axis=1)
     two[:, 850:950] = 0.02
     assert "More than one" in find_breast(two).warnings[0]
-    assert "inverted" in find_breast(1 - half_disc()).warnings[0]
     full = np.random.default_rng(0).normal(0.5, 0.05, (800, 600)).clip(0, 1).astype(np.float32)
     full[:400] *= 0.7
     assert "no dark background" in find_breast(full).warnings[0]

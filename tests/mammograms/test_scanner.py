@@ -117,6 +117,30 @@ def test_an_image_too_small_or_too_large_for_a_mammogram_is_refused() -> None:
         scan(np.zeros((8000, 100), np.float32), pixel_size_mm=0.085)
 
 
+@pytest.mark.parametrize(
+    ("height_mm", "width_mm", "breast", "warning"),
+    [
+        (180, 120, 0.5, ""),
+        (319, 248, 0.3, ""),
+        (248, 319, 0.3, ""),
+        (420, 230, 0.3, "would be 42 x 23 cm, and detectors have 24 x 30 cm at most: check the pixel size"),
+        (280, 290, 0.3, "would be 28 x 29 cm, and detectors"),
+        (60, 80, 0.3, "would cover 15 square cm, and 20 to 400 are usual: check the pixel size"),
+        (310, 250, 0.8, "would cover 624 square cm"),
+    ],
+)
+def test_a_size_that_no_mammogram_has_is_a_warning_that_names_the_pixel_size(
+    height_mm: float, width_mm: float, breast: float, warning: str
+) -> None:
+    size = (0.4, 0.5)
+    rows, columns = round(height_mm / size[0]), round(width_mm / size[1])
+    image = np.zeros((rows, columns), np.float32)
+    tissue = image[:, : round(breast * columns)]
+    tissue += np.random.default_rng(0).uniform(0.4, 0.6, tissue.shape)
+    found = scan_image(image, size).warnings
+    assert len(found) == bool(warning) and warning in " ".join(found)
+
+
 def test_pixels_out_of_0_to_1_or_of_another_kind_are_refused() -> None:
     with pytest.raises(RequestError, match=r"in \[0, 1\]"):
         scan(np.full((900, 600), 255.0), pixel_size_mm=0.085)

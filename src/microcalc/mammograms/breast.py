@@ -17,6 +17,7 @@ SKIN_LEVEL = 0.15  # of the way from the background to the median of the tissue
 SMALLEST_MM2 = 500.0
 SECOND_BREAST = 0.3  # of the area of the largest region
 DARK = 0.5  # of the median of the tissue: a brighter background is none
+SMOOTHER = 1.1  # so many times the gradient of a background has the tissue at least
 STRIP_MM = 4.0  # compared on both sides of the edge of the pectoral muscle
 MUSCLE_CONTRAST = 0.06  # least step of the square root of the grey level across that edge
 LINES = 40  # positions along either side that are tried for that edge
@@ -69,7 +70,10 @@ def find_breast(image: NDArray[np.float32]) -> Breast:
     pectoral = find_pectoral(coarse, mask)
     pixel_mm2 = (TRUE_PIXEL_MM * COARSE) ** 2
     if mask.sum() * pixel_mm2 < SMALLEST_MM2:
-        raise ImageError(f"no breast found: less than {SMALLEST_MM2 / 100:.0f} square cm of tissue; give a mammogram")
+        raise ImageError(
+            f"no breast found: less than {SMALLEST_MM2 / 100:.0f} square cm of tissue; give a mammogram, "
+            "or check the pixel size"
+        )
     return Breast(
         mask=_fine(mask, image.shape),
         pectoral=_fine(pectoral, image.shape),
@@ -94,9 +98,8 @@ def _fine(mask: Mask, shape: tuple[int, ...]) -> Mask:
 
 def _mask(coarse: NDArray[np.float32]) -> tuple[Mask, list[str]]:
     root = np.sqrt(np.clip(coarse, 0, None))
-    tissue = coarse[root > otsu(root)]
-    rest = coarse[root <= otsu(root)]
-    background = float(np.median(rest))
+    bright = root > otsu(root)
+    tissue, background = coarse[bright], float(np.median(coarse[~bright]))
     regions, count = ndimage.label(_without_strips(coarse > background + SKIN_LEVEL * (np.median(tissue) - background)))
     if not count:
         return np.zeros(coarse.shape, bool), []
@@ -105,12 +108,22 @@ def _mask(coarse: NDArray[np.float32]) -> tuple[Mask, list[str]]:
     warnings = []
     if count > 1 and np.sort(areas)[-2] > SECOND_BREAST * areas.max():
         warnings.append("More than one large region: only the largest was taken for the breast.")
-    if _touches_three_sides(mask):
-        warnings.append("The darkest part of the image is not its edge: it may be inverted, or no mammogram.")
-    elif background > DARK * np.median(tissue):
+    if background > DARK * np.median(tissue) or _bright_part_is_smoother(coarse, bright):
         mask = np.ones_like(mask)
-        warnings.append("The image has no dark background: it may be a magnification view, a cut-out, or no mammogram.")
+        warnings.append(
+            "The image has no dark background: it may be inverted, a magnification view, a cut-out, or no mammogram."
+        )
     return mask, warnings
+
+
+def _bright_part_is_smoother(coarse: NDArray[np.float32], bright: Mask) -> bool:
+    """Whether the background of the image is bright: tissue has texture, and a background has none.
+
+    The median gradient of the dark part was at most 0.08 times that of the bright part in 95 mammograms on film and
+    detectors, and at least 1.2 times in the same images inverted.
+    """
+    gradient = ndimage.gaussian_gradient_magnitude(coarse, 1.0)
+    return bool(np.median(gradient[~bright]) > SMOOTHER * np.median(gradient[bright]))
 
 
 def otsu(values: NDArray[np.floating]) -> float:
@@ -156,12 +169,6 @@ def chest_wall(mask: Mask) -> int:
     1
     """
     return int(np.argmax([np.rot90(mask, turns)[0].sum() for turns in range(4)]))
-
-
-def _touches_three_sides(mask: Mask) -> bool:
-    """A breast touches one side of the image all along at most; what is taken for tissue touches three."""
-    sides = [np.rot90(mask, turns)[0].mean() for turns in range(4)]
-    return bool(sorted(sides)[1] > 0.9 and mask.mean() < 0.98)
 
 
 def find_pectoral(coarse: NDArray[np.float32], mask: Mask) -> Mask:

@@ -13,7 +13,7 @@ from microcalc.committee.committee import Committee
 from microcalc.errors import ImageError, RequestError
 from microcalc.images import Mammogram, read_mammogram
 from microcalc.images.resample import as_pixel_size, to_true_scale
-from microcalc.mammograms.breast import find_breast
+from microcalc.mammograms.breast import Breast, find_breast
 from microcalc.mammograms.candidates import Spots, choose_windows, find_spots
 from microcalc.mammograms.clusters import Cluster, cut_windows, extent, look_again, merge_windows, window_logits
 from microcalc.mammograms.findings import Finding, ScannedImage
@@ -25,6 +25,11 @@ LOW_FLOOR = 0.001
 
 SMALLEST_MM = 20.0
 LARGEST_MM = 500.0
+DETECTOR_MM = (264.0, 330.0)
+"""Short and long side of the largest detectors and films, 24 x 30 cm, and a tenth more for the edge of a scan."""
+
+BREAST_MM2 = (2000.0, 40000.0)
+"""Area of a breast in a mammogram."""
 
 Pixels = NDArray[np.float32]
 PixelSize = float | tuple[float, float]
@@ -103,7 +108,10 @@ def scan_mammogram(
         columns=columns,
         breast_mm2=breast.area_mm2,
         seconds=time.perf_counter() - start,
-        warnings=(*mammogram.warnings, *_contradiction(mammogram, pixel_size_mm), *breast.warnings),
+        warnings=(
+            *(*mammogram.warnings, *_contradiction(mammogram, pixel_size_mm), *breast.warnings),
+            *_doubts_of_size(rows * size[0], columns * size[1], breast),
+        ),
         findings=_findings(clusters, spots, second_opinion or packaged_opinion(), scale, size),
     )
 
@@ -180,6 +188,21 @@ def _contradiction(mammogram: Mammogram, given: PixelSize | None) -> tuple[str, 
     if given is None or own is None or np.allclose(as_pixel_size(given), own, rtol=0.01):
         return ()
     return (f"The file gives pixels of {own[0]:g} x {own[1]:g} mm; the size that was given instead is not used.",)
+
+
+def _doubts_of_size(height_mm: float, width_mm: float, breast: Breast) -> list[str]:
+    """Return sentences on what no mammogram has, so that a wrong pixel size shows."""
+    doubts = []
+    if min(height_mm, width_mm) > DETECTOR_MM[0] or max(height_mm, width_mm) > DETECTOR_MM[1]:
+        shown = f"{height_mm / 10:.0f} x {width_mm / 10:.0f} cm"
+        doubts.append(f"The image would be {shown}, and detectors have 24 x 30 cm at most: check the pixel size.")
+    if not breast.mask.all() and not BREAST_MM2[0] <= breast.area_mm2 <= BREAST_MM2[1]:
+        least, most = (f"{area / 100:.0f}" for area in BREAST_MM2)
+        doubts.append(
+            f"The breast would cover {breast.area_mm2 / 100:.0f} square cm, and {least} to {most} are usual: check the "
+            "pixel size."
+        )
+    return doubts
 
 
 def _findings(
