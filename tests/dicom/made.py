@@ -99,9 +99,9 @@ def make_findings(count: int, image: Dataset | None = None) -> ScannedImage:
     return ScannedImage("a.dcm", uid, "0" * 64, SPACING, *shape, 600.0, 0.1, (), tuple(findings))
 
 
-def scan(path: Path) -> tuple[ScannedImage, bytes]:
+def scan(content: bytes) -> tuple[ScannedImage, bytes]:
     """The stand-in for the scan of a node."""
-    return make_findings(2, pydicom.dcmread(path, force=True, stop_before_pixels=True)), make_overlay()
+    return make_findings(2, pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)), make_overlay()
 
 
 def items(dataset: Dataset, meaning: str) -> Iterator[Dataset]:

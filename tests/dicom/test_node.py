@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +15,16 @@ import trustme
 from dicom.made import ALGORITHM, make_mammogram, remark, scan
 from dicom.pacs import archive, connected, store, until
 from pydicom.uid import SecondaryCaptureImageStorage
+from pynetdicom.dsutils import encode
 
 from microcalc.config import NodeSettings
+from microcalc.dicom import objects
 from microcalc.dicom.node import MOST_SCANS, Node, Scan
-from microcalc.dicom.queue import Counts, Parked, Queue
+from microcalc.dicom.queue import Counts, Parked, Queue, key_of
 from microcalc.dicom.sender import destination
 from microcalc.dicom.tls import server_context
 from microcalc.errors import FailedError, ImageError, RequestError
+from microcalc.files import write_atomically
 from microcalc.mammograms.findings import ScannedImage
 
 NOWHERE = "ARCHIVE@localhost:1"
@@ -127,10 +131,19 @@ def test_more_associations_than_the_limit_are_rejected(tmp_path: Path) -> None:
 
 def test_an_object_beyond_the_limit_ends_its_association_and_leaves_nothing(tmp_path: Path) -> None:
     large = make_mammogram(Rows=1000, Columns=1000, PixelData=bytes(2_000_000))
+    half = [make_mammogram(number, Rows=500, Columns=600, PixelData=bytes(600_000)) for number in range(3)]
     with node_running(tmp_path, NOWHERE, largest_object_mib=1) as node:
         assert store(node.port, large) == [None]
         assert files_of(tmp_path) == [] and node.queue.counts() == Counts(0, 0, 0)
-        assert store(node.port, make_mammogram()) == [0]
+        assert store(node.port, *half) == [0, 0, 0]  # the limit is that of one object, not of an association
+
+
+def test_an_object_with_another_uid_than_announced_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = encode(make_mammogram(1), False, True)
+    with node_running(tmp_path, NOWHERE) as node:
+        monkeypatch.setattr("pynetdicom.association.encode", lambda *_: other)
+        assert store(node.port, make_mammogram()) == [0xA900]
+        assert files_of(tmp_path) == [] and node.queue.counts() == Counts(0, 0, 0)
 
 
 def test_a_full_queue_says_so(tmp_path: Path) -> None:
@@ -149,7 +162,7 @@ def test_a_connection_that_announces_4_gib_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_scan_that_fails_is_answered_without_the_text_of_the_error(tmp_path: Path) -> None:
-    def failing(path: Path) -> tuple[ScannedImage, bytes]:
+    def failing(content: bytes) -> tuple[ScannedImage, bytes]:
         raise ZeroDivisionError("Müller")
 
     lines: list[str] = []
@@ -169,7 +182,6 @@ def test_an_image_that_cannot_be_scanned_is_answered_with_the_reason(tmp_path: P
         store(node.port, make_mammogram())
         assert answered(node, 1)
         assert "Not analyzed: states no pixel size; give --pixel-size" in remark(pacs.received[0])
-        assert str(tmp_path) not in remark(pacs.received[0])
 
 
 def test_an_unreachable_receiver_is_tried_again_and_the_study_parked(tmp_path: Path) -> None:
@@ -197,6 +209,34 @@ def test_pauses_double_up_to_the_longest(tmp_path: Path, monkeypatch: pytest.Mon
     queue.close()
 
 
+def test_an_image_whose_scan_ends_the_node_lets_the_others_go_first(tmp_path: Path) -> None:
+    queue = Queue(tmp_path / "queue")
+    for number in range(3):
+        queue.add(f"1.2.{number}", "1.2", b"image")
+    scans = [queue.start_scan() for _ in range(4)]
+    keys = [image.key for image in scans if image]
+    assert keys == [*map(key_of, ("1.2.0", "1.2.1", "1.2.2")), key_of("1.2.0")]
+    assert [image.scans for image in scans if image] == [1, 1, 1, 2]
+    queue.close()
+
+
+def test_an_image_that_two_senders_bring_at_once_is_added_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, added = Queue(tmp_path / "queue"), list[bool]()
+    second = threading.Thread(target=lambda: added.append(queue.add("1.2.1", "1.2", b"image")))
+
+    def slowly(path: Path, content: bytes) -> None:
+        if second.ident is None:
+            second.start()
+            second.join(2)
+        write_atomically(path, content)
+
+    monkeypatch.setattr("microcalc.dicom.queue.write_atomically", slowly)
+    added.append(queue.add("1.2.1", "1.2", b"image"))
+    second.join()
+    assert added == [True, False] and queue.counts() == Counts(1, 0, 0)
+    queue.close()
+
+
 def test_what_a_receiver_does_not_take_is_named_and_the_rest_is_sent_once(tmp_path: Path) -> None:
     with (
         archive(classes=[SecondaryCaptureImageStorage]) as pacs,
@@ -207,6 +247,13 @@ def test_what_a_receiver_does_not_take_is_named_and_the_rest_is_sent_once(tmp_pa
         assert "does not take" in node.queue.parked()[0].problem
         assert "Mammography CAD SR" in node.queue.parked()[0].problem
         assert [result.Modality for result in pacs.received] == ["OT"]
+
+
+@pytest.mark.parametrize("status", [0x0111, 0xB000, 0xB007])
+def test_a_receiver_that_has_a_result_or_warns_has_it(status: int, tmp_path: Path) -> None:
+    with archive(status=status) as pacs, node_running(tmp_path, pacs.name) as node:
+        store(node.port, *map(make_mammogram, range(3)))
+        assert answered(node, 3) and files_of(tmp_path) == []
 
 
 def test_a_receiver_that_answers_with_a_failure_is_tried_again(tmp_path: Path) -> None:
@@ -263,7 +310,7 @@ def test_a_file_that_is_no_queue_is_refused(tmp_path: Path) -> None:
 
 def test_an_image_whose_scan_always_ends_the_node_is_answered_as_not_analyzed(tmp_path: Path) -> None:
     queue = Queue(tmp_path / "queue")
-    queue.add(make_mammogram().SOPInstanceUID, make_mammogram().StudyInstanceUID, _encoded())
+    queue.add(make_mammogram().SOPInstanceUID, make_mammogram().StudyInstanceUID, objects.encode(make_mammogram()))
     for _ in range(MOST_SCANS):
         queue.start_scan()
     queue.close()
@@ -374,9 +421,3 @@ def test_nothing_that_the_node_says_or_names_identifies_the_patient(
         database = b"".join(path.read_bytes() for path in (tmp_path / "queue").glob("queue.sqlite*"))
     said = str(lines) + names + str(capfd.readouterr()) + database.decode("latin-1")
     assert "ller" not in said and "TEST0" not in said
-
-
-def _encoded() -> bytes:
-    from microcalc.dicom.objects import encode
-
-    return encode(make_mammogram())

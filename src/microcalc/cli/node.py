@@ -77,9 +77,9 @@ def prepare_scan(committee: Path | None, pixel_size: float | None, console: Cons
 
     loaded, opinion = load_committee(committee, console)
 
-    def scan(path: Path) -> "tuple[ScannedImage, bytes]":
-        mammogram = read_mammogram(path)
-        scanned = scan_mammogram(mammogram, path.name, pixel_size, loaded, opinion)
+    def scan(content: bytes) -> "tuple[ScannedImage, bytes]":
+        mammogram = read_mammogram(content)
+        scanned = scan_mammogram(mammogram, "the image", pixel_size, loaded, opinion)
         return scanned, draw_overlay(mammogram.pixels, scanned, side(mammogram))
 
     return scan, Algorithm(__version__, loaded.name, opinion.threshold)

@@ -5,7 +5,6 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 from microcalc.config import NodeSettings
 from microcalc.dicom.objects import encode, make_objects
@@ -13,14 +12,14 @@ from microcalc.dicom.queue import Queue, Waiting
 from microcalc.dicom.receiver import Receiver
 from microcalc.dicom.results import Algorithm, NotAnalyzed, Outcome
 from microcalc.dicom.sender import destination
-from microcalc.dicom.source import read_source
+from microcalc.dicom.source import Source, read_source
 from microcalc.dicom.tls import client_context, server_context
 from microcalc.errors import FailedError, ImageError, MicrocalcError
 from microcalc.files import locked
 from microcalc.mammograms.findings import ScannedImage
 
-Scan = Callable[[Path], tuple[ScannedImage, bytes]]
-"""Finds the clusters of the mammogram in a file, and draws them: the findings, and the overlay as a PNG file."""
+Scan = Callable[[bytes], tuple[ScannedImage, bytes]]
+"""Finds the clusters of a mammogram, given its DICOM file, and draws them: the findings, and the overlay as a PNG."""
 
 MOST_SCANS = 5
 """After so many scans of one image that ended with the node, it is answered as not analyzed."""
@@ -126,8 +125,8 @@ class Node:
     def _results(self, image: Waiting) -> list[bytes]:
         """The results of one image as DICOM files; none, and its study parked, where they cannot be made."""
         try:
-            source = read_source(image.file)
-            scanned, overlay = self._scanned(image)
+            source = read_source(image.file.read_bytes())
+            scanned, overlay = self._scanned(source, image.scans)
             outcome = Outcome(source, scanned, self._algorithm)
             results = [encode(made) for made in make_objects(outcome, overlay).values()]
         except Exception as error:  # its text may quote the file, and with it the patient
@@ -138,11 +137,11 @@ class Node:
             self._report(f"an image was not analyzed: {scanned.reason}")
         return results
 
-    def _scanned(self, image: Waiting) -> tuple[ScannedImage | NotAnalyzed, bytes | None]:
-        if image.scans > MOST_SCANS:
+    def _scanned(self, source: Source, scans: int) -> tuple[ScannedImage | NotAnalyzed, bytes | None]:
+        if scans > MOST_SCANS:
             return NotAnalyzed("the scan of this image ended the program several times"), None
         try:
-            return self._scan(image.file)
+            return self._scan(source.content)
         except ImageError as error:
             return NotAnalyzed(error.problem), None
         except Exception as error:  # its text may quote the file, and with it the patient

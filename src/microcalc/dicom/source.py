@@ -22,7 +22,7 @@ from pydicom.uid import (
 from pydicom.valuerep import DA, TM
 
 from microcalc.errors import ImageError
-from microcalc.images.dicom import read_dicom_mammogram
+from microcalc.images import read_mammogram
 from microcalc.images.silence import quiet
 
 PATIENT_AND_STUDY = (
@@ -83,8 +83,7 @@ class Source:
     @cached_property
     def pixels_sha256(self) -> str:
         """SHA-256 of the pixels, decoded when it is first asked for."""
-        with quiet():
-            return read_dicom_mammogram(BytesIO(self.content)).pixels_sha256
+        return read_mammogram(self.content).pixels_sha256
 
     @property
     def is_mammogram(self) -> bool:
