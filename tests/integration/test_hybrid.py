@@ -78,7 +78,7 @@ def test_a_cluster_keeps_its_places_and_its_contrast_to_noise(
     clusters = [replace(lifted, least_factor=1.0) for lifted in hybrid.lifted_clusters(phantom, chosen)[:4]]
     made = hybrid._hybrid(np.random.default_rng(2), normal, clusters)
     assert [factor for _, factor in made.sources] == [1.0] * 4
-    for finding, cluster in zip(made.truth.findings, clusters, strict=True):
+    for finding, cluster in zip(made.truth.clusters, clusters, strict=True):
         assert len(finding.calcifications_px) == len(cluster.centers_px)
         column, row = np.rint(finding.center_px).astype(int)
         half = int(30 * 0.085 / pixel_size_mm)
@@ -91,7 +91,7 @@ def test_a_cluster_keeps_its_places_and_its_contrast_to_noise(
         assert height == pytest.approx(hybrid.spot_response(cluster.relief).max(), rel=0.35)
     added = np.abs(made.normal.pixels - normal.pixels)
     column, row = (
-        np.rint([point for finding in made.truth.findings for point in finding.calcifications_px]).astype(int).T
+        np.rint([point for finding in made.truth.clusters for point in finding.calcifications_px]).astype(int).T
     )
     assert (ndimage.maximum_filter(added, 5)[row, column] > 10 / 65535).all()
 
@@ -125,7 +125,7 @@ def test_what_judges_is_of_other_patients_and_films_than_what_fits(hybrid: Modul
     fitted = next(hybrid.fitting_hybrids(data, copies=1))
     assert fitted.normal.name.startswith("P_00173")
     judged = list(islice(hybrid.judging_hybrids(data, folder.parent), 6))
-    assert all(len(made.truth.findings) == 2 and made.normal.name.startswith("IM") for made in judged)
+    assert all(len(made.truth.clusters) == 2 and made.normal.name.startswith("IM") for made in judged)
     _, judging = hybrid.hybrid_patients(data)
     allowed = {data.files[row] for row in np.flatnonzero(judging)}
     assert {file for made in judged for file, _ in made.sources} <= allowed

@@ -5,9 +5,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, PlainValidator
+from typing import Any
 
 from microcalc.app.open_image import BUSY, OpenImage, clean_name
 from microcalc.app.review import ReviewFile
@@ -15,7 +13,7 @@ from microcalc.app.session import Session
 from microcalc.errors import MicrocalcError, RequestError
 from microcalc.files import checked, read_record
 from microcalc.images import find_images
-from microcalc.mammograms.findings import ScannedImage
+from microcalc.mammograms.findings import Scan, ScannedImage
 from microcalc.mammograms.truth import FILE as TRUTH
 from microcalc.mammograms.truth import Truth
 
@@ -82,17 +80,6 @@ def open_places(session: Session, places: Places) -> threading.Thread:
     work = threading.Thread(target=_open_all, args=(session, places.images, scans), daemon=True)
     work.start()
     return work
-
-
-@dataclass(frozen=True)
-class Scan:
-    """The content of a ``findings.json``."""
-
-    schema: Literal[2]
-    committee: str
-    operating_point: Annotated[float, Field(ge=0, le=1)]
-    images: tuple[Annotated[ScannedImage, PlainValidator(ScannedImage.from_dict)], ...]
-    failed: tuple[Any, ...]
 
 
 def attach_findings(session: Session, findings: Any, review: Any) -> dict[str, list[str]]:

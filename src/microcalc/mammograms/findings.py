@@ -2,9 +2,10 @@
 
 import os
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from annotated_types import Ge, Le
+from pydantic import PlainValidator
 
 from microcalc.errors import RequestError
 from microcalc.files import checked
@@ -124,3 +125,14 @@ class ScannedImage:
             return replace(checked(cls, {**saved, "file": ""}), file=os.fspath(file))  # which may hold any bytes
         except (TypeError, KeyError, RequestError) as error:
             raise RequestError(f"is no entry of an image in findings.json ({error}); scan it again") from error
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The content of a ``findings.json``."""
+
+    schema: Literal[2]
+    committee: str
+    operating_point: Annotated[float, Ge(0), Le(1)]
+    images: tuple[Annotated[ScannedImage, PlainValidator(ScannedImage.from_dict)], ...]
+    failed: tuple[dict[str, Any], ...]
