@@ -28,20 +28,11 @@ from hybrid import Normal, cdd_cesm, films, fitting_hybrids, hybrid_patients, ju
 from PIL import Image
 from pretrained import SCAN_OPTIONS
 from scipy import ndimage
-from scipy.special import expit
 
 from microcalc import Committee, Data
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
-from microcalc.evaluation.froc import (
-    MARGIN_MM,
-    RATES,
-    ScoredImage,
-    false_mark_rate,
-    froc_curve,
-    score_findings,
-    sensitivity_at,
-)
-from microcalc.mammograms.findings import ScannedImage
+from microcalc.evaluation.detection import Case, measure
+from microcalc.evaluation.froc import MARGIN_MM, RATES, froc_curve, score_findings
 from microcalc.mammograms.scanner import packaged, packaged_opinion, scan_image
 from microcalc.mammograms.second_opinion import SecondOpinion
 from microcalc.mammograms.truth import TrueImage, link_clusters, phantom_truth, true_image
@@ -90,37 +81,26 @@ def without_clusters(normals: Iterable[Normal]) -> Iterator[Known]:
         yield normal, true_image(normal.name, normal.pixels.shape, size, [])
 
 
-def scored(found: ScannedImage, truth: TrueImage, marked_only: bool) -> ScoredImage:
-    findings = [finding for finding in found.findings if finding.marked or not marked_only]
-    return score_findings(
-        [finding.center_px for finding in findings],
-        [finding.score for finding in findings],
-        [cluster.box_px for cluster in truth.clusters],
-        truth.pixel_size_mm,
-    )
-
-
-def table(title: str, truth: str, images: Iterable[Known], reader: Reader, seed: int) -> list[ScoredImage]:
-    """Scan the images, print what was found of their clusters, and give all findings, scored."""
+def table(title: str, truth: str, images: Iterable[Known], reader: Reader) -> list[Case]:
+    """Scan the images, print what was found of their clusters, and give all findings, scored by probability."""
     print(f"\n{title}\n  truth: {truth}", flush=True)
-    everything, marks, seconds = [], [], []
+    cases, seconds = [], []
     for normal, known in images:
         found = scan_image(normal.pixels, (normal.pixel_size_mm, normal.pixel_size_mm), *reader)
-        everything.append(scored(found, known, marked_only=False))
-        marks.append(scored(found, known, marked_only=True))
+        scored = score_findings(
+            [finding.center_px for finding in found.findings],
+            [finding.probability for finding in found.findings],
+            [cluster.box_px for cluster in known.clusters],
+            known.pixel_size_mm,
+        )
+        cases.append(Case(scored, f"image {len(cases)}", f"image {len(cases)}"))
         seconds.append(found.seconds)
-    clusters = sum(image.clusters.size for image in everything)
-    print(f"  {len(everything)} images, {clusters} clusters, median {np.median(seconds):.1f} s an image")
-    if clusters:
-        for rate, estimate in zip(RATES, sensitivity_at(everything, seed=seed), strict=True):
-            print(f"  sensitivity at {rate:3.1f} false marks an image: {estimate:.3f}")
-        best = np.concatenate([image.clusters for image in everything])
-        most = froc_curve(everything).false_marks[-1]
-        print(f"  sensitivity at any score ({most:.1f} false marks an image): {np.isfinite(best).mean():.3f}")
-        hit = np.concatenate([np.isfinite(image.clusters) for image in marks])
-        print(f"  at the operating point: sensitivity {hit.mean():.3f}")
-    print(f"  at the operating point: {false_mark_rate(marks, seed=seed):.2f} false marks an image")
-    return everything
+    clusters = sum(case.scored.clusters.size for case in cases)
+    figures = measure(cases, reader[1].threshold).estimates()
+    print(f"  {len(cases)} images, {clusters} clusters, median {np.median(seconds):.1f} s an image")
+    for name in (*(f"sensitivity_at_{rate:g}" for rate in RATES), "sensitivity", "false_marks"):
+        print(f"  {name.replace('_', ' ')}: {figures[name]:.3f}")
+    return cases
 
 
 def who_saw(committee: Path | None, data: Data, seed: int) -> str:
@@ -175,9 +155,9 @@ def main() -> None:
         reader = Committee.load(options.committee), SecondOpinion.load(options.committee / "second_opinion.json")
     if options.fit:
         known = "as hybrid mammograms, of patients and films that do not judge; the committee may know the clusters"
-        images = table("hybrid mammograms for fitting", known, fitting_part(data, options.seed), reader, options.seed)
-        score = froc_curve(images).threshold_at(MOST_FALSE_MARKS)
-        print(f"  {MOST_FALSE_MARKS} false marks an image: score {score:.3f}, probability {expit(score):.4f}")
+        images = table("hybrid mammograms for fitting", known, fitting_part(data, options.seed), reader)
+        probability = froc_curve([case.scored for case in images]).threshold_at(MOST_FALSE_MARKS)
+        print(f"  {MOST_FALSE_MARKS} false marks an image: probability {probability:.4f}")
         return
     print(f"committee: {options.committee or 'pretrained'}; {who_saw(options.committee, data, options.seed)}")
     print(f"a hit: centre in the cluster's box grown by {MARGIN_MM} mm; 95 % intervals by bootstrap over images")
@@ -193,7 +173,7 @@ def main() -> None:
     start = time.monotonic()
     for name, title, truth, images in parts:
         if name in options.parts:
-            table(title, truth, images(), reader, options.seed)
+            table(title, truth, images(), reader)
     print(f"\n{time.monotonic() - start:.0f} s in all")
 
 

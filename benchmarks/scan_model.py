@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from microcalc import Committee, Data
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
-from microcalc.evaluation.froc import RATES, ScoredImage, froc_curve, score_findings, sensitivity_at
+from microcalc.evaluation.froc import RATES, ScoredImage, froc_curve, resampled_sensitivity, score_findings
 from microcalc.images.resample import TRUE_PIXEL_MM, to_true_scale
 from microcalc.mammograms import second_opinion
 from microcalc.mammograms.breast import find_breast
@@ -97,8 +97,10 @@ def left_out(described: list[Described]) -> list:
 
 
 def show(title: str, scored: list) -> None:
-    rates = zip(RATES, sensitivity_at(scored, rounds=200), strict=True)
-    print(f"{title}: " + ", ".join(f"{rate:g}: {estimate:.2f}" for rate, estimate in rates), flush=True)
+    (found,) = resampled_sensitivity(scored, np.ones((1, len(scored))), RATES)
+    print(
+        f"{title}: " + ", ".join(f"{rate:g}: {share:.2f}" for rate, share in zip(RATES, found, strict=True)), flush=True
+    )
 
 
 def main() -> None:

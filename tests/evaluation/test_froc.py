@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from microcalc.errors import RequestError
 from microcalc.evaluation.froc import (
     ScoredImage,
-    false_mark_rate,
+    find_hits,
     froc_curve,
+    resampled_sensitivity,
     score_findings,
-    sensitivity_at,
 )
 
 PIXEL = (0.1, 0.1)
@@ -87,39 +87,36 @@ def test_the_threshold_at_a_rate_gives_at_most_that_many_false_marks() -> None:
     assert [curve.threshold_at(rate) for rate in (0.0, 0.99, 1.0, 5.0)] == [2.0, 2.0, 1.0, 0.5]
 
 
+def sensitivity(images: list[ScoredImage], *rates: float, weights: list[float] | None = None) -> list[float]:
+    return resampled_sensitivity(images, np.array([weights or np.ones(len(images))]), rates)[0].tolist()
+
+
 def test_sensitivity_at_a_rate_is_read_off_the_curve() -> None:
-    images = [image([3.0], [2.0]), image([1.0], [0.0])]
-    assert [estimate.value for estimate in sensitivity_at(images, rates=(0.1, 0.5, 1.0))] == [0.5, 1.0, 1.0]
+    assert sensitivity([image([3.0], [2.0]), image([1.0], [0.0])], 0.1, 0.5, 1.0) == [0.5, 1.0, 1.0]
 
 
 def test_images_without_clusters_count_in_the_rate_of_false_marks() -> None:
     alone = [image([1.0], [2.0])]
-    assert sensitivity_at(alone, rates=[0.5])[0].value == 0.0
-    assert sensitivity_at([*alone, image([], [])], rates=[0.5])[0].value == 1.0
+    assert sensitivity(alone, 0.5) == [0.0]
+    assert sensitivity([*alone, image([], [])], 0.5) == [1.0]
 
 
-def test_an_interval_holds_its_figure_and_narrows_with_more_images() -> None:
-    random = np.random.default_rng(0)
-    many = [image(random.normal(1, 1, 2).tolist(), random.normal(0, 1, 3).tolist()) for _ in range(200)]
-    few, all_of_them = sensitivity_at(many[:20], rates=[1.0])[0], sensitivity_at(many, rates=[1.0])[0]
-    for estimate in (few, all_of_them):
-        assert estimate.low < estimate.value < estimate.high
-    assert all_of_them.high - all_of_them.low < 0.6 * (few.high - few.low)
+def test_an_image_counts_as_often_as_it_is_drawn() -> None:
+    images = [image([3.0], [2.0]), image([1.0], [0.0]), image([], [1.5])]
+    copies = [image([3.0], [2.0])] * 3 + [image([1.0], [0.0])]
+    assert sensitivity(images, 0.5, 0.8, weights=[3, 1, 0]) == sensitivity(copies, 0.5, 0.8) == [0.75, 1.0]
+    assert np.isnan(sensitivity(images, 0.5, weights=[0, 0, 2]))
 
 
-def test_intervals_repeat_from_their_seed() -> None:
-    images = [image([2.0], [1.0, 3.0]), image([0.5], []), image([-np.inf], [0.2])]
-    assert sensitivity_at(images, seed=3) == sensitivity_at(images, seed=3)
-    assert false_mark_rate(images, seed=3) == false_mark_rate(images, seed=3)
+def test_which_finding_hits_which_cluster_is_given_for_each_pair() -> None:
+    found = find_hits([(100, 100), (400, 90), (130, 120)], [BOX, (380, 80, 390, 95)], PIXEL)
+    assert found.tolist() == [[True, False], [False, True], [True, False]]
+    assert find_hits([], [BOX], PIXEL).shape == (0, 1)
 
 
-def test_a_sensitivity_without_clusters_and_a_curve_without_images_are_refused() -> None:
-    with pytest.raises(RequestError, match="true clusters"):
-        sensitivity_at([image([], [1.0])])
+def test_a_curve_without_images_is_refused() -> None:
     with pytest.raises(RequestError, match="at least one image"):
         froc_curve([])
-    with pytest.raises(RequestError, match="negative"):
-        sensitivity_at([image([1.0], [])], rates=[-0.1])
 
 
 scores = st.lists(st.integers(-3, 3).map(float), max_size=4)
@@ -137,4 +134,4 @@ def test_sensitivity_equals_a_count_by_hand(drawn: list[tuple[list[float], list[
     for threshold in {*clusters, *false}:
         if sum(score >= threshold for score in false) <= rate * len(images) + 1e-9:
             shares.append(sum(score >= threshold for score in clusters) / len(clusters))
-    assert sensitivity_at(images, rates=[rate], rounds=5)[0].value == pytest.approx(max(shares))
+    assert sensitivity(images, rate)[0] == pytest.approx(max(shares))

@@ -21,6 +21,7 @@ from microcalc.cli.archive import Archive
 from microcalc.cli.audit import Audit
 from microcalc.cli.common import Common
 from microcalc.cli.compare import Compare
+from microcalc.cli.evaluate import Evaluate
 from microcalc.cli.explain import Explain
 from microcalc.cli.export import Export
 from microcalc.cli.fetch import Fetch
@@ -38,6 +39,7 @@ COMMANDS: tuple[type[Common], ...] = (
     Predict,
     Explain,
     Scan,
+    Evaluate,
     Archive,
     Node,
     Audit,

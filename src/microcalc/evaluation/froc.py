@@ -1,4 +1,4 @@
-"""FROC: the share of clusters that a scan finds, at so many false marks an image.
+"""FROC: the share of clusters that a scan finds, against its false marks an image.
 
 Free-response operating characteristic, after Bunch, Hamilton, Sanderson and Simmons, "A free response approach to the
 measurement and characterization of radiographic observer performance", Proc. SPIE 0127 (1977),
@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from microcalc.errors import RequestError
-from microcalc.evaluation.intervals import resamples
 
-RATES = (0.1, 0.2, 0.5, 1.0, 2.0)
+RATES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """False marks an image at which a table gives the sensitivity."""
 
 MARGIN_MM = 2.5
@@ -59,22 +58,6 @@ class FrocCurve:
         return float(self.thresholds[np.searchsorted(self.false_marks, rate + 1e-9, side="right") - 1])
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % interval.
-
-    >>> f"{Estimate(0.9, 0.85, 0.95):.2f}"
-    '0.90 (0.85 to 0.95)'
-    """
-
-    value: float
-    low: float
-    high: float
-
-    def __format__(self, form: str) -> str:
-        return f"{self.value:{form}} ({self.low:{form}} to {self.high:{form}})"
-
-
 def score_findings(
     centers_px: npt.ArrayLike,
     scores: npt.ArrayLike,
@@ -110,12 +93,27 @@ def score_findings(
         raise RequestError("boxes_px must be left, top, right, bottom with right >= left and bottom >= top")
     if not (min(pixel_size_mm) > 0 and margin_mm >= 0):
         raise RequestError(f"pixel_size_mm must be positive and margin_mm at least 0: got {pixel_size_mm}, {margin_mm}")
-    margin = margin_mm / np.array([pixel_size_mm[1], pixel_size_mm[0]])
-    above = centers[:, None] >= boxes[:, :2] - margin
-    below = centers[:, None] <= boxes[:, 2:] + margin
-    hits = np.asarray((above & below).all(axis=2), np.bool_)
+    hits = find_hits(centers, boxes, pixel_size_mm, margin_mm)
     best = np.where(hits, values[:, None], -np.inf).max(axis=0, initial=-np.inf)
     return ScoredImage(clusters=best, false_marks=values[~hits.any(axis=1)])
+
+
+def find_hits(
+    centers_px: npt.ArrayLike,
+    boxes_px: npt.ArrayLike,
+    pixel_size_mm: tuple[float, float],
+    margin_mm: float = MARGIN_MM,
+) -> npt.NDArray[np.bool_]:
+    """(n, m): whether each of n findings hits each of m clusters; arguments as for :func:`score_findings`.
+
+    >>> find_hits([(100, 100), (400, 90)], [(110, 80, 160, 140)], (0.1, 0.1))
+    array([[ True],
+           [False]])
+    """
+    centers, boxes = np.reshape(centers_px, (-1, 1, 2)), np.reshape(boxes_px, (-1, 4))
+    margin = margin_mm / np.array([pixel_size_mm[1], pixel_size_mm[0]])
+    inside = (centers >= boxes[:, :2] - margin) & (centers <= boxes[:, 2:] + margin)
+    return np.asarray(inside.all(axis=2), np.bool_)
 
 
 def froc_curve(images: Sequence[ScoredImage]) -> FrocCurve:
@@ -138,66 +136,27 @@ def froc_curve(images: Sequence[ScoredImage]) -> FrocCurve:
     return FrocCurve(thresholds, false[0] / len(images), sensitivity)
 
 
-def sensitivity_at(
-    images: Sequence[ScoredImage], rates: Sequence[float] = RATES, seed: int = 0, rounds: int = 2000
-) -> list[Estimate]:
-    """Sensitivity at the lowest threshold that gives at most ``rates`` false marks an image.
-
-    Intervals are 95 % percentile intervals by bootstrap over images; the threshold is chosen anew in each resample.
-    A resample without any cluster is drawn again.
+def resampled_sensitivity(images: Sequence[ScoredImage], weights: Floats, rates: Sequence[float]) -> Floats:
+    """Sensitivity at the lowest threshold that gives at most so many false marks an image, in resamples of the images.
 
     Args:
-        images: of :func:`score_findings`; at least one true cluster among them.
-        rates: false marks an image, at least 0 each.
-        seed: of the resampling.
-        rounds: number of resamples.
+        images: of :func:`score_findings`.
+        weights: (rounds, images), how often each image counts in each resample.
+        rates: false marks an image.
 
     Returns:
-        One estimate for each rate.
-
-    Raises:
-        RequestError: no image has a cluster, or a rate is negative.
+        (rounds, rates); NaN where no cluster counts.
 
     >>> one = score_findings([(5, 5), (90, 90)], [1.0, 2.0], [(0, 0, 9, 9)], (0.1, 0.1))
-    >>> [f"{estimate:.1f}" for estimate in sensitivity_at([one, one], rates=[0.5, 1])]
-    ['0.0 (0.0 to 0.0)', '1.0 (1.0 to 1.0)']
+    >>> resampled_sensitivity([one, one], np.ones((1, 2)), [0.5, 1])
+    array([[0., 1.]])
     """
-    clusters: Floats = np.array([image.clusters.size for image in images], np.float64)
-    if not clusters.sum():
-        raise RequestError("a sensitivity needs images with true clusters: got none")
-    if min(rates) < 0:
-        raise RequestError(f"false marks an image cannot be negative: got {list(rates)}")
-    values = _sensitivities(images, np.ones((1, len(images))), clusters, rates)[0]
-    events = int(clusters.sum()) + sum(image.false_marks.size for image in images)
-    drawn = resamples(clusters[None], rounds, seed, events)
-    resampled = np.concatenate([_sensitivities(images, weights, clusters, rates) for weights in drawn])
-    low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
-    return [Estimate(*map(float, figures)) for figures in zip(values, low, high, strict=True)]
-
-
-def false_mark_rate(images: Sequence[ScoredImage], seed: int = 0, rounds: int = 2000) -> Estimate:
-    """False marks an image, all findings counted, with a 95 % percentile interval by bootstrap over images.
-
-    Raises:
-        RequestError: there is no image.
-
-    >>> false_mark_rate([score_findings([(5, 5)], [2.0], [], (0.1, 0.1))])
-    Estimate(value=1.0, low=1.0, high=1.0)
-    """
-    if not images:
-        raise RequestError("a rate of false marks needs at least one image: got none")
-    marks = np.array([image.false_marks.size for image in images])
-    drawn = np.random.default_rng(seed).integers(0, len(marks), (rounds, len(marks)))
-    low, high = np.quantile(marks[drawn].mean(axis=1), (0.025, 0.975))
-    return Estimate(float(marks.mean()), float(low), float(high))
-
-
-def _sensitivities(images: Sequence[ScoredImage], weights: Floats, clusters: Floats, rates: Sequence[float]) -> Floats:
-    """(rounds, rates): share of the clusters found when image i counts ``weights[:, i]`` times."""
     _, hits, false = _counts(images, weights)
-    last = [(false <= rate * len(images) + 1e-9).sum(axis=1) - 1 for rate in rates]
-    found = np.take_along_axis(hits, np.stack(last, axis=1), axis=1)
-    shares: Floats = found / (weights @ clusters)[:, None]
+    limits = weights.sum(axis=1)[:, None] * np.array(rates) + 1e-9
+    last = [np.searchsorted(row, limit, side="right") - 1 for row, limit in zip(false, limits, strict=True)]
+    found = np.take_along_axis(hits, np.array(last), axis=1)
+    with np.errstate(invalid="ignore"):
+        shares: Floats = found / (weights @ np.array([image.clusters.size for image in images]))[:, None]
     return shares
 
 

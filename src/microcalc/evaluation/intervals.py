@@ -93,12 +93,12 @@ def _figures(weights: Floats, truth: npt.NDArray[np.bool_], scores: Floats, thre
     hits, rejections = weights[:, truth & called].sum(axis=1), weights[:, ~truth & ~called].sum(axis=1)
     with np.errstate(invalid="ignore"):
         sensitivity, specificity = hits / positive, rejections / negative
-        auc = _won_pairs(weights, truth, scores) / (positive * negative)
+        auc = won_pairs(weights, truth, scores) / (positive * negative)
     accuracy = (hits + rejections) / (positive + negative)
     return np.stack([auc, accuracy, (sensitivity + specificity) / 2, sensitivity, specificity], axis=1)
 
 
-def _won_pairs(weights: Floats, truth: npt.NDArray[np.bool_], scores: Floats) -> Floats:
+def won_pairs(weights: Floats, truth: npt.NDArray[np.bool_], scores: Floats) -> Floats:
     """Weighted Mann-Whitney count, (rounds,): pairs whose positive scores higher, ties counting one half."""
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=-1.0))

@@ -1,0 +1,56 @@
+"""Truth of CBIS-DDSM: its CSV of cases, such as ``calc_case_description_test_set.csv``, and its folders of masks.
+
+Lee, Gimenez, Hoogi, Miyake, Gorovoy and Rubin, "A curated mammography data set for use in computer-aided detection and
+diagnosis research", Sci. Data 4 (2017) 170177, doi:10.1038/sdata.2017.177.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from microcalc.errors import RequestError
+from microcalc.evaluation.truth.image import Box, ImageTruth
+from microcalc.evaluation.truth.masks import boxes_around
+from microcalc.evaluation.truth.table import Row
+from microcalc.images import find_images, read_image
+
+IMAGE, MASK = "image file path", "ROI mask file path"
+
+
+def read_cbis_ddsm(rows: Sequence[Row], folder: Path) -> list[ImageTruth]:
+    """Read the cases of one CSV. An image is known by its folder, such as ``Calc-Test_P_00038_LEFT_CC``.
+
+    The mask of its first abnormality lies in ``Calc-Test_P_00038_LEFT_CC_1``, in ``folder`` or anywhere below it. That
+    folder may hold the cropped region, too, and the CSV has often exchanged the two: the larger of them is the mask.
+    A cluster is the box around all of a mask. Masses are left out.
+
+    Raises:
+        RequestError: the folder of a mask is missing.
+        ImageError: a mask cannot be read.
+    """
+    places = {path.name: path for path in folder.rglob("*_[0-9]*") if path.is_dir()}
+    by_image: dict[str, list[Row]] = {}
+    for row in rows:
+        by_image.setdefault(_first_folder(row[IMAGE]), []).append(row)
+    return [_read_image(name, own, places, folder) for name, own in by_image.items()]
+
+
+def _read_image(name: str, rows: Sequence[Row], places: dict[str, Path], folder: Path) -> ImageTruth:
+    boxes: list[Box] = []
+    shape = None
+    for row in rows:
+        if not row["abnormality type"].lower().startswith("calc"):
+            continue
+        place = _first_folder(row[MASK])
+        masks = [read_image(path).pixels > 0 for path in find_images(places[place]).files] if place in places else []
+        if not masks:
+            raise RequestError(f"{folder}: holds no mask in {place}/, which {name} needs; put CSV and masks together")
+        mask = max(masks, key=np.size)
+        boxes += boxes_around(mask.astype(np.uint8))
+        shape = (mask.shape[0], mask.shape[1])
+    return ImageTruth(name, boxes_px=tuple(boxes), patient=rows[0]["patient_id"], shape=shape)
+
+
+def _first_folder(path: str) -> str:
+    return path.strip().split("/")[0]

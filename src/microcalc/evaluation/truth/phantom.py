@@ -1,0 +1,24 @@
+"""Truth of phantom mammograms: the ``truth.json`` that ``microcalc phantom --mammograms`` writes."""
+
+from typing import Any
+
+from microcalc.evaluation.truth.image import ImageTruth, as_box
+
+
+def read_phantom(saved: dict[str, Any]) -> list[ImageTruth]:
+    """Read the clusters that were drawn into each image.
+
+    >>> image = {"file": "a.png", "pixels_sha256": "9f86", "rows": 90, "columns": 80}
+    >>> image["clusters"] = [{"box_px": [10, 20, 40, 60]}]
+    >>> read_phantom({"images": [image]})[0].boxes_px
+    ((10.0, 20.0, 40.0, 60.0),)
+    """
+    return [
+        ImageTruth(
+            str(image["file"]),
+            boxes_px=tuple(as_box(cluster["box_px"]) for cluster in image["clusters"]),
+            pixels_sha256=image["pixels_sha256"],
+            shape=(int(image["rows"]), int(image["columns"])),
+        )
+        for image in saved["images"]
+    ]
