@@ -32,7 +32,7 @@ def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     yield folder
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8118", "127.0.0.1.evil.example", "", "[::2]:8118"])
+@pytest.mark.parametrize("host", ["evil.example:8118", "127.0.0.1.evil.example", "", "[::2]:8118", "[::1"])
 def test_a_host_name_that_is_not_this_machines_is_refused(client: TestClient, host: str) -> None:
     answer = client.get("/api/session", headers={"Host": host})
     assert answer.status_code == 421 and "error" in answer.json()
@@ -210,16 +210,13 @@ def test_an_upload_is_refused_where_it_gets_too_large_whatever_it_says(
     assert list(session.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("declared", [b"-1", b"many", b"\xb2", b"9" * 5000])
-def test_a_length_that_is_no_number_is_refused(session: Session, declared: bytes) -> None:
-    assert ask(session, [(b"content-length", declared)], iter([b"x"]))[0] == 400
-
-
-def test_other_requests_may_be_long_but_not_endless(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("microcalc.app.security.LARGEST_BODY", 2**20)
-    chunks = (bytes(2**18) for _ in range(5))
-    status, _ = ask(session, [(b"content-type", b"application/json")], chunks, "/api/scan-directory")
-    assert status == 413
+@pytest.mark.parametrize(
+    ("header", "status"), [((b"content-length", b"9" * 5000), 413), ((b"transfer-encoding", b"chunked"), 411)]
+)
+def test_other_requests_may_be_long_but_not_endless(session: Session, header: tuple[bytes, bytes], status: int) -> None:
+    assert (
+        ask(session, [(b"content-type", b"application/json"), header], iter([b"x"]), "/api/scan-directory")[0] == status
+    )
 
 
 def test_a_browser_that_goes_away_leaves_nothing_behind(session: Session) -> None:

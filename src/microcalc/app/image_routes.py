@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from microcalc.app.open_image import BUSY, OpenImage, clean_name
+from microcalc.app.security import too_large
 from microcalc.app.session import Session
 from microcalc.app.tiles import Encoding, Window, cut_tile, encode
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
@@ -62,7 +63,7 @@ async def upload(
     """Take an image as the bytes of its file, and open it."""
     path = session.new_upload()
     try:
-        await _receive(request, path)
+        await _receive(request, path, session.settings.upload_bytes)
         given = session.settings.pixel_size_mm if pixel_size_mm is None else pixel_size_mm
         image = await run_in_threadpool(session.images.open, path, clean_name(name), "upload", given)
     except BaseException:  # also a client that has gone, and a server that ends
@@ -71,10 +72,12 @@ async def upload(
     return image.entry()
 
 
-async def _receive(request: Request, path: Path) -> None:
+async def _receive(request: Request, path: Path, limit: int) -> None:
     try:
         with path.open("xb") as file:
             async for chunk in request.stream():
+                if file.tell() + len(chunk) > limit:
+                    raise HTTPException(413, too_large(limit), {"connection": "close"})
                 file.write(chunk)
     except OSError as error:
         raise HTTPException(413, f"cannot be kept ({error.strerror}); make room on the server's disk") from error

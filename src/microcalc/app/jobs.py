@@ -1,9 +1,9 @@
 """The work that takes seconds: one thread, one image after the other, the scans before all else."""
 
 import contextlib
-import heapq
 import itertools
 import logging
+import queue
 import threading
 
 from microcalc.app.findings import Reader
@@ -13,7 +13,7 @@ from microcalc.app.open_image import BUSY, OpenImage
 from microcalc.errors import ImageError, MicrocalcError
 
 LOG = logging.getLogger("microcalc.app")
-SCAN, DETAILS, HEATMAP = range(3)
+END, SCAN, DETAILS, HEATMAP = range(4)
 
 
 class Stopped(Exception):
@@ -21,7 +21,7 @@ class Stopped(Exception):
 
 
 class Jobs:
-    """What waits to be done, and the thread that does it.
+    """Scans, details and heat maps that wait, and the thread that makes them.
 
     Args:
         images: of the session.
@@ -30,12 +30,11 @@ class Jobs:
 
     def __init__(self, images: Images, reader: Reader) -> None:
         self._images, self._reader = images, reader
-        self._waiting: list[tuple[int, int, OpenImage]] = []
+        self._waiting: queue.PriorityQueue[tuple[int, int, OpenImage | None]] = queue.PriorityQueue()
         self._numbers = itertools.count()
-        self._change = threading.Condition()
+        self._state = threading.Lock()
         self._now: OpenImage | None = None
         self._stop_now = False
-        self._closed = False
 
     def start(self) -> None:
         """Load the committee, then work, in a thread that does not keep Python from ending."""
@@ -43,14 +42,12 @@ class Jobs:
 
     def close(self) -> None:
         """Do nothing more."""
-        with self._change:
-            self._closed = self._stop_now = True
-            self._waiting.clear()
-            self._change.notify()
+        self._stop_now = True
+        self._waiting.put((END, 0, None))
 
     def scan(self, image: OpenImage) -> None:
         """Queue an image, unless it waits already."""
-        with self._change:
+        with self._state:
             if image.state not in BUSY:
                 image.forget_findings()
                 image.state = "queued"
@@ -58,49 +55,45 @@ class Jobs:
 
     def draw_heatmap(self, image: OpenImage) -> None:
         """Queue the heat map of an image, unless it is there or waits already."""
-        with self._change:
+        with self._state:
             if image.heatmap in ("none", "failed"):
                 image.heatmap = "drawing"
                 self._add(HEATMAP, image)
 
     def stop(self, image: OpenImage) -> None:
-        """Take the scan of an image out of the queue, or end it at its next step."""
-        with self._change:
+        """Let the scan of an image not begin, or end it at its next step."""
+        with self._state:
             if image.state == "queued":
-                self._waiting = [job for job in self._waiting if job[2] is not image or job[0] != SCAN]
-                heapq.heapify(self._waiting)
                 image.state = "stopped"
             elif image.state == "scanning":
                 self._stop_now = True
 
     def forget(self, image: OpenImage) -> None:
-        """Do nothing more for an image."""
-        with self._change:
-            self._waiting = [job for job in self._waiting if job[2] is not image]
-            heapq.heapify(self._waiting)
+        """Do nothing more for an image that is left out."""
+        with self._state:
+            image.state, image.heatmap, image.scanned = "stopped", "none", None
             self._stop_now |= self._now is image
 
     def _add(self, priority: int, image: OpenImage) -> None:
-        heapq.heappush(self._waiting, (priority, next(self._numbers), image))
-        self._change.notify()
+        self._waiting.put((priority, next(self._numbers), image))
 
     def _work(self) -> None:
-        with contextlib.suppress(Exception):  # the first scan meets the same error, and tells the user
+        with contextlib.suppress(Exception):  # the first scan meets the same error, and reports it
             self._reader.prepare()
-        works = {SCAN: self._scan, DETAILS: self._look_closer, HEATMAP: self._draw}
         while True:
-            with self._change:
-                self._now = None
-                while not self._waiting and not self._closed:
-                    self._change.wait()
-                if self._closed:
-                    return
-                what, _, image = heapq.heappop(self._waiting)
-                self._now, self._stop_now = image, False
-                if what == SCAN:
+            what, _, image = self._waiting.get()
+            if image is None:
+                return
+            with self._state:  # what was stopped meanwhile is passed over
+                due = {SCAN: image.state == "queued", DETAILS: True, HEATMAP: image.heatmap == "drawing"}[what]
+                if due:
+                    self._now, self._stop_now = image, False
+                if due and what == SCAN:
                     image.state = "scanning"
-            works[what](image)
-            give_memory_back()
+            if due:
+                {SCAN: self._scan, DETAILS: self._look_closer, HEATMAP: self._draw}[what](image)
+                self._now = None
+                give_memory_back()
 
     def _scan(self, image: OpenImage) -> None:
         def on_progress(stage: str, done: int, total: int) -> None:
@@ -111,8 +104,7 @@ class Jobs:
             on_progress("reading", 0, 1)
             scanned, operating_point = self._reader.scan(image, self._images.read(image), on_progress)
             image.scanned, image.operating_point, image.state = scanned, operating_point, "scanned"
-            with self._change:
-                self._add(DETAILS, image)
+            self._add(DETAILS, image)
         except Stopped:
             image.state = "stopped"
         except Exception as error:

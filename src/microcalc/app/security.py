@@ -4,10 +4,10 @@ import ipaddress
 import logging
 import secrets
 import socket
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs
+from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,9 +18,7 @@ COOKIE = "microcalc_token"
 LARGEST_BODY = 32 * 2**20
 """Most bytes of a request that is no upload: the findings of some ten thousand mammograms."""
 
-LONGEST_LENGTH = 20
-"""Digits of a Content-Length that is worth reading."""
-
+UPLOAD = ("POST", "/api/images")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -34,10 +32,6 @@ HEADERS = {
 }
 
 
-class TooLargeError(Exception):
-    """The body of a request is longer than it may be."""
-
-
 class Guard:
     """An ASGI application around another: refuses what may not come in, and sets the headers of all that goes out.
 
@@ -45,7 +39,7 @@ class Guard:
     - A request that a page of another origin makes is refused: by Sec-Fetch-Site, and where something is changed by
       Origin and by a header of our own.
     - Where the server listens on more than loopback, a cookie with the token is needed; ``/?token=...`` sets it.
-    - A body is refused as soon as it is longer than it may be, whatever Content-Length says.
+    - A body must have a length, and none that is too large; an upload without one is counted while it comes.
 
     Args:
         app: what answers.
@@ -55,90 +49,58 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, host: str, upload_bytes: int, token: str | None = None) -> None:
-        self.app = app
+        self.app, self.upload_bytes, self.token = app, upload_bytes, token
         self.any_address = is_any_address(host)
         self.names = {*LOOPBACK, host.lower(), *(own_names() if self.any_address else ())}
-        self.upload_bytes = upload_bytes
-        self.token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it; there are no web sockets."""
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
-        elif scope["type"] == "http":
-            await self._answer(scope, receive, send)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers, started, refused_late, received = Headers(scope=scope), False, False, 0
-        limit = self.upload_bytes if (scope["method"], scope["path"]) == ("POST", "/api/images") else LARGEST_BODY
+        if scope["type"] != "http":
+            return
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 add_headers(MutableHeaders(scope=message), scope["path"].startswith("/static/"))
             await send(message)
 
-        async def send_unless_refused(message: Message) -> None:
-            if not refused_late:
-                await send_with_headers(message)
-
-        async def receive_counted() -> Message:
-            nonlocal received, refused_late
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > limit:
-                if not started:
-                    refused_late = True
-                    await _plain(413, too_large(limit))(scope, receive, send_with_headers)
-                raise TooLargeError
-            return message
-
-        refused = self._refusal(scope, headers, limit)
-        if refused is not None:
-            await refused(scope, receive, send_with_headers)
-            return
         try:
-            await self.app(scope, receive_counted, send_unless_refused)
+            await (self._refusal(Request(scope)) or self.app)(scope, receive, send_with_headers)
         except Exception as error:  # answered by now, see the server's handler
             logging.getLogger("microcalc.app").debug("unexpected", exc_info=error)
 
-    def _refusal(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
-        host = headers.get("host", "")
-        if not self._is_own(host):
+    def _refusal(self, request: Request) -> Response | None:
+        headers = request.headers
+        if not self._is_own(headers.get("host", "")):
             return _plain(421, "this server does not answer to that host name; open the address that it printed")
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return _plain(403, "the request comes from a page of another site")
-        if scope["method"] not in ("GET", "HEAD"):
-            if headers.get("origin") != f"{scope.get('scheme', 'http')}://{host}":
+        if request.method not in ("GET", "HEAD"):
+            if headers.get("origin") != f"{request.url.scheme}://{headers['host']}":
                 return _plain(403, "the request comes from a page of another origin")
             if headers.get(MARKER) != "1":
                 return _plain(403, f"the request lacks the header {MARKER}")
-        if self.token is not None and not self._shows_token(headers):
-            return self._entry(scope)
-        declared = headers.get("content-length", "0")
-        if not (declared.isascii() and declared.isdecimal() and len(declared) < LONGEST_LENGTH):
-            return _plain(400, "Content-Length is no number of bytes")
-        return _plain(413, too_large(limit)) if int(declared) > limit else None
+        if self.token is not None and not self._is_token(request.cookies.get(COOKIE, "")):
+            return self._entry(request)
+        upload = (request.method, request.url.path) == UPLOAD
+        limit, declared = self.upload_bytes if upload else LARGEST_BODY, headers.get("content-length", "0")
+        if declared.isdecimal() and float(declared) > limit:
+            return _plain(413, too_large(limit))
+        return None if upload or "transfer-encoding" not in headers else _plain(411, "the request states no length")
 
     def _is_own(self, host: str) -> bool:
-        name = host_name(host)
-        return name in self.names or (self.any_address and ipaddress_or_none(name) is not None)
-
-    def _shows_token(self, headers: Headers) -> bool:
         try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:  # half a pair of brackets
             return False
-        return cookie is not None and self._is_token(cookie.value)
+        return name in self.names or (self.any_address and _address(name) is not None)
 
     def _is_token(self, given: str) -> bool:
         return secrets.compare_digest(given.encode(errors="replace"), (self.token or "").encode())
 
-    def _entry(self, scope: Scope) -> Response:
+    def _entry(self, request: Request) -> Response:
         """Exchange the token of the address for a cookie, so that it does not stay in the address."""
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if scope["method"] != "GET" or scope["path"] != "/" or not self._is_token(given):
+        given = request.query_params.get("token", "")
+        if (request.method, request.url.path) != ("GET", "/") or not self._is_token(given):
             return _plain(403, "the token is missing or wrong; open the address that microcalc printed")
         answer = RedirectResponse("/", 303)
         answer.set_cookie(COOKIE, given, httponly=True, samesite="strict")
@@ -152,46 +114,33 @@ def _plain(status: int, line: str) -> Response:
 
 def add_headers(headers: MutableHeaders, cacheable: bool) -> None:
     """Set what every answer carries; an answer with a policy of its own keeps it."""
-    for name, value in HEADERS.items():
-        headers[name] = value
+    headers.update(HEADERS)
     headers.setdefault("content-security-policy", POLICY)
     headers.setdefault("cache-control", "no-cache" if cacheable else "no-store")
 
 
 def too_large(limit: int) -> str:
-    """What a user is told."""
+    """Return the line for a request that is too large."""
     return f"is larger than {limit / 2**20:,.0f} MiB, the most that is taken; cut out the part wanted"
 
 
-def host_name(host: str) -> str:
-    """A Host header without its port and the brackets of an IPv6 address.
-
-    >>> host_name("[::1]:8118"), host_name("LOCALHOST:8118"), host_name("127.0.0.1")
-    ('::1', 'localhost', '127.0.0.1')
-    """
-    name = host.lower()
-    if name.startswith("["):
-        return name[1:].partition("]")[0]
-    return name.partition(":")[0]
-
-
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address.
+    """Return whether only this machine reaches an address.
 
     >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
     (True, True, False)
     """
-    address = ipaddress_or_none(host)
+    address = _address(host)
     return host.lower() == "localhost" if address is None else address.is_loopback
 
 
 def is_any_address(host: str) -> bool:
-    """Whether a server that listens there is reached at every address of this machine.
+    """Return whether a server that listens there is reached at every address of this machine.
 
     >>> is_any_address("0.0.0.0"), is_any_address("192.0.2.7")
     (True, False)
     """
-    address = ipaddress_or_none(host)
+    address = _address(host)
     return address is not None and address.is_unspecified
 
 
@@ -218,8 +167,7 @@ def own_names() -> set[str]:
     return {name, f"{name}.local", socket.getfqdn().lower()}
 
 
-def ipaddress_or_none(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An IP address, or None where it is a name."""
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(text)
     except ValueError:

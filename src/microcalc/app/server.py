@@ -33,10 +33,8 @@ def make_app(session: Session) -> Guard:
     app.add_api_route("/", _page, include_in_schema=False)
     app.add_api_route("/api/reports/{number}", _report, include_in_schema=False)
     app.add_api_route("/api/session", lambda: session.entry(), methods=["GET"])
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(MicrocalcError, _refused)
-    app.add_exception_handler(Exception, _unexpected)
+    for kind in (HTTPException, RequestValidationError, MicrocalcError, Exception):
+        app.add_exception_handler(kind, answer_error)
     settings = session.settings
     return Guard(app, settings.host, settings.upload_bytes, session.token)
 
@@ -53,30 +51,16 @@ def _report(number: int, request: Request) -> Response:
     return FileResponse(runs[number] / "report.html", headers={"content-security-policy": REPORT_POLICY})
 
 
-def error_line(status: int, line: str) -> JSONResponse:
-    """An error as the page expects it."""
-    return JSONResponse({"error": line}, status)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return error_line(error.status_code, str(error.detail))
-
-
-async def _invalid(request: Request, error: Exception) -> Response:
-    """Which parameter is wrong, and how; not what was given, which may be long."""
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"][1:]) or "the request"
-    return error_line(422, f"{place}: {first['msg']}")
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    """An error meant for the user, without the folder of the session."""
-    own = f"{request.app.state.session.folder}{os.sep}"
-    return error_line(409 if isinstance(error, FailedError) else 422, str(error).replace(own, ""))
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    """Of which kind the error is; its text may hold a path."""
-    return error_line(500, f"unexpected {type(error).__name__}; start with --debug to see where")
+async def answer_error(request: Request, error: Exception) -> Response:
+    """One line for the page; of an unexpected error only its kind, as its text may hold a path."""
+    status, headers = 500, None
+    line = f"unexpected {type(error).__name__}; start with --debug to see where"
+    if isinstance(error, HTTPException):
+        status, line, headers = error.status_code, str(error.detail), error.headers
+    elif isinstance(error, RequestValidationError):  # without what was given, which may be long
+        first = error.errors()[0]
+        status, line = 422, f"{'.'.join(map(str, first['loc'][1:])) or 'the request'}: {first['msg']}"
+    elif isinstance(error, MicrocalcError):  # without the folder of the session
+        own = f"{request.app.state.session.folder}{os.sep}"
+        status, line = 409 if isinstance(error, FailedError) else 422, str(error).replace(own, "")
+    return JSONResponse({"error": line}, status, headers)
