@@ -19,6 +19,7 @@ from microcalc.committee.unknown_scale import all_views, highest_view
 from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.errors import DataError, RequestError
+from microcalc.evaluation.audit import below_baseline
 from microcalc.evaluation.study_figures import (
     Predicted,
     describe_data,
@@ -29,7 +30,7 @@ from microcalc.evaluation.study_figures import (
 )
 from microcalc.files import read_json, write_json
 from microcalc.report.html import write_report
-from microcalc.report.outputs import write_study
+from microcalc.report.outputs import audit_study, write_study
 from microcalc.runs import describe_environment, open_run
 from microcalc.training.committee import CommitteePatients, fit_committee
 from microcalc.training.experts import FoldTask, load_expert, run_search
@@ -147,9 +148,10 @@ class Model:
         with self._run_directory(), PeakMemory() as peak:
             self.fold()
             self.get_ensemble()
-            metrics = self._evaluate()
+            metrics, audited = self._evaluate(), audit_study(self._predicted)
+            metrics["warnings"] += below_baseline(metrics["cross_validation"]["auc"], audited)
             metrics["timing"] |= {"total_s": time.monotonic() - start, "peak_memory_bytes": peak.bytes}
-            write_study(self.out, self.config, self.split, self._predicted, self.committee, metrics)
+            write_study(self.out, self.config, self.split, self._predicted, self.committee, metrics, audited)
         return metrics
 
     def tuner(self, fold: int) -> SearchResult:

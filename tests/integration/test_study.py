@@ -128,6 +128,16 @@ def test_the_saved_committee_gives_the_reported_probabilities(study: Model) -> N
     assert np.allclose(committee.predict_proba(study.external.images), reported, atol=1e-6)
 
 
+def test_a_study_below_the_simple_baseline_says_so_first(study: Model) -> None:
+    metrics, shortcuts = read(study, "metrics.json"), read(study, "audit.json")["shortcuts"]
+    auc, baseline = metrics["cross_validation"]["auc"], shortcuts["wavelet_sym3"]["grouped_auc"]
+    assert auc < baseline
+    (warning,) = [text for text in metrics["warnings"] if "simple baseline" in text]
+    assert f"AUC {auc:.3f}, against {baseline:.3f} of" in warning
+    report = (study.out / "report.html").read_text()
+    assert report.index(warning) < report.index("Headline figures") < report.index(f"{baseline:.3f}</span>")
+
+
 def test_predictions_of_every_expert(study: Model) -> None:
     assert study.get_predictions(study.data.images[:4]).shape == (4, 3)
 

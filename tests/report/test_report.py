@@ -18,7 +18,7 @@ from PIL import Image
 from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.errors import RequestError
-from microcalc.evaluation.audit import audit
+from microcalc.evaluation.audit import audit, below_baseline
 from microcalc.evaluation.study_figures import Predicted
 from microcalc.report import figures
 from microcalc.report.html import write_report
@@ -214,6 +214,19 @@ def test_every_picture_says_in_words_what_it_shows(run: Path) -> None:
 
 
 HOSTILE = """<script>alert(1)</script>"><img src=x onerror='alert(2)'>{{ 7 * 7 }}&amp;"""
+
+
+def test_the_simple_baseline_stands_beside_the_headline_figures(run: Path) -> None:
+    shortcut = {"statistics": 27, "plain_auc": 0.9, "grouped_auc": 0.851, "grouped_auc_ci95": [0.802, 0.893]}
+    figures = audit(Data.load("phantom"))
+    figures["shortcuts"]["wavelet_sym3"] = shortcut
+    (run / "audit.json").write_text(json.dumps(figures))
+    top = Page(write_report(run)).text.split("The set infn")[0]
+    assert "Simple baseline AUC of wavelet statistics 0.851 95 %: 0.802 to 0.893" in top
+    assert below_baseline(0.56, figures)[0].startswith(
+        "The experts do not reach the simple baseline: cross-validated AUC"
+    )
+    assert not below_baseline(0.851, figures) and not below_baseline(0.1, {"shortcuts": None})
 
 
 @pytest.mark.parametrize(("threshold", "shown"), [(0.43, False), (0.449, True)])

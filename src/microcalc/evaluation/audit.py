@@ -106,6 +106,28 @@ def drift_conclusions(drift: dict[str, Any]) -> list[str]:
     return _about_intensity(drift["normal"] or drift["all"], subject, other)
 
 
+def below_baseline(auc: float | None, figures: dict[str, Any]) -> list[str]:
+    """Return a warning where experts do not reach the simple baseline of :func:`audit`.
+
+    Args:
+        auc: cross-validated, of the experts.
+        figures: of :func:`audit`.
+
+    >>> below_baseline(0.56, {"shortcuts": {"wavelet_sym3": {"statistics": 27, "grouped_auc": 0.851}}})[0]
+    'The experts do not reach the simple baseline: cross-validated AUC 0.560, against 0.851 of logistic regression on 27
+    wavelet statistics. They have learned less than that; do not use this committee.'
+    """
+    shortcuts = figures["shortcuts"]
+    if auc is None or shortcuts is None or auc >= shortcuts["wavelet_sym3"]["grouped_auc"]:
+        return []
+    baseline = shortcuts["wavelet_sym3"]
+    return [
+        f"The experts do not reach the simple baseline: cross-validated AUC {auc:.3f}, against"
+        f" {baseline['grouped_auc']:.3f} of logistic regression on {baseline['statistics']} wavelet statistics. They"
+        " have learned less than that; do not use this committee."
+    ]
+
+
 def _patients(data: Data) -> dict[str, Any]:
     names = defaultdict(set)
     for patient, group in zip(data.patients, data.groups.tolist(), strict=True):

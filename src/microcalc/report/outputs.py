@@ -36,16 +36,18 @@ def write_study(
     predicted: Mapping[str, Predicted],
     committee: Committee,
     metrics: dict[str, Any],
+    audited: dict[str, Any],
 ) -> None:
     """Write tables, figures, Grad-CAM overlays, ``metrics.json`` and, last, ``report.html``.
 
     Args:
         directory: the run directory, where search and committee already are.
         predicted: "own", and "external" and "test" where the study has them.
-        metrics: what ``metrics.json`` shall hold.
+        metrics: the content of ``metrics.json``.
+        audited: the content of ``audit.json``, of :func:`audit_study`.
     """
     own = predicted["own"]
-    write_json(directory / "audit.json", audit_study(predicted))
+    write_json(directory / "audit.json", audited)
     write_atomically(directory / "predictions.csv", to_csv(prediction_rows(predicted, split)))
     write_atomically(directory / "folds.csv", to_csv(fold_rows(metrics)))
     draw_data(directory / "figures", own.data, committee, config)
