@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import itertools
 import os
 import re
 import stat
@@ -146,9 +147,10 @@ def test_two_outputs_on_one_path_are_refused(tmp_path: Path) -> None:
 def test_an_output_over_an_input_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     (tmp_path / "link").symlink_to("a.png")
-    for output in (tmp_path / "a.png", tmp_path / "link", tmp_path / "nowhere" / ".." / "a.png"):
+    other = tmp_path / "nowhere" / ".." / "a.png"
+    for output, given in itertools.permutations([tmp_path / "a.png", tmp_path / "link", other], 2):
         with pytest.raises(RequestError, match="is an input, and --csv would overwrite it"):
-            check_outputs({"--csv": output}, [tmp_path / "a.png"])
+            check_outputs({"--csv": output}, [given])
     check_outputs({"--csv": tmp_path / "b.csv"}, [tmp_path / "a.png"])
 
 
