@@ -28,7 +28,7 @@ PRELOADED = (
     *("torch", "keras", "keras_tuner", "scipy.stats", "scipy.optimize", "scipy.ndimage", "scipy.sparse.csgraph"),
     *("sklearn.linear_model", "sklearn.model_selection", "sklearn.pipeline", "matplotlib.pyplot", "pywt", "joblib"),
     *("safetensors.numpy", "pydicom", "PIL.Image", "psutil", "filelock", "jinja2", "rich.progress", "tyro", "pydantic"),
-    *("fastapi", "highdicom", "pynetdicom"),
+    *("fastapi", "pynetdicom"),
 )
 SECONDS = 600  # of the tests of one bug; a bug that makes a test wait for ever is noticed too
 

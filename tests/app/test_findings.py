@@ -27,11 +27,10 @@ from microcalc.committee.committee import Committee
 from microcalc.committee.predictions import predict_files
 from microcalc.data import Data
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
+from microcalc.dicom import objects
 from microcalc.mammograms.findings import ScannedImage
 from microcalc.mammograms.overlay import MARGIN_MM, MARKED
 from microcalc.mammograms.scanner import packaged, packaged_opinion
-
-objects = pytest.importorskip("microcalc.dicom.objects", reason="DICOM results need highdicom", exc_type=ImportError)
 
 
 @pytest.fixture(scope="module")

@@ -82,16 +82,9 @@ def test_missing_dicom_results_end_a_scan_with_1_and_a_changed_file_gets_none(
     assert not (tmp_path / "out" / "dicom").exists()
 
 
-@pytest.mark.parametrize(
-    ("package", "command"),
-    [
-        ("pynetdicom", ["node", "--send-to", "PACS@localhost:104"]),
-        ("highdicom", ["scan", ".", "--out", "found", "--dicom"]),
-    ],
-)
-def test_a_missing_package_of_the_extra_is_one_line(package: str, command: list[str], tmp_path: Path) -> None:
-    write_mammogram(tmp_path / "a.dcm")
-    program = f"import sys; sys.modules[{package!r}] = None; from microcalc.cli import main; main({command})"
+def test_a_missing_package_of_the_extra_is_one_line(tmp_path: Path) -> None:
+    command = ["node", "--send-to", "PACS@localhost:104"]
+    program = f"import sys; sys.modules['pynetdicom'] = None; from microcalc.cli import main; main({command})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
-    assert done.stderr == f'microcalc: the package {package} is missing; install it: pip install ".[dicom]"\n'
-    assert done.returncode == 2 and [path.name for path in tmp_path.iterdir()] == ["a.dcm"]
+    assert done.stderr == 'microcalc: the package pynetdicom is missing; install it: pip install ".[dicom]"\n'
+    assert done.returncode == 2 and not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ from microcalc import __version__
 from microcalc.app.open_image import OpenImage
 from microcalc.app.review import FILE, Review, plain_reviews
 from microcalc.app.session import Session
-from microcalc.errors import ImageError, extra_needed
+from microcalc.errors import ImageError
 from microcalc.files import opened_atomically, write_atomically, write_json
 from microcalc.mammograms.findings import ScannedImage
 
@@ -37,12 +37,11 @@ def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> byte
     """A ZIP archive of the CAD report, the presentation state and the secondary capture of a mammogram.
 
     Raises:
-        RequestError: the extra for DICOM is not installed.
         ImageError: the mammogram lacks what results must refer to.
     """
-    with extra_needed("dicom"):
-        from microcalc.dicom.objects import write_results
-        from microcalc.dicom.results import Algorithm
+    from microcalc.dicom.objects import write_results
+    from microcalc.dicom.results import Algorithm
+
     algorithm = Algorithm(__version__, session.settings.committee, image.operating_point)
     drawn = overlay(session, image, scanned)
     with tempfile.TemporaryDirectory(dir=session.folder) as folder, io.BytesIO() as written:

@@ -11,7 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from microcalc.cli.archive import ManifestOptions, run_manifest
 from microcalc.cli.common import Common
-from microcalc.errors import FailedError, ImageError, RequestError, extra_needed
+from microcalc.errors import FailedError, ImageError, RequestError
 
 if TYPE_CHECKING:
     from microcalc.archive.task import Task
@@ -91,10 +91,8 @@ class Scan(Common):
     def _dicom_writer(self, committee: str, operating_point: float, console: Console, unwritten: list[Path]) -> "Each":
         """Write the DICOM results of each file and print what its header lacks; list files that get none."""
         from microcalc import __version__
-
-        with extra_needed("dicom"):
-            from microcalc.dicom.objects import write_results
-            from microcalc.dicom.results import Algorithm, NotAnalyzed
+        from microcalc.dicom.objects import write_results
+        from microcalc.dicom.results import Algorithm, NotAnalyzed
         from microcalc.mammograms.output import FailedImage
 
         algorithm = Algorithm(__version__, committee, operating_point)

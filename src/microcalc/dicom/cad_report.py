@@ -11,6 +11,7 @@ from pydicom.uid import MammographyCADSRStorage
 from microcalc.dicom.results import (
     NotAnalyzed,
     Outcome,
+    dataset,
     identify,
     in_dicom,
     outline,
@@ -18,11 +19,10 @@ from microcalc.dicom.results import (
     plain_text,
     reference,
 )
-from microcalc.dicom.source import laterality, patient_orientation
+from microcalc.images.dicom import laterality, orientation
 from microcalc.mammograms.findings import Finding, Point, ScannedImage
 
 KIND = "CAD report"
-_SERIES_NUMBER = 9401
 _IMAGE_IN_LIBRARY = [1, 2, 1]  # the report's second item is the image library, whose first is the image
 
 _CONTAINS, _INFERRED, _PROPERTIES = "CONTAINS", "INFERRED FROM", "HAS PROPERTIES"
@@ -43,22 +43,18 @@ def make_cad_report(outcome: Outcome) -> Dataset:
     Marked findings are Presentation Required, rejected ones Not for Presentation, the others Presentation Optional. An
     image that was not analyzed gives a report that says so.
     """
-    report = Dataset()
-    report.SOPClassUID = MammographyCADSRStorage
-    identify(report, outcome, KIND, modality="SR", series_number=_SERIES_NUMBER)
+    report = _container(None, _DCM.MammographyCADReport, _content(outcome))
+    report.ContentTemplateSequence = [dataset(MappingResource="DCMR", TemplateIdentifier="4000")]
     report.ReferencedPerformedProcedureStepSequence = []
     report.PerformedProcedureCodeSequence = []
     report.CompletionFlag, report.VerificationFlag = "COMPLETE", "UNVERIFIED"
     report.CurrentRequestedProcedureEvidenceSequence = [_evidence(outcome.source.header)]
-    root = _container(None, _DCM.MammographyCADReport, _content(outcome))
-    root.ContentTemplateSequence = [_dataset(MappingResource="DCMR", TemplateIdentifier="4000")]
-    report.update(root)
-    return report
+    return identify(report, outcome, KIND, MammographyCADSRStorage, "SR", 9401)
 
 
 def _evidence(header: Dataset) -> Dataset:
-    series = _dataset(SeriesInstanceUID=header.SeriesInstanceUID, ReferencedSOPSequence=[reference(header)])
-    return _dataset(StudyInstanceUID=header.StudyInstanceUID, ReferencedSeriesSequence=[series])
+    series = dataset(SeriesInstanceUID=header.SeriesInstanceUID, ReferencedSOPSequence=[reference(header)])
+    return dataset(StudyInstanceUID=header.StudyInstanceUID, ReferencedSeriesSequence=[series])
 
 
 def _content(outcome: Outcome) -> list[Dataset]:
@@ -77,9 +73,9 @@ def _library_entry(outcome: Outcome) -> Dataset:
     if side := laterality(header):
         details.append(_code(_ACQUISITION, _DCM.ImageLaterality, _BREASTS[side]))
     details += _view(header)
-    if orientation := patient_orientation(header):
-        details.append(_text(_ACQUISITION, _DCM.PatientOrientationRow, orientation[0]))
-        details.append(_text(_ACQUISITION, _DCM.PatientOrientationColumn, orientation[1]))
+    if directions := orientation(header):
+        details.append(_text(_ACQUISITION, _DCM.PatientOrientationRow, directions[0]))
+        details.append(_text(_ACQUISITION, _DCM.PatientOrientationColumn, directions[1]))
     for keyword in ("StudyDate", "StudyTime", "ContentDate", "ContentTime"):
         if value := header.get(keyword):
             kind = keyword[-4:]
@@ -169,18 +165,11 @@ def _algorithm(outcome: Outcome) -> list[Dataset]:
     ]
 
 
-def _dataset(**values: Any) -> Dataset:
-    dataset = Dataset()
-    for keyword, value in values.items():
-        setattr(dataset, keyword, value)
-    return dataset
-
-
 def _item(
     relationship: str | None, value_type: str, concept: Code | None, children: Sequence[Dataset] = (), **values: Any
 ) -> Dataset:
-    """Return a content item (PS3.3 C.17.3); highdicom's own take no items by reference, which TID 4000 demands."""
-    item = _dataset(ValueType=value_type, **values)
+    """Return a content item (PS3.3 C.17.3)."""
+    item = dataset(ValueType=value_type, **values)
     if relationship:
         item.RelationshipType = relationship
     if concept:
@@ -191,7 +180,7 @@ def _item(
 
 
 def _coding(code: Code) -> Dataset:
-    return _dataset(CodeValue=code.value, CodingSchemeDesignator=code.scheme_designator, CodeMeaning=code.meaning)
+    return dataset(CodeValue=code.value, CodingSchemeDesignator=code.scheme_designator, CodeMeaning=code.meaning)
 
 
 def _container(relationship: str | None, concept: Code, children: Sequence[Dataset]) -> Dataset:
@@ -207,7 +196,7 @@ def _text(relationship: str, concept: Code, value: str) -> Dataset:
 
 
 def _number(relationship: str, concept: Code, value: float, unit: Code) -> Dataset:
-    measured = _dataset(NumericValue=f"{value:.7g}", MeasurementUnitsCodeSequence=[_coding(unit)])
+    measured = dataset(NumericValue=f"{value:.7g}", MeasurementUnitsCodeSequence=[_coding(unit)])
     return _item(relationship, "NUM", concept, MeasuredValueSequence=[measured])
 
 
@@ -220,4 +209,4 @@ def _coordinates(concept: Code, graphic_type: str, points: tuple[Point, ...]) ->
 
 def _library_image(relationship: str) -> Dataset:
     """Return the mammogram, by its place in the image library."""
-    return _dataset(RelationshipType=relationship, ReferencedContentItemIdentifier=_IMAGE_IN_LIBRARY)
+    return dataset(RelationshipType=relationship, ReferencedContentItemIdentifier=_IMAGE_IN_LIBRARY)

@@ -1,18 +1,15 @@
 """Secondary Capture: the overlay as a picture that any viewer shows (PS3.3 A.8.1)."""
 
 import io
-from typing import Any
 
-import numpy as np
 import PIL.Image
-from highdicom.sc import SCImage
 from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
 
-from microcalc.dicom.results import MANUFACTURER, Outcome, identify, reference
-from microcalc.dicom.source import laterality, patient_orientation
+from microcalc.dicom.results import Outcome, dataset, identify, reference
+from microcalc.images.dicom import laterality, orientation
 
 KIND = "overlay"
-_SERIES_NUMBER = 9403
 
 
 def make_secondary_capture(outcome: Outcome, overlay: bytes) -> Dataset:
@@ -22,34 +19,31 @@ def make_secondary_capture(outcome: Outcome, overlay: bytes) -> Dataset:
         ValueError: it is no PNG file.
     """
     try:
-        picture = np.asarray(PIL.Image.open(io.BytesIO(overlay), formats=["PNG"]).convert("RGB"))
+        picture = PIL.Image.open(io.BytesIO(overlay), formats=["PNG"]).convert("RGB")
     except OSError as error:
         raise ValueError("overlay must be a PNG file; give what draw_overlay makes") from error
     header = outcome.source.header
-    capture: Any = SCImage(
-        pixel_array=picture,
-        photometric_interpretation="RGB",
-        bits_allocated=8,
-        coordinate_system="PATIENT",
-        patient_orientation=("P", "F"),  # highdicom demands one; it is replaced by that of the mammogram below
-        study_instance_uid=header.StudyInstanceUID,
-        series_instance_uid=outcome.series_uid(KIND),
-        series_number=_SERIES_NUMBER,
-        sop_instance_uid=outcome.series_uid(KIND),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
+    capture = dataset(
+        ImageType=["DERIVED", "SECONDARY", "OTHER"],
+        ConversionType="WSD",
+        DerivationDescription="Overlay of suspected clusters of microcalcifications; not for diagnosis",
+        SourceImageSequence=[reference(header)],
+        PatientOrientation=list(orientation(header) or ("", "")),
+        SamplesPerPixel=3,
+        PhotometricInterpretation="RGB",
+        PlanarConfiguration=0,
+        Rows=picture.height,
+        Columns=picture.width,
+        PixelRepresentation=0,
+        BitsAllocated=8,
+        BitsStored=8,
+        HighBit=7,
     )
-    identify(capture, outcome, KIND, modality="OT", series_number=_SERIES_NUMBER)
-    capture.PatientOrientation = list(patient_orientation(header) or ("", ""))
+    capture.add_new("PixelData", "OB", picture.tobytes() + bytes(picture.height * picture.width * 3 % 2))
     if side := laterality(header):
         capture.ImageLaterality = side
     else:
         capture.Laterality = ""  # of the series; must be present where the image's is not, and may be empty
-    for keyword in ("DateOfSecondaryCapture", "TimeOfSecondaryCapture"):
-        capture.pop(keyword, None)  # as in identify
-    capture.ConversionType = "WSD"
-    capture.DerivationDescription = "Overlay of suspected clusters of microcalcifications; not for diagnosis"
-    capture.SourceImageSequence = [reference(header)]
     if header.get("BurnedInAnnotation") in ("YES", "NO"):
         capture.BurnedInAnnotation = header.BurnedInAnnotation
-    return capture
+    return identify(capture, outcome, KIND, SecondaryCaptureImageStorage, "OT", 9403)

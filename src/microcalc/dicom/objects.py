@@ -33,7 +33,7 @@ def make_objects(outcome: Outcome, overlay: bytes | None) -> dict[str, Dataset]:
     with quiet():
         made = {cad_report.KIND: cad_report.make_cad_report(outcome)}
         if isinstance(outcome.scanned, ScannedImage) and overlay is not None:
-            made[presentation.KIND] = presentation.make_presentation_state(outcome)
+            made[presentation.KIND] = presentation.make_presentation_state(outcome, outcome.scanned)
             made[capture.KIND] = capture.make_secondary_capture(outcome, overlay)
         for each in made.values():
             uid = generate_uid(entropy_srcs=[hashlib.sha256(encode(each)).hexdigest()])

@@ -1,82 +1,90 @@
 """Grayscale Softcopy Presentation State: the marked findings drawn over the mammogram (PS3.3 A.33.1)."""
 
 import math
-from typing import Any
 
 import numpy as np
-from highdicom.content import PresentationLUTTransformation
-from highdicom.pr import (
-    GraphicAnnotation,
-    GraphicLayer,
-    GraphicObject,
-    GrayscaleSoftcopyPresentationState,
-    TextObject,
-)
 from pydicom.dataset import Dataset
+from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 from pydicom.valuerep import DSfloat
 
-from microcalc.dicom.results import MANUFACTURER, MODEL, Outcome, identify, in_dicom, outline, percent
+from microcalc.dicom.results import Outcome, dataset, identify, in_dicom, outline, percent, reference
 from microcalc.dicom.source import Source
 from microcalc.images.decoding import stored_range
 from microcalc.images.dicom_file import numbers
-from microcalc.mammograms.findings import Finding, ScannedImage
+from microcalc.mammograms.findings import Finding, Point, ScannedImage
 
 KIND = "presentation state"
-_SERIES_NUMBER = 9402
 _CALCIFICATION_RADIUS_MM = 0.4
 
 
-def make_presentation_state(outcome: Outcome) -> Dataset:
+def make_presentation_state(outcome: Outcome, scanned: ScannedImage) -> Dataset:
     """Draw the marked findings: outline, single calcifications and probability; the greys stay as they are.
 
     Findings below the operating point are in the CAD SR alone, as viewers show all of a presentation state at once.
 
-    Raises:
-        TypeError: the image was not analyzed, so that there is nothing to draw.
+    Args:
+        outcome: of the scan.
+        scanned: its findings.
     """
-    scanned, header = outcome.scanned, outcome.source.header
-    if not isinstance(scanned, ScannedImage):
-        raise TypeError("a presentation state needs findings: got an image that was not analyzed")
-    image = _image(header)
-    layer = GraphicLayer(layer_name="FINDINGS", order=1, description="Suspected clusters of microcalcifications")
-    shape = "INVERSE" if header.get("PhotometricInterpretation") == "MONOCHROME1" else "IDENTITY"
-    state: Any = GrayscaleSoftcopyPresentationState(
-        referenced_images=[image],
-        series_instance_uid=outcome.series_uid(KIND),
-        series_number=_SERIES_NUMBER,
-        sop_instance_uid=outcome.series_uid(KIND),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL,
-        software_versions=outcome.algorithm.version,
-        device_serial_number="0",
-        content_label="MICROCALC",
-        content_description=f"{len(outcome.drawn)} suspected clusters of microcalcifications",
-        graphic_layers=[layer] if outcome.drawn else None,
-        graphic_annotations=[_annotation(finding, scanned, image, layer) for finding in outcome.drawn] or None,
-        presentation_lut_transformation=PresentationLUTTransformation(presentation_lut_shape=shape),
+    header = outcome.source.header
+    series = dataset(SeriesInstanceUID=header.SeriesInstanceUID, ReferencedImageSequence=[reference(header)])
+    area = dataset(
+        DisplayedAreaTopLeftHandCorner=[1, 1],
+        DisplayedAreaBottomRightHandCorner=[scanned.columns, scanned.rows],
+        PresentationSizeMode="SCALE TO FIT",
+        PresentationPixelSpacing=[DSfloat(mm, auto_format=True) for mm in scanned.pixel_size_mm],
     )
+    inverse = header.get("PhotometricInterpretation") == "MONOCHROME1"
+    state = dataset(
+        ContentLabel="MICROCALC",
+        ContentDescription=f"{len(outcome.drawn)} suspected clusters of microcalcifications",
+        ContentCreatorName="",
+        Laterality="",  # of the series, which may hold both breasts
+        ReferencedSeriesSequence=[series],
+        DisplayedAreaSelectionSequence=[area],
+        PresentationLUTShape="INVERSE" if inverse else "IDENTITY",
+    )
+    if outcome.drawn:
+        description = "Suspected clusters of microcalcifications"
+        layer = dataset(GraphicLayer="FINDINGS", GraphicLayerOrder=1, GraphicLayerDescription=description)
+        state.GraphicLayerSequence = [layer]
+        state.GraphicAnnotationSequence = [_annotation(finding, scanned, header) for finding in outcome.drawn]
     _add_greys(state, outcome.source)
-    identify(state, outcome, KIND, modality="PR", series_number=_SERIES_NUMBER)
-    state.Laterality = ""  # of the series, which may hold both breasts
+    identify(state, outcome, KIND, GrayscaleSoftcopyPresentationStateStorage, "PR", 9402)
     state.PresentationCreationDate, state.PresentationCreationTime = state.ContentDate, state.ContentTime
     return state
 
 
-def _image(header: Dataset) -> Dataset:
-    """Return what highdicom must know of the mammogram: UIDs, size, and an empty patient to be filled later.
+def _annotation(finding: Finding, scanned: ScannedImage, header: Dataset) -> Dataset:
+    edge = in_dicom(outline(finding, scanned))
+    radius = _CALCIFICATION_RADIUS_MM / scanned.pixel_size_mm[1]
+    circles = [
+        [(column, row), (min(column + radius, scanned.columns), row)]
+        for column, row in in_dicom(finding.calcifications_px)
+    ]
+    text = dataset(
+        AnchorPointAnnotationUnits="PIXEL",
+        UnformattedTextValue=f"{finding.number}: {percent(finding):g} %",
+        AnchorPoint=list(edge[1]),
+        AnchorPointVisibility="N",
+    )
+    return dataset(
+        ReferencedImageSequence=[reference(header)],
+        GraphicLayer="FINDINGS",
+        TextObjectSequence=[text],
+        GraphicObjectSequence=[_graphic("POLYLINE", edge), *(_graphic("CIRCLE", circle) for circle in circles)],
+    )
 
-    highdicom checks names and sexes more strictly than scanners do, and gives every look-up table 8 or 16 bits, so it
-    is given neither.
-    """
-    image = Dataset()
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns"):
-        setattr(image, keyword, header.get(keyword))
-    image.SamplesPerPixel = 1
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
-        setattr(image, keyword, "")
-    image.StudyDate = image.StudyTime = None
-    return image
+
+def _graphic(kind: str, points: list[Point]) -> Dataset:
+    return dataset(
+        GraphicAnnotationUnits="PIXEL",
+        GraphicDimensions=2,
+        NumberOfGraphicPoints=len(points),
+        GraphicData=[coordinate for point in points for coordinate in point],
+        GraphicType=kind,
+        GraphicFilled="N",
+    )
 
 
 def _add_greys(state: Dataset, source: Source) -> None:
@@ -155,28 +163,3 @@ def _table(entries: int, first: int, bits: int, data: bytes) -> Dataset:
     lut.add_new("LUTDescriptor", "SS" if first < 0 else "US", [entries, first, bits])
     lut.add_new("LUTData", "OW", data)
     return lut
-
-
-def _annotation(finding: Finding, scanned: ScannedImage, image: Dataset, layer: GraphicLayer) -> GraphicAnnotation:
-    edge = in_dicom(outline(finding, scanned))
-    radius = _CALCIFICATION_RADIUS_MM / scanned.pixel_size_mm[1]
-    circles = [
-        [(column, row), (min(column + radius, scanned.columns), row)]
-        for column, row in in_dicom(finding.calcifications_px)
-    ]
-    return GraphicAnnotation(
-        referenced_images=[image],
-        graphic_layer=layer,
-        graphic_objects=[
-            GraphicObject("POLYLINE", np.array(edge), units="PIXEL"),
-            *(GraphicObject("CIRCLE", np.array(circle), units="PIXEL") for circle in circles),
-        ],
-        text_objects=[
-            TextObject(
-                f"{finding.number}: {percent(finding):g} %",
-                units="PIXEL",
-                anchor_point=(float(edge[1][0]), float(edge[1][1])),
-                anchor_point_visible=False,
-            )
-        ],
-    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
@@ -10,7 +11,6 @@ from microcalc.dicom.source import Source, copy_patient_and_study, moment
 from microcalc.errors import ImageError
 from microcalc.mammograms.findings import Finding, Point, ScannedImage
 
-MANUFACTURER = "The microcalc authors"
 MODEL = "microcalc"
 OUTLINE_MARGIN_MM = 1.0
 """Distance of an outline from the outermost calcifications."""
@@ -132,35 +132,42 @@ def percent(finding: Finding) -> float:
     return round(100 * finding.probability, 1)
 
 
-def identify(target: Dataset, outcome: Outcome, kind: str, modality: str, series_number: int) -> None:
+def identify(
+    target: Dataset, outcome: Outcome, kind: str, sop_class: UID, modality: str, series_number: int
+) -> Dataset:
     """Give a result its patient, study, series, equipment and file meta information.
 
     Its own UID follows from all its content and is set last, by :func:`microcalc.dicom.objects.make_objects`.
     """
-    copy_patient_and_study(outcome.source.header, target)
-    target.SOPInstanceUID = target.SeriesInstanceUID = outcome.series_uid(kind)
-    target.SeriesNumber = series_number
-    target.SeriesDescription = f"{MODEL} {kind}"
-    target.Modality = modality
-    number = str(outcome.source.header.get("InstanceNumber"))
+    header, uid = outcome.source.header, outcome.series_uid(kind)
+    copy_patient_and_study(header, target)
+    target.SOPClassUID, target.SOPInstanceUID, target.SeriesInstanceUID = sop_class, uid, uid
+    target.Modality, target.SeriesNumber, target.SeriesDescription = modality, series_number, f"{MODEL} {kind}"
+    number = str(header.get("InstanceNumber"))
     target.InstanceNumber = number if number.isdecimal() else "1"
-    target.Manufacturer, target.ManufacturerModelName = MANUFACTURER, MODEL
+    target.Manufacturer, target.ManufacturerModelName = "The microcalc authors", MODEL
     target.DeviceSerialNumber, target.SoftwareVersions = "0", plain_text(outcome.algorithm.version)
-    target.ContentDate, target.ContentTime = moment(outcome.source.header)
-    for keyword in ("InstanceCreationDate", "InstanceCreationTime", "ContributingEquipmentSequence"):
-        target.pop(keyword, None)  # highdicom adds itself and the time of day
-    target.preamble = bytes(128)
-    target.file_meta = FileMetaDataset()
-    target.file_meta.MediaStorageSOPClassUID = target.SOPClassUID
-    target.file_meta.MediaStorageSOPInstanceUID = target.SOPInstanceUID
+    target.ContentDate, target.ContentTime = moment(header)
+    target.preamble, target.file_meta = bytes(128), FileMetaDataset()
+    target.file_meta.MediaStorageSOPClassUID, target.file_meta.MediaStorageSOPInstanceUID = sop_class, uid
     target.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     target.file_meta.ImplementationClassUID = IMPLEMENTATION_UID
     target.file_meta.ImplementationVersionName = MODEL.upper()
+    return target
 
 
 def reference(header: Dataset) -> Dataset:
-    """A reference to a mammogram by its SOP class and instance."""
-    item = Dataset()
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
-    return item
+    """Return a reference to a mammogram by its SOP class and instance."""
+    return dataset(ReferencedSOPClassUID=header.SOPClassUID, ReferencedSOPInstanceUID=header.SOPInstanceUID)
+
+
+def dataset(**values: Any) -> Dataset:
+    """Return a data set with these elements, by keyword.
+
+    >>> dataset(Rows=400).Rows
+    400
+    """
+    made = Dataset()
+    for keyword, value in values.items():
+        setattr(made, keyword, value)
+    return made

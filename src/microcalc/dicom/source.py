@@ -23,6 +23,7 @@ from pydicom.valuerep import DA, TM
 
 from microcalc.errors import ImageError
 from microcalc.images import read_mammogram
+from microcalc.images.dicom import laterality, orientation
 from microcalc.images.silence import quiet
 
 PATIENT_AND_STUDY = (
@@ -156,22 +157,6 @@ def _drop_unreadable(header: Dataset) -> tuple[str, ...]:
     return tuple(dropped)
 
 
-def laterality(header: Dataset) -> str | None:
-    """L, R or B: of the image, or else of its series; None where neither says."""
-    for keyword in ("ImageLaterality", "Laterality"):
-        if (value := header.get(keyword)) in ("L", "R", "B"):
-            return str(value)
-    return None
-
-
-def patient_orientation(header: Dataset) -> tuple[str, str] | None:
-    """The directions of the rows and of the columns, such as ("P", "L"), where the image gives both."""
-    value = header.get("PatientOrientation")
-    if value is None or isinstance(value, str) or len(value) != 2 or not all(value):
-        return None
-    return str(value[0]), str(value[1])
-
-
 def copy_patient_and_study(header: Dataset, target: Dataset) -> None:
     """Repeat ``PATIENT_AND_STUDY`` from a mammogram in a result; what a result must have and is unknown is empty.
 
@@ -208,6 +193,6 @@ def _notes(header: Dataset) -> tuple[str, ...]:
     missing = {
         "laterality": laterality(header) is None,
         "view": not header.get("ViewCodeSequence"),
-        "patient orientation": patient_orientation(header) is None,
+        "patient orientation": orientation(header) is None,
     }
     return tuple(f"The image does not state its {what}." for what, is_missing in missing.items() if is_missing)

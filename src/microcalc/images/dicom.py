@@ -92,9 +92,9 @@ def _mammogram(dataset: Any) -> Mammogram:
         warnings=tuple(warnings),
         sop_instance_uid=_instance(dataset),
         padding=padded[stored - every[0]] if padded.any() else None,
-        laterality=_one_of(dataset, ("ImageLaterality", "Laterality"), ("L", "R", "B")),
+        laterality=laterality(dataset),
         view=_view(dataset),
-        orientation=_orientation(dataset),
+        orientation=orientation(dataset),
         sop_class=str(dataset.get("SOPClassUID") or "") or None,
     )
 
@@ -155,16 +155,19 @@ def _view(dataset: Any) -> str | None:
     return None
 
 
-def _orientation(dataset: Any) -> tuple[str, str] | None:
+def laterality(dataset: Any) -> str | None:
+    """Return L, R or B: of the image, or else of its series; None where neither gives it."""
+    sides = (_text(dataset, keyword) for keyword in ("ImageLaterality", "Laterality"))
+    return next((side for side in sides if side in ("L", "R", "B")), None)
+
+
+def orientation(dataset: Any) -> tuple[str, str] | None:
+    """Return the directions of the rows and of the columns, such as ("P", "L"), where the image gives both."""
     value = dataset.get("PatientOrientation")
     words = [str(word).strip().upper() for word in value] if value and not isinstance(value, str) else []
     if len(words) == 2 and all(word and set(word) <= set("APRLHF") for word in words):
         return words[0], words[1]
     return None
-
-
-def _one_of(dataset: Any, keywords: tuple[str, ...], allowed: tuple[str, ...]) -> str | None:
-    return next((text for keyword in keywords if (text := _text(dataset, keyword)) in allowed), None)
 
 
 def _instance(dataset: Any) -> str | None:
