@@ -124,37 +124,24 @@ def test_twenty_uploads_at_once_are_all_opened(client: TestClient, session: Sess
     assert len(list(session.folder.iterdir())) == 20
 
 
-def test_greys_of_few_images_are_kept_and_others_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("microcalc.app.images.CACHE_BYTES", 600_000)
-    monkeypatch.setattr("microcalc.app.images.FEWEST_KEPT", 1)
-    images, opened = Images(tmp_path), []
-    for number in range(5):
-        path = tmp_path / f"{number}.png"
+def test_the_greys_of_the_images_seen_last_are_kept_and_others_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("microcalc.app.images.KEPT", 3)
+    images, paths = Images(tmp_path), [tmp_path / f"{number}.png" for number in range(5)]
+    for number, path in enumerate(paths):
         path.write_bytes(png(600, 600, seed=number))
-        opened.append(images.open(path, path.name, "folder"))
-    for kept in (2, 3):
-        (tmp_path / f"{kept}.png").unlink()
-        assert images.levels(opened[kept])[-1].shape == (600, 600)
-        (tmp_path / f"{kept}.png").write_bytes(png(600, 600, seed=kept))
-    first = images.levels(opened[0])
-    assert first is images.levels(opened[0])
-    assert len(images._levels) == 3
-    (tmp_path / "4.png").unlink()
-    assert images.levels(opened[4])[-1].shape == (600, 600)
-    for again in (1, 2, 3):
-        images.levels(opened[again])
+    opened = [images.open(path, path.name, "folder") for path in paths]
+    for path in paths:
+        path.rename(path.with_suffix(".away"))
+    assert [images.levels(opened[kept])[-1].shape for kept in (4, 2, 3)] == 3 * [(600, 600)]
+    with pytest.raises(ImageError, match="does not exist"):
+        images.levels(opened[0])
+    paths[0].with_suffix(".away").rename(paths[0])
+    images.levels(opened[0])
+    assert images.levels(opened[2]) is images.levels(opened[2])
     with pytest.raises(ImageError, match="does not exist"):
         images.levels(opened[4])
-
-
-def test_both_views_of_both_sides_are_kept_however_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("microcalc.app.images.CACHE_BYTES", 0)
-    images = Images(tmp_path)
-    for number in range(5):
-        path = tmp_path / f"{number}.png"
-        path.write_bytes(png(600, 600, seed=number))
-        images.open(path, path.name, "folder")
-    assert len(images._levels) == 4
 
 
 def test_an_image_that_was_read_last_is_not_read_again(tmp_path: Path) -> None:

@@ -18,11 +18,8 @@ from microcalc.images.reader import HEAD, file_kind
 from microcalc.images.resample import as_pixel_size
 from microcalc.mammograms.truth import TrueImage, Truth
 
-CACHE_BYTES = 48 * 2**20
-"""Most bytes of reduced greys that are kept, five mammograms of 12 megapixels; those of full size lie on the disk."""
-
-FEWEST_KEPT = 4
-"""Images whose greys are kept however large they are: both views of both sides are shown together."""
+KEPT = 5
+"""Images whose reduced greys are kept, 8 MB at 12 megapixels: both views of both sides are shown together."""
 
 
 class Images:
@@ -146,11 +143,8 @@ class Images:
                 return
             self._last_read = image.id, mammogram
             self._levels[image.id] = levels
-            while len(self._levels) > FEWEST_KEPT and self._bytes() > CACHE_BYTES:
+            if len(self._levels) > KEPT:
                 self._levels.popitem(last=False)
-
-    def _bytes(self) -> int:
-        return sum(level.nbytes for levels in self._levels.values() for level in levels[:-1])
 
     def _describe(
         self, path: Path, name: str, origin: Origin, given: float | None, mammogram: Mammogram, smallest: Greys
