@@ -33,8 +33,8 @@ used to diagnose, to screen, or to decide on anyone's care.
 
 **What it takes.** Patches of 60 x 60 pixels at 85 um a pixel (5.1 x 5.1 mm), grey levels in [0, 1], calcifications
 bright. microcalc brings images of known pixel size to that scale. **What it gives.** The probability that a cluster of
-microcalcifications is present, a decision at the threshold {threshold:.3f}, the probability of each expert, and a flag
-where a patch is not breast tissue at this scale.
+microcalcifications is present, a decision at the threshold {threshold:.3f}, and the probability of each
+expert. It answers for any image: nothing finds those that are no breast tissue at this scale.
 
 **Data.** The INFN archive `DL_class_data`: {images} patches ({positives} with a cluster) of {groups} patients, one
 film archive. Patients whose patches share pixels count as one.

@@ -31,7 +31,6 @@ PARTS = {
     "learn_weights": "microcalc.training.committee",
     "fit_calibration": "microcalc.training.calibration",
     "choose_threshold": "microcalc.training.calibration",
-    "fit_outlier_detector": "microcalc.training.outliers",
     "gradcam": "microcalc.explain.gradcam",
     "overlay": "microcalc.explain.drawing",
     "contact_sheet": "microcalc.explain.drawing",

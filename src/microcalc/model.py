@@ -35,7 +35,6 @@ from microcalc.runs import describe_environment, open_run
 from microcalc.training.committee import CommitteePatients, fit_committee
 from microcalc.training.experts import FoldTask, load_expert, run_search
 from microcalc.training.naive import augment_before_split, split_naively
-from microcalc.training.outliers import fit_outlier_detector
 from microcalc.training.parallel import OnProgress, PeakMemory, no_worker_left, predict_by_experts, run_folds
 from microcalc.training.plan import check_no_shared_patients, plan_study
 from microcalc.training.search import SearchResult
@@ -187,7 +186,6 @@ class Model:
                 weights=fit.ensemble.weights,
                 calibration=fit.calibration,
                 threshold=fit.threshold,
-                outlier_detector=fit_outlier_detector(self.data.images, self.data.groups, seed=self.config.seed),
                 unknown_scale=fit.unknown_scale,
             )
             self._committee.save(self.out / "committee")

@@ -35,11 +35,10 @@ from microcalc.explain.maps import explain
 from microcalc.explain.pictures import distinct_names
 from microcalc.images.tiles import views
 from microcalc.networks.hypermodel import build_network
-from microcalc.training.outliers import fit_outlier_detector
 from microcalc.training.progress import Progress
 
 IMAGES, LABELS, NAMES, _ = make_phantom(patients=20, patches_per_patient=4, seed=0)
-COLUMNS = ["file", "probability", "decision", "expert_0", "expert_1", "outlier", "pixel_size_mm"]
+COLUMNS = ["file", "probability", "decision", "expert_0", "expert_1", "pixel_size_mm"]
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +49,8 @@ def committee() -> Committee:
     calibration, wavelet = Calibration(1.2, 0.1), WaveletSettings("none")
     made = Committee(networks, shapes, weights, calibration, 0.5, wavelet)
     middle = float(np.median(made.predict_proba(IMAGES[:8])))
-    detector = fit_outlier_detector(IMAGES, np.unique(NAMES, return_inverse=True)[1])
     unknown_scale = DecisionRule(Calibration(0.8, -0.5), middle)
-    return replace(made, threshold=middle, unknown_scale=unknown_scale, outlier_detector=detector)
+    return replace(made, threshold=middle, unknown_scale=unknown_scale)
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +124,8 @@ def test_predictions_are_those_of_the_committee_in_table_csv_and_json(
     assert {row["decision"] for row in found} == {"0", "1"}
     told = json.loads(plain.read_text())
     assert told["threshold"] == committee.threshold
-    assert told["outlier_detector"]["false_alarm_rate"] == committee.outlier_detector.false_alarm_rate
     assert told["unreadable"] == []
-    distances = [prediction["distance"] for prediction in told["predictions"]]
-    np.testing.assert_allclose(distances, committee.outliers(IMAGES[order]), rtol=1e-4)
-    assert list(told["predictions"][0]) == [*COLUMNS, "distance", "warnings"]
+    assert list(told["predictions"][0]) == [*COLUMNS, "warnings"]
 
 
 def test_every_format_gives_the_same_probability(tmp_path: Path, saved: Path, capsys) -> None:
@@ -142,14 +137,6 @@ def test_every_format_gives_the_same_probability(tmp_path: Path, saved: Path, ca
     assert code == 0
     assert len({row["probability"] for row in rows(tmp_path / "p.csv")}) == 1
     assert len(rows(tmp_path / "p.csv")) == 4
-
-
-def test_a_gradient_is_flagged_and_a_patch_is_not(tmp_path: Path, saved: Path, capsys) -> None:
-    write(tmp_path / "gradient.png", np.mgrid[:60, :60][0] / 59)
-    write(tmp_path / "patch.png", IMAGES[0])
-    _, out, _ = ask(capsys, "predict", tmp_path, "--committee", saved, "--csv", tmp_path / "p.csv")
-    assert [row["outlier"] for row in rows(tmp_path / "p.csv")] == ["1", "0"]
-    assert "1 outlier," in out and "by mistake" in " ".join(out.split())
 
 
 def test_unreadable_files_are_named_at_the_end_and_cost_only_themselves(folder: Path, saved: Path, capsys) -> None:
@@ -338,17 +325,6 @@ def test_explaining_into_a_used_folder_is_refused_before_any_work(folder: Path, 
         code, _, err = ask(capsys, "explain", folder, "--committee", saved, "--out", out)
         assert code == 2 and "is not empty; give another folder" in err
     assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
-
-
-def test_an_older_committee_predicts_without_outliers(
-    folder: Path, committee: Committee, tmp_path: Path, capsys
-) -> None:
-    replace(committee, outlier_detector=None).save(tmp_path / "old")
-    code, out, _ = ask(capsys, "predict", folder, "--committee", tmp_path / "old", "--csv", tmp_path / "p.csv")
-    assert code == 0 and "without an outlier detector" in out
-    assert {row["outlier"] for row in rows(tmp_path / "p.csv")} == {""}
-    with pytest.raises(RequestError, match="without an outlier detector"):
-        Committee.load(tmp_path / "old").outliers(IMAGES)
 
 
 def test_names_of_any_bytes_are_kept_and_cannot_steer_the_terminal(
@@ -585,7 +561,7 @@ def test_files_and_figures_are_whole_at_any_width(
     assert all(f"{probability:.4f}" in out for probability in probabilities)
     if width >= 40:
         assert all(f"0/patch_{number}.png" in out for number in (0, 2, 4, 6))
-    assert ("probability: " in out) == (width < 80)
+    assert ("probability: " in out) == (width < 60)
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])

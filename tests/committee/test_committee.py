@@ -11,7 +11,6 @@ import pytest
 
 from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape
-from microcalc.committee.outliers import OutlierDetector
 from microcalc.config import WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.networks.hypermodel import build_network
@@ -28,18 +27,15 @@ MANY = np.random.default_rng(1).random((64, 60, 60), dtype=np.float32)
 def committee() -> Committee:
     networks = tuple(build_network(**vars(shape), seed=number) for number, shape in enumerate(SHAPES))
     wavelet = WaveletSettings("sym3", 1.5)
-    detector = OutlierDetector(np.arange(144.0).reshape(8, 18) / 99, np.arange(8.0), 5.0, false_alarm_rate=0.01)
     calibration = Calibration(1.5, -0.2)
     weights = np.array([0.25, 0.75])
-    return Committee(networks, SHAPES, weights, calibration, 0.4, wavelet, detector)
+    return Committee(networks, SHAPES, weights, calibration, 0.4, wavelet)
 
 
 def test_a_saved_committee_predicts_the_same(committee: Committee, tmp_path: Path) -> None:
     committee.save(tmp_path)
     loaded = Committee.load(tmp_path)
     assert np.array_equal(loaded.predict_proba(IMAGES), committee.predict_proba(IMAGES))
-    assert np.array_equal(loaded.outliers(IMAGES), committee.outliers(IMAGES))
-    assert loaded.outlier_detector.threshold == 5.0
     assert (loaded.threshold, loaded.highest_weight, loaded.wavelet) == (0.4, 1, committee.wavelet)
 
 
@@ -50,7 +46,6 @@ def test_the_committee_is_the_calibrated_weighted_average(committee: Committee) 
     assert np.allclose(committee.predict_proba(IMAGES), expected)
 
 
-DETECTOR = {"weights": [[0.0] * 18] * 8, "intercepts": [0.0] * 8, "threshold": 5.0, "false_alarm_rate": 0.01}
 CHANGES = {
     "an older format": {"format": 1, "looks": "quarters", "films": []},
     "weights that do not sum to 1": {"weights": [0.9, 0.9]},
@@ -66,13 +61,6 @@ CHANGES = {
     "answers over 8 views, as an earlier version gave them": {"tta": "d4"},
     "another format": {"format": 3},
     "no experts": {"experts": []},
-    "an outlier detector of nothing": {"outlier_detector": {}},
-    "an outlier detector that is no object": {"outlier_detector": 1},
-    "a threshold that is no number": {"outlier_detector": DETECTOR | {"threshold": "5"}},
-    "a threshold of 0": {"outlier_detector": DETECTOR | {"threshold": 0}},
-    "an outlier detector of another length": {"outlier_detector": DETECTOR | {"intercepts": [0.0]}},
-    "ragged weights": {"outlier_detector": DETECTOR | {"weights": [[1.0], [1.0, 2.0]]}},
-    "a rate above 1": {"outlier_detector": DETECTOR | {"false_alarm_rate": 1.5}},
 }
 
 
@@ -178,4 +166,3 @@ def test_a_committee_does_not_adapt_to_a_handful(committee: Committee) -> None:
 def test_a_committee_has_a_hash_and_is_equal_to_itself_alone(committee: Committee) -> None:
     assert {committee: "kept"}[committee] == "kept"
     assert committee == committee and committee != replace(committee)
-    assert {committee.outlier_detector: 1}[committee.outlier_detector] == 1

@@ -63,7 +63,6 @@ def test_every_public_way_in_checks_its_patches(images: np.ndarray, committee: C
     ways = [
         committee.predict_proba,
         committee.expert_probabilities,
-        committee.outliers,
         lambda given: explain(committee, given),
         lambda given: Data("mine", given, labels, labels, ("",) * len(given), ("",) * len(given)),
     ]

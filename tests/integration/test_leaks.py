@@ -436,7 +436,7 @@ def filtered_study(
         out = tmp_path_factory.mktemp("filtered") / "study"
         model = Model(own, external, config=replace(CONFIG, wavelet=wavelet), out=out, jobs=1)
         with pytest.MonkeyPatch.context() as spies:
-            calls = {part: record(spies, part) for part in ("gradcam", "fit_outlier_detector")}
+            calls = {part: record(spies, part) for part in ("gradcam",)}
             model.train()
         yield model, recorder, calls
 
@@ -445,12 +445,6 @@ def test_search_training_and_prediction_get_filtered_patches_alone(filtered_stud
     model, recorder, _ = filtered_study
     assert len(recorder.trainings) == FOLDS * (CONFIG.search.trials + 1)
     assert metrics_of(model.out)["external"]["n"] == len(model.external)
-
-
-def test_outliers_are_measured_on_the_patches_before_the_filter(filtered_study) -> None:
-    model, _, calls = filtered_study
-    (call,) = calls["fit_outlier_detector"]
-    assert np.array_equal(call["images"], model.data.images)
 
 
 def test_grad_cam_explains_what_the_expert_saw_filtered_patches_of_its_test_fold(filtered_study) -> None:

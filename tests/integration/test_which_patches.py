@@ -26,7 +26,7 @@ CONFIG = StudyConfig(
     seed=5,
 )
 SPIED = (
-    *("learn_weights", "fit_calibration", "choose_threshold", "fit_outlier_detector"),
+    *("learn_weights", "fit_calibration", "choose_threshold"),
     *("gradcam", "overlay", "roc_folds", "roc_curve", "reliability_diagram"),
     *("costly_patches", "learning_curves"),
 )
@@ -293,13 +293,6 @@ def test_weights_and_threshold_in_the_files_are_those_that_were_found(study: Rec
     assert vars(saved.calibration) == study.metrics["committee"]["calibration"]
     assert [float(row["weight"]) for row in read_rows(study.model.out / "folds.csv")] == saved.weights.tolist()
     assert len(set(saved.weights.tolist())) == FOLDS
-
-
-def test_outliers_are_measured_from_the_own_patches_of_the_study_as_they_are(study: Recorded) -> None:
-    (call,) = study.calls["fit_outlier_detector"]
-    rows = study.recorder.ledger.rows(call["images"])
-    assert sorted(rows) == list(range(len(study.own)))
-    assert call["groups"].tolist() == study.own.groups[rows].tolist()
 
 
 # Tables and figures

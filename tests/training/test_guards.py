@@ -1,4 +1,4 @@
-"""What splits, search, weights and outliers promise, told from patches, patients and figures alone."""
+"""What splits, search and weights promise, told from patches, patients and figures alone."""
 
 import itertools
 from dataclasses import replace
@@ -17,7 +17,6 @@ from microcalc.errors import RequestError
 from microcalc.training.committee import learn_weights
 from microcalc.training.experts import saved_hyperparameters
 from microcalc.training.loop import Curves, Epoch
-from microcalc.training.outliers import fit_outlier_detector
 from microcalc.training.search import cannot_win, search
 from microcalc.training.splits import LeakError, StudySplit, check_split, check_unseen, grouped_folds, split_study
 from microcalc.training.trial import SearchTask
@@ -341,36 +340,3 @@ def test_the_accuracies_beside_the_curves_count_a_half_as_a_cluster() -> None:
     history = learn_weights(half, labels, groups, seed=3, external=(half[:4], np.array([1, 1, 1, 0]))).history
     assert history["accuracy"][0] == 0.5
     assert history["external_accuracy"][0] == 0.75
-
-
-# Outliers
-
-
-def flat_textures(patients: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Three patches of noise a patient, whose brightness, contrast and grain are the patient's own."""
-    generator = np.random.default_rng(seed)
-    groups = np.repeat(np.arange(patients), 3)
-    level, contrast, grain = (generator.normal(0, 1, patients)[groups, None, None] for _ in range(3))
-    noise, coarse = generator.normal(0, 1, (2, 3 * patients, 60, 60))
-    coarse = np.repeat(np.repeat(coarse[:, ::6, ::6], 6, axis=1), 6, axis=2)
-    images = 0.5 + 0.05 * level + (0.05 * noise + 0.05 * np.exp(0.3 * grain) * coarse) * np.exp(0.3 * contrast)
-    return np.clip(images, 0, 1).astype(np.float32), groups
-
-
-def test_new_patients_lie_beyond_the_threshold_about_as_often_as_stated() -> None:
-    """On few patients, where distances from a fit that holds the patient itself are far too short."""
-    fresh, _ = flat_textures(60, seed=100)
-    rates = [
-        np.mean(fitted.distances(fresh) > fitted.threshold)
-        for fitted in (fit_outlier_detector(*flat_textures(16, seed), rate=0.2) for seed in range(8))
-    ]
-    assert 0.1 < np.mean(rates) < 0.32
-
-
-def test_the_threshold_of_outliers_rests_on_distances_from_other_patients() -> None:
-    """Of patches that come in equal triplets, none may count as near because of its own copies."""
-    images, _ = flat_textures(12, seed=5)
-    copies = np.repeat(images[::3], 6, axis=0)
-    together = fit_outlier_detector(copies, np.repeat(np.arange(12), 6), rate=0.2)
-    apart = fit_outlier_detector(copies, np.random.default_rng(0).permutation(72), rate=0.2)
-    assert together.threshold > 1.3 * apart.threshold

@@ -101,7 +101,6 @@ def detail(image: Named, finding: One, near: Near) -> dict[str, Any]:
         "number": finding.number,
         "probability": finding.probability,
         "votes": near.votes,
-        "outlier": near.outlier,
         "calcifications_patch": near.calcifications_patch,
         "patch": f"{address}/patch.png",
         "gradcam": f"{address}/gradcam.png",

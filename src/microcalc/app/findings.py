@@ -202,19 +202,14 @@ def _details(committee: "Committee", windows: Windows, points: list[Points]) -> 
     from microcalc.explain.maps import explain
 
     votes = committee.expert_probabilities(windows)
-    detector = committee.outlier_detector
-    outliers = [None] * len(windows) if detector is None else (detector.distances(windows) > detector.threshold)
     return [
         Detail(
             votes=tuple(vote.tolist()),
-            outlier=None if outlier is None else bool(outlier),
             calcifications_patch=tuple((round(x, 2), round(y, 2)) for x, y in inside.tolist()),
             patch=encode(stretched(window), "png"),
             gradcam=encode(coloured(heat), "png"),
         )
-        for vote, outlier, inside, window, heat in zip(
-            votes, outliers, points, windows, explain(committee, windows), strict=True
-        )
+        for vote, inside, window, heat in zip(votes, points, windows, explain(committee, windows), strict=True)
     ]
 
 
@@ -226,9 +221,4 @@ def _size(image: OpenImage) -> PixelSize:
 
 def _doubts(prediction: "Prediction") -> list[str]:
     """What else a user must know of a patch, a sentence each."""
-    doubts = []
-    if prediction.assumed:
-        doubts.append("The pixel size was assumed to be 0.085 mm.")
-    if prediction.outlier:
-        doubts.append("An outlier: no breast tissue at 85 um a pixel, so that its probability means nothing.")
-    return doubts
+    return ["The pixel size was assumed to be 0.085 mm."] if prediction.assumed else []

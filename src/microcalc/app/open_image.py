@@ -33,14 +33,12 @@ class Detail:
 
     Attributes:
         votes: the probability by each expert, of the window around the finding.
-        outlier: whether the window is no breast tissue at 85 um; None where the committee cannot tell.
         calcifications_patch: column and row of each in that window.
         patch: a PNG of it, 60 x 60 pixels.
         gradcam: a PNG with its Grad-CAM map in colour, the more opaque the hotter.
     """
 
     votes: tuple[float, ...]
-    outlier: bool | None
     calcifications_patch: tuple[tuple[float, float], ...]
     patch: bytes
     gradcam: bytes

@@ -138,7 +138,7 @@ class PredictTask(Task):
         """Columns as those of ``predict --json``."""
         votes = [(name, _NUMBER) for name in rows[0] if name.startswith("expert_")]
         head = [("file", _TEXT), ("probability", _NUMBER), ("decision", pa.int8())]
-        tail = [("outlier", pa.int8()), ("pixel_size_mm", _TEXT), ("distance", _NUMBER), ("warnings", pa.list_(_TEXT))]
+        tail = [("pixel_size_mm", _TEXT), ("warnings", pa.list_(_TEXT))]
         return pa.schema([*head, *votes, *tail])
 
 

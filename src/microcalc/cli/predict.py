@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Common):
-    """Predict patches by a committee: the probability of a cluster, its decision, and whether a patch is an outlier."""
+    """Predict patches by a committee: the probability of a cluster, and its decision."""
 
     paths: Positional[tuple[str, ...]] = ()
     """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
@@ -44,7 +44,7 @@ class Predict(Common):
     csv: Path | None = None
     """A file for all predictions as a table; - for standard output."""
     json: Path | None = None
-    """A file for all predictions, each with its distance from the training data."""
+    """A file for all predictions, each with its warnings."""
     pixel_size: PixelSize = None
     """Of images that do not give it, in mm; or unknown: the highest answer of several magnifications counts."""
     adapt: bool = False
@@ -103,34 +103,20 @@ class Predict(Common):
 def print_predictions(predictions: "Sequence[Prediction]", committee: "Committee", rows: int, console: Console) -> None:
     """The first predictions as a table, and how many there are of each kind."""
     shown = [prediction_row(prediction) for prediction in predictions[:rows]]
-    print_table(console, ["file", "probability", "decision", "experts", "outlier"], shown, breaks_cells=False)
+    print_table(console, ["file", "probability", "decision", "experts"], shown, breaks_cells=False)
     if len(predictions) > len(shown):
         console.print(f"and {len(predictions) - len(shown)} more; --csv and --json keep all of them")
     clusters = sum(prediction.decision for prediction in predictions)
     thresholds = {committee.rule(prediction.pixel_size_mm == "unknown").threshold for prediction in predictions}
     least = " or ".join(f"{threshold:.3g}" for threshold in sorted(thresholds or {committee.threshold}))
     console.print(f"{len(predictions)} patches, {clusters} with a cluster (probability at least {least})")
-    console.print(outlier_line(committee, sum(prediction.outlier or 0 for prediction in predictions)))
 
 
 def prediction_row(prediction: "Prediction") -> list[str]:
-    """One prediction in words; an outlier with its distance from tissue."""
+    """One prediction in words."""
     return [
         escape(printable(prediction.file)),
         f"{prediction.probability:.4f}",
         "cluster" if prediction.decision else "normal",
         " ".join(f"{vote:.2f}" for vote in prediction.experts),
-        f"yes ({prediction.distance:.1f})" if prediction.outlier else "",
     ]
-
-
-def outlier_line(committee: "Committee", outliers: int) -> str:
-    """How many patches are not breast tissue at 85 um a pixel, and what that means."""
-    detector = committee.outlier_detector
-    if detector is None:
-        return "this committee was saved without an outlier detector, so that outliers are not found"
-    count = "1 outlier" if outliers == 1 else f"{outliers} outliers"
-    return (
-        f"{count}, not breast tissue at 85 um a pixel (distance above {detector.threshold:.3g}): ignore "
-        f"their probabilities ({detector.false_alarm_rate:.1%} of its own kind are flagged by mistake)"
-    )

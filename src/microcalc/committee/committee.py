@@ -15,7 +15,6 @@ from microcalc import __version__
 from microcalc.committee.adaptation import observe
 from microcalc.committee.calibration import Calibration, DecisionRule
 from microcalc.committee.inference import predict
-from microcalc.committee.outliers import OutlierDetector, SavedDetector
 from microcalc.committee.weights import load_weights, save_weights
 from microcalc.config import Preprocessing, WaveletSettings
 from microcalc.errors import RequestError
@@ -78,7 +77,6 @@ class Description:
     threshold: float
     wavelet: WaveletSettings
     tta: Literal["none"] = "none"  # an earlier version could average over 8 views
-    outlier_detector: SavedDetector | None = None
     unknown_scale: DecisionRule | None = None
 
     def __post_init__(self) -> None:
@@ -97,7 +95,6 @@ class Committee:
         calibration: from the raw average to a probability.
         threshold: a probability at or above it is the decision 1.
         wavelet: the filter that patches pass before the experts see them.
-        outlier_detector: finds patches that are not breast tissue at 85 um a pixel; None where it was saved without.
         unknown_scale: what judges patches of unknown pixel size; None where the study had no such external set.
         name: as results state it: the version of the one that comes with microcalc, or the folder it was read from.
     """
@@ -108,7 +105,6 @@ class Committee:
     calibration: Calibration
     threshold: float
     wavelet: WaveletSettings
-    outlier_detector: OutlierDetector | None = None
     unknown_scale: DecisionRule | None = None
     name: str = "unnamed"
 
@@ -201,19 +197,6 @@ class Committee:
             )
         return replace(self, networks=networks)
 
-    def outliers(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, 60, 60) raw patches in [0, 1] to (n,) distances from breast tissue; see :class:`OutlierDetector`.
-
-        Above ``outlier_detector.threshold`` a patch is not tissue at 85 um a pixel, and its probabilities mean nothing.
-
-        Raises:
-            DataError: ``images`` are no such patches.
-            RequestError: the committee was saved without an outlier detector.
-        """
-        if self.outlier_detector is None:
-            raise RequestError("this committee was saved without an outlier detector; train it again to find outliers")
-        return self.outlier_detector.distances(check_patches(images))
-
     def save(self, directory: str | Path, dtype: type[np.floating] = np.float32) -> None:
         """Write the committee: one file of weights an expert, in ``dtype``, and ``committee.json`` last.
 
@@ -223,7 +206,6 @@ class Committee:
         directory = Path(directory)
         for number, network in enumerate(self.networks):
             save_weights(network, directory / f"expert_{number}.safetensors", dtype)
-        detector, unknown_scale = self.outlier_detector, self.unknown_scale
         description = {
             "format": 2,
             "experts": [asdict(shape) for shape in self.shapes],
@@ -231,8 +213,7 @@ class Committee:
             "calibration": asdict(self.calibration),
             "threshold": self.threshold,
             "wavelet": {"name": self.wavelet.name, "threshold": self.wavelet.threshold},
-            "outlier_detector": detector and detector.plain(),
-            "unknown_scale": unknown_scale and asdict(unknown_scale),
+            "unknown_scale": self.unknown_scale and asdict(self.unknown_scale),
         }
         write_json(directory / "committee.json", description)
 
@@ -272,7 +253,7 @@ class Committee:
         if not path.exists():
             raise RequestError(f"{directory}: holds no committee; {ADVICE}")
         saved = read_record(path, Description, ADVICE)
-        networks, detector = [], saved.outlier_detector
+        networks = []
         for number, shape in enumerate(saved.experts):
             network = build_network(**asdict(shape))
             load_weights(network, path.parent / f"expert_{number}.safetensors")
@@ -284,7 +265,6 @@ class Committee:
             calibration=saved.calibration,
             threshold=saved.threshold,
             wavelet=saved.wavelet,
-            outlier_detector=None if detector is None else detector.detector(),
             unknown_scale=saved.unknown_scale,
             name=str(directory),
         )

@@ -34,8 +34,6 @@ class Prediction:
         probability: of a cluster, calibrated.
         decision: 1 where the probability reaches the committee's threshold for images of this pixel size.
         experts: the probability by each expert.
-        distance: from breast tissue at 85 um a pixel; None where the committee has no outlier detector.
-        outlier: 1 where the distance is above the detector's threshold, so that the probabilities mean nothing.
         pixel_size_mm: of the image, (row, column); or "unknown".
         assumed: whether that size was neither in the file nor given.
         warnings: what a user should know about the image.
@@ -45,8 +43,6 @@ class Prediction:
     probability: float
     decision: int
     experts: tuple[float, ...]
-    distance: float | None
-    outlier: int | None
     pixel_size_mm: PixelSize | Literal["unknown"]
     assumed: bool
     warnings: tuple[str, ...]
@@ -55,7 +51,7 @@ class Prediction:
     def size(self) -> str:
         """The pixel size in words.
 
-        >>> Prediction(Path("a"), 0.9, 1, (0.9,), None, None, (0.085, 0.085), True, ()).size
+        >>> Prediction(Path("a"), 0.9, 1, (0.9,), (0.085, 0.085), True, ()).size
         '0.085 (assumed)'
         """
         if self.pixel_size_mm == "unknown":
@@ -121,12 +117,8 @@ def predict_batch(
     experts = (predictor or committee.expert_probabilities)(images)
     probabilities = committee.combine(experts)
     highest = _highest(batch, probabilities)
-    distances = None if committee.outlier_detector is None else committee.outliers(images[highest])
-    predictions = [
-        _prediction(committee, read, experts[view], None if distances is None else distances[row])
-        for row, (read, view) in enumerate(zip(batch.read, highest, strict=True))
-    ]
-    return predictions, images[highest]
+    each = zip(batch.read, highest, strict=True)
+    return [_prediction(committee, read, experts[view]) for read, view in each], images[highest]
 
 
 def _highest(batch: Batch, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -136,18 +128,14 @@ def _highest(batch: Batch, probabilities: NDArray[np.float64]) -> NDArray[np.int
     return np.asarray([start + int(part.argmax()) for start, part in zip(starts, parts, strict=True)], np.int64)
 
 
-def _prediction(
-    committee: Committee, read: PatchFile, experts: NDArray[np.float64], distance: float | None
-) -> Prediction:
-    detector, unknown = committee.outlier_detector, read.pixel_size_mm == "unknown"
+def _prediction(committee: Committee, read: PatchFile, experts: NDArray[np.float64]) -> Prediction:
+    unknown = read.pixel_size_mm == "unknown"
     probability, threshold = float(committee.combine(experts, unknown)), committee.rule(unknown).threshold
     return Prediction(
         file=read.file,
         probability=probability,
         decision=int(probability >= threshold),
         experts=tuple(experts.tolist()),
-        distance=distance,
-        outlier=None if distance is None or detector is None else int(distance > detector.threshold),
         pixel_size_mm=read.pixel_size_mm,
         assumed=read.assumed,
         warnings=read.warnings,
@@ -157,9 +145,8 @@ def _prediction(
 def write_csv(predictions: Sequence[Prediction], path: Path, experts: int) -> None:
     """Write predictions as CSV.
 
-    Its columns are ``file``, ``probability``, ``decision`` (0 or 1), ``expert_0`` and so on, ``outlier`` (0 or 1, empty
-    where the committee has no outlier detector), and ``pixel_size_mm`` (such as ``0.07``, ``0.07 x 0.08`` of rows and
-    columns, ``0.085 (assumed)`` or ``unknown``).
+    Its columns are ``file``, ``probability``, ``decision`` (0 or 1), ``expert_0`` and so on, and
+    ``pixel_size_mm`` (such as ``0.07``, ``0.07 x 0.08`` of rows and columns, ``0.085 (assumed)`` or ``unknown``).
 
     Raises:
         RequestError: the path is a folder.
@@ -168,10 +155,10 @@ def write_csv(predictions: Sequence[Prediction], path: Path, experts: int) -> No
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     votes = [f"expert_{number}" for number in range(experts)]
-    writer.writerow(["file", "probability", "decision", *votes, "outlier", "pixel_size_mm"])
+    writer.writerow(["file", "probability", "decision", *votes, "pixel_size_mm"])
     for each in predictions:
         numbers = [f"{value:.7g}" for value in (each.probability, *each.experts)]
-        writer.writerow([each.file, numbers[0], each.decision, *numbers[1:], each.outlier, each.size])
+        writer.writerow([each.file, numbers[0], each.decision, *numbers[1:], each.size])
     write_atomically(path, text.getvalue().encode(errors="backslashreplace"))
 
 
@@ -180,24 +167,17 @@ def write_json(
 ) -> None:
     """Write predictions as JSON.
 
-    It holds the ``threshold`` of the decision, that of images of unknown pixel size (or null), the
-    ``outlier_detector`` (``threshold`` and ``false_alarm_rate``, or null), the ``predictions`` (as in the CSV, and
-    ``distance`` and ``warnings``), and the ``unreadable`` files, each with its ``problem``.
+    It holds the ``threshold`` of the decision, that of images of unknown pixel size (or null), the ``predictions``
+    (as in the CSV, and ``warnings``), and the ``unreadable`` files, each with its ``problem``.
 
     Raises:
         RequestError: the path is a folder.
         FailedError: it cannot be written.
     """
-    detector = committee.outlier_detector
     content = {
         "schema": 1,
         "threshold": committee.threshold,
         "threshold_of_unknown_pixel_size": committee.unknown_scale and committee.unknown_scale.threshold,
-        "outlier_detector": detector
-        and {
-            "threshold": detector.threshold,
-            "false_alarm_rate": detector.false_alarm_rate,
-        },
         "predictions": [plain_row(each) for each in predictions],
         "unreadable": [{"file": str(each.file), "problem": str(each)} for each in unreadable],
     }
@@ -211,8 +191,6 @@ def plain_row(prediction: Prediction) -> dict[str, Any]:
         "probability": prediction.probability,
         "decision": prediction.decision,
         **{f"expert_{number}": vote for number, vote in enumerate(prediction.experts)},
-        "outlier": prediction.outlier,
         "pixel_size_mm": prediction.size,
-        "distance": prediction.distance,
         "warnings": list(prediction.warnings),
     }

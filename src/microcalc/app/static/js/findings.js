@@ -131,13 +131,7 @@ function detailOf(detail) {
       toggle("Calcifications", points, true),
       h("span", { class: "hint" }, "5.1 × 5.1 mm"),
     ),
-    detail.outlier
-      ? message(
-          "warning",
-          "Unlike the patches the committee was trained on: its probability is not to be trusted here.",
-        )
-      : "",
-  ].filter(Boolean);
+  ];
 }
 
 function bar(name, value) {
