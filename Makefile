@@ -1,5 +1,6 @@
 # make run         the default study: environment, data, training, report (OUT=DIR, ARGS="options of microcalc run")
 # make test        lint, types and the whole test suite
+# make fast        the tests without whole studies, servers and other systems
 # make docs        the documentation, as a site
 # make pretrained  the committee that comes with the package, made again from scratch and compared
 
@@ -21,7 +22,7 @@ test: .venv/.installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadscope --durations=15 $(ARGS)
 
 fast: .venv/.installed
-	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadscope $(ARGS)
 
 docs: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"

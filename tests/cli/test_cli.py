@@ -47,6 +47,7 @@ def test_help_names_the_commands(capsys):
     )
 
 
+@pytest.mark.slow
 def test_without_the_archive_a_study_runs_on_the_phantom_and_says_so_everywhere(nowhere: Path, capsys):
     code, out, _ = ask(capsys, "run", "--out", nowhere / "run", *TINY)
     assert code == 0
@@ -118,6 +119,7 @@ def test_the_command_line_and_python_have_the_same_settings():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_quiet_run_says_nothing_and_compared_with_itself_does_not_differ(tmp_path: Path, capsys):
     code, out, err = ask(capsys, "run", "--data", "phantom", "--out", tmp_path / "run", "-q", *TINY)
     assert (code, out, err) == (0, "", "")
@@ -125,6 +127,7 @@ def test_a_quiet_run_says_nothing_and_compared_with_itself_does_not_differ(tmp_p
     assert code == 0 and "+0.0000" in out
 
 
+@pytest.mark.slow
 def test_a_folder_of_ones_own_is_a_dataset(tmp_path: Path, capsys):
     rng = np.random.default_rng(0)
     for label in (0, 1):

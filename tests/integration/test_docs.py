@@ -93,3 +93,24 @@ def test_doctests_become_code_and_roles_become_names() -> None:
     as_markdown = runpy.run_path(str(ROOT / "docs" / "docstrings.py"))["as_markdown"]
     text = "See :func:`microcalc.a.b`.\n\n>>> 1 + 1\n2\n\nMore."
     assert as_markdown(text) == "See `microcalc.a.b`.\n\n```python\n>>> 1 + 1\n2\n```\n\nMore."
+
+
+def fault_table() -> list[list[str]]:
+    page = (ROOT / "docs" / "faults.md").read_text()
+    return [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")][2:]
+
+
+def test_every_row_of_the_fault_table_is_shown_by_a_test() -> None:
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(fault_table()) > 15
+    for row in fault_table():
+        fault, message, code, kept, name = row
+        assert fault and message and kept and code in ("0", "1", "2", "137")
+        assert f"def {name.strip('`')}(" in tests, name
+
+
+def test_the_messages_of_the_fault_table_are_said_by_the_package() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    for message in {row[1] for row in fault_table() if row[1].startswith("`")}:
+        for words in message.strip("`").split(" ... "):
+            assert words in source, words

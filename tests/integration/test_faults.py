@@ -19,13 +19,14 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from microcalc.cli import Audit, main
 from microcalc.data.phantom import make_phantom
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = [
     *("run", "--external", "none", "--test", "none", "--folds", "2", "--gradcam", "1", "--jobs", "1"),
     *("--dim", "2", "3", "--depth", "1", "--dropout", "0.0", "--searching-fraction", "1"),
     *("--search-epochs", "1", "--epochs", "1"),
 ]
 PATIENT = "ROSSI^MARIA"
-PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,6 @@ def small_disk(folder: Path, kibibytes: int) -> Iterator[Any]:
         subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_full_disk_loses_nothing(jobs: int, patches: Path, finished: Path, tmp_path: Path, told: Told) -> None:
     out = tmp_path / "disk" / "study"
@@ -376,27 +376,3 @@ def test_no_name_of_a_dicom_header_is_in_any_output(
     for name in PATIENT.split("^"):
         assert name not in told
         assert not [path for path, content in outputs.items() if name.encode() in content]
-
-
-# The table
-
-
-def table() -> list[list[str]]:
-    rows = [line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")]
-    return rows[2:]
-
-
-def test_every_row_of_the_fault_table_is_shown_by_a_test() -> None:
-    tests = "".join(path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py"))
-    assert len(table()) > 15
-    for row in table():
-        fault, message, code, kept, name = row
-        assert fault and message and kept and code in ("0", "1", "2", "137")
-        assert f"def {name.strip('`')}(" in tests, name
-
-
-def test_the_messages_of_the_fault_table_are_said_by_the_package() -> None:
-    source = "".join(path.read_text() for path in (PAGE.parents[1] / "src").rglob("*.py"))
-    for message in {row[1] for row in table() if row[1].startswith("`")}:
-        for words in message.strip("`").split(" ... "):
-            assert words in source, words

@@ -24,6 +24,8 @@ from microcalc.training.naive import augment_before_split
 from microcalc.training.plan import set_test_aside
 from microcalc.training.splits import LeakError
 
+pytestmark = pytest.mark.slow
+
 FOLDS = 3
 SIDES = ("training", "holdout", "test")
 CONFIG = StudyConfig(

@@ -23,6 +23,8 @@ from microcalc.training.plan import check_nested, set_test_aside
 from microcalc.training.splits import LeakError, TooFewPatientsError
 from microcalc.transforms.wavelet import wavelet_filter
 
+pytestmark = pytest.mark.slow
+
 SMALL = StudyConfig(
     search=SearchSettings(dim=(2, 3), depth=(1,), dropout=(0.0,), searching_fraction=1.0, epochs=1),
     training=TrainingSettings(epochs=2),

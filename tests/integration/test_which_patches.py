@@ -15,6 +15,8 @@ from microcalc import Committee, Data, Model
 from microcalc.config import AugmentationSettings, SearchSettings, StudyConfig, TrainingSettings
 from microcalc.evaluation.intervals import bootstrap_intervals
 
+pytestmark = pytest.mark.slow
+
 FOLDS = 3
 CONFIG = StudyConfig(
     search=SearchSettings(dim=(2, 3), depth=(1, 2), dropout=(0.0,), searching_fraction=0.5, epochs=4),

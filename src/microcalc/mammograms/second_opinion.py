@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from microcalc.errors import RequestError
-from microcalc.files import fits, read_json, write_json
+from microcalc.files import read_record, write_json
 from microcalc.mammograms.candidates import Spots
 from microcalc.mammograms.clusters import Cluster
 
@@ -40,8 +40,6 @@ FEATURES = (
     "linearity",
 )
 PLAIN = 6.0
-
-_SHAPE = {"features": [str], "mean": [float], "scale": [float], "weights": [float], "bias": float, "threshold": float}
 
 
 def features(clusters: Sequence[Cluster], spots: Spots) -> Floats:
@@ -118,12 +116,11 @@ class SecondOpinion:
         Raises:
             RequestError: the file is missing, or was made for another version.
         """
-        saved = read_json(path, "make it with benchmarks/scan_model.py")
-        sized = fits(saved, _SHAPE) and {len(saved[name]) for name in ("mean", "scale", "weights")} == {len(FEATURES)}
-        if not sized or tuple(saved["features"]) != FEATURES or min(saved["scale"]) <= 0:
+        opinion = read_record(path, cls, "make it anew with benchmarks/scan_model.py")
+        lengths = {len(each) for each in (opinion.mean, opinion.scale, opinion.weights)}
+        if opinion.features != FEATURES or lengths != {len(FEATURES)} or min(opinion.scale) <= 0:
             raise RequestError(f"{path}: was not made for this version; make it anew with benchmarks/scan_model.py")
-        kept: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in saved.items()}
-        return cls(**kept)
+        return opinion
 
     @classmethod
     def beside(cls, committee: Path) -> Self | None:
