@@ -8,7 +8,8 @@ import pytest
 from app.conftest import png, upload
 from starlette.testclient import TestClient
 
-from microcalc.app.tiles import Window, build_levels, cut_tile, default_window, encode
+from microcalc.app.tiles import Window, build_levels, cut_tile, default_window
+from microcalc.images.pictures import encode
 
 
 def test_a_narrow_window_shows_steps_of_one_in_16_bits() -> None:

@@ -1,4 +1,6 @@
 import numpy as np
+import pytest
+from scipy import ndimage
 
 from microcalc.mammograms.candidates import Spots, apart, choose_windows, find_spots, local_noise
 
@@ -20,6 +22,28 @@ def test_spots_of_0_1_to_1_mm_are_found_where_they_are() -> None:
     spots = find_spots(image, everywhere(image))
     for row, column in places:
         assert np.hypot(*(spots.positions[:8] - (column, row)).T).min() < 1.0
+
+
+@pytest.mark.parametrize("radius", [9, 12, 20])
+def test_the_spots_along_the_edge_of_a_coarse_calcification_are_one(radius: int) -> None:
+    image = noise()
+    rows, columns = np.indices(image.shape)
+    image[np.hypot(rows - 120, columns - 200) < radius] = 0.9
+    for column in (150, 158, 166):  # a row of small ones, half a millimetre apart
+        image += (0.3 * np.exp(-((rows - 300) ** 2 + (columns - column) ** 2) / (2 * 1.2**2))).astype(np.float32)
+    spots = find_spots(ndimage.gaussian_filter(image, 0.7), everywhere(image))
+    coarse = np.hypot(*(spots.positions - (200, 120)).T) < radius + 5
+    small = (np.hypot(*(spots.positions - (158, 300)).T) < 12) & (spots.contrast > 10)
+    assert coarse.sum() >= 4 and len(np.unique(spots.calcification[coarse])) == 1
+    assert small.sum() == len(np.unique(spots.calcification[small])) == 3
+    np.testing.assert_allclose(spots.centers(np.flatnonzero(coarse)), [(200, 120)], atol=0.5)
+
+
+def test_a_spot_is_placed_between_pixels() -> None:
+    rows, columns = np.indices((200, 300))
+    image = noise((200, 300), 0.001)
+    image += (0.3 * np.exp(-((rows - 80.3) ** 2 + (columns - 150.0) ** 2) / (2 * 1.5**2))).astype(np.float32)
+    np.testing.assert_allclose(find_spots(image, everywhere(image)).positions[0], (150.0, 80.3), atol=0.1)
 
 
 def test_spots_outside_of_the_mask_are_left_out() -> None:
@@ -71,10 +95,11 @@ def test_a_cluster_has_a_window_in_its_middle_and_windows_lie_apart() -> None:
     random = np.random.default_rng(0)
     positions = np.concatenate([random.uniform(300, 330, (8, 2)), random.uniform(0, 1000, (300, 2))])
     contrast = np.concatenate([np.full(8, 9.0), np.full(300, 3.0)])
-    windows = choose_windows(Spots(positions, contrast, np.zeros(308), np.zeros(308)))
+    windows = choose_windows(Spots(positions, contrast, np.zeros(308), np.zeros(308), np.arange(308)))
     assert np.hypot(*(windows[0] - positions[:8].mean(axis=0))) < 10
     assert len(apart(windows, 20)) == len(windows)
 
 
 def test_an_image_without_spots_has_no_windows() -> None:
-    assert choose_windows(Spots(np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0))).shape == (0, 2)
+    image = np.full((80, 60), 0.5, np.float32)
+    assert choose_windows(find_spots(image, everywhere(image))).shape == (0, 2)

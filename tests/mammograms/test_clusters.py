@@ -6,9 +6,10 @@ from microcalc.mammograms.candidates import Spots
 from microcalc.mammograms.clusters import cut_windows, logit, look_again, merge_windows, window_logits
 
 
-def spots_at(positions: list[tuple[float, float]], contrast: float = 8.0) -> Spots:
+def spots_at(positions: list[tuple[float, float]], calcification: list[int] | None = None) -> Spots:
     count = len(positions)
-    return Spots(np.array(positions, float), np.full(count, contrast), np.zeros(count), np.zeros(count))
+    numbers = np.arange(count) if calcification is None else np.array(calcification)
+    return Spots(np.array(positions, float), np.full(count, 8.0), np.zeros(count), np.zeros(count), numbers)
 
 
 class Mean:
@@ -59,6 +60,15 @@ def test_windows_within_5_mm_of_a_better_one_become_one_cluster() -> None:
 def test_fewer_than_three_spots_are_no_cluster() -> None:
     centers = np.array([[100.0, 100.0]])
     assert not merge_windows(Mean(), centers, logits(0.99), spots_at([(95, 95), (105, 100)]))  # type: ignore[arg-type]
+
+
+def test_a_coarse_calcification_with_many_spots_counts_once() -> None:
+    places = [(90.0, 95.0), (96.0, 95.0), (93.0, 98.0), (110.0, 100.0), (118.0, 102.0)]
+    centers, answered = np.array([[100.0, 100.0]]), logits(0.9)
+    two, three = spots_at(places[:4], [0, 0, 0, 1]), spots_at(places, [0, 0, 0, 1, 2])
+    assert not merge_windows(Mean(), centers, answered, two)  # type: ignore[arg-type]
+    (cluster,) = merge_windows(Mean(), centers, answered, three)  # type: ignore[arg-type]
+    np.testing.assert_allclose(three.centers(cluster.members), [(93, 96), (110, 100), (118, 102)])
 
 
 def test_the_order_of_the_windows_does_not_matter() -> None:

@@ -13,7 +13,7 @@ from microcalc.mammograms.second_opinion import FEATURES, SecondOpinion, feature
 
 def cluster_of(positions: np.ndarray) -> tuple[Cluster, Spots]:
     count = len(positions)
-    spots = Spots(positions, np.linspace(9, 5, count), np.full(count, 0.6), np.full(count, 0.8))
+    spots = Spots(positions, np.linspace(9, 5, count), np.full(count, 0.6), np.full(count, 0.8), np.arange(count))
     return Cluster(positions.mean(axis=0), np.array([1.0, 3.0]), 2.0, 1.0, np.arange(count)), spots
 
 
@@ -45,7 +45,7 @@ def _listed(positions: np.ndarray) -> tuple[list[Cluster], Spots]:
 
 
 def test_no_cluster_has_no_features() -> None:
-    spots = Spots(np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0))
+    spots = Spots(np.empty((0, 2)), *np.empty((3, 0)), np.empty(0, np.intp))
     assert features([], spots).shape == (0, len(FEATURES))
 
 

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from microcalc.app.images import Images
 from microcalc.app.open_image import Detail, OpenImage
-from microcalc.app.tiles import encode
 from microcalc.errors import ImageError
 from microcalc.images import Mammogram
 from microcalc.images.image import PixelSize
+from microcalc.images.pictures import encode
 from microcalc.images.resample import to_true_scale
 from microcalc.mammograms.findings import Finding, ScannedImage
 from microcalc.mammograms.progress import OnProgress

@@ -10,7 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from microcalc.app.open_image import BUSY, OpenImage, clean_name
 from microcalc.app.security import too_large
 from microcalc.app.session import Session
-from microcalc.app.tiles import Encoding, Window, cut_tile, encode
+from microcalc.app.tiles import Window, cut_tile
+from microcalc.images.pictures import Encoding, encode
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
 
 router = APIRouter(prefix="/api/images")

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from microcalc.app.open_image import OpenImage, Origin, chest_wall, free_name
-from microcalc.app.tiles import Greys, build_levels, default_window, encode
+from microcalc.app.tiles import Greys, build_levels, default_window
 from microcalc.errors import ImageError
 from microcalc.images import Mammogram, read_mammogram
+from microcalc.images.pictures import encode
 from microcalc.images.reader import HEAD, file_kind
 from microcalc.images.resample import as_pixel_size
 from microcalc.mammograms.truth import TrueImage, Truth

@@ -1,22 +1,16 @@
 """An image in tiles: its greys in 16 bits, halved again and again, and windowed to 8 bits when asked for."""
 
-import io
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
 TILE = 512
 """Pixels along a tile."""
 
-JPEG_QUALITY = 92
 WHITE = 65535
 Greys = NDArray[np.uint16]
 """Greys as they are kept: half as large as floats, and 256 times finer than what is shown."""
-
-Encoding = Literal["jpg", "png"]
 
 
 @dataclass(frozen=True)
@@ -91,17 +85,6 @@ def cut_tile(level: Greys, column: int, row: int) -> Greys | None:
     """One tile of a level, smaller at the right and lower edge; None outside."""
     tile = level[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
     return tile if tile.size and min(row, column) >= 0 else None
-
-
-def encode(picture: NDArray[np.uint8], encoding: Encoding) -> bytes:
-    """(rows, columns) grey, or (rows, columns, 4) RGBA, as a JPEG or PNG file."""
-    written = io.BytesIO()
-    image = PIL.Image.fromarray(picture)
-    if encoding == "jpg":
-        image.save(written, "JPEG", quality=JPEG_QUALITY)
-    else:
-        image.save(written, "PNG", compress_level=1)
-    return written.getvalue()
 
 
 def default_window(greys: Greys) -> Window:

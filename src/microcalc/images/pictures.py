@@ -1,8 +1,9 @@
-"""PNG, TIFF, PGM and JPEG -> grey values in [0, 1], by Pillow."""
+"""PNG, TIFF, PGM and JPEG -> grey values in [0, 1], by Pillow; and a picture -> a PNG or JPEG file."""
 
 import importlib
+import io
 import re
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from microcalc.images.silence import without_standard_error
 
 _GREY_MODES = {"1": 255, "L": 255, "I;16": None, "I;16B": None, "I": None}
 _COLOUR_MODES = frozenset({"P", "PA", "LA", "RGB", "RGBA", "RGBX"})
+Encoding = Literal["jpg", "png"]
+
 _HEADER_BYTES = 65536
 _COPY = "copy it again from where it came"
 _SAVE_AS_GREY = "save it as an 8- or 16-bit grey PNG"
@@ -161,3 +164,17 @@ def _white_is_zero(picture: Any) -> bool:
 
 
 _READERS = {"PGM": _pgm_samples, "PNG": _png_samples, "TIFF": _tiff_samples, "JPEG": _jpeg_samples}
+
+
+def encode(picture: NDArray[np.uint8], encoding: Encoding = "png") -> bytes:
+    """Return (rows, columns) grey, or (rows, columns, 3 or 4) in colour, as a PNG or JPEG file.
+
+    >>> encode(np.zeros((8, 8), np.uint8))[1:4]
+    b'PNG'
+    """
+    import PIL.Image
+
+    written = io.BytesIO()
+    options = {"quality": 92} if encoding == "jpg" else {"compress_level": 1}
+    PIL.Image.fromarray(picture).save(written, "JPEG" if encoding == "jpg" else "PNG", **options)
+    return written.getvalue()

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 Mask = NDArray[np.bool_]
@@ -31,6 +33,9 @@ MOST_SPOTS = 4000
 REACH = 25.0
 """Spots within this many pixels of each other fit into one window of 60 x 60 pixels."""
 
+LONGEST_STEP = 12.0
+"""Pixels between neighbouring spots on the edge of one coarse calcification."""
+
 WINDOW_SPACING = 20.0
 MOST_WINDOWS = 400
 
@@ -45,15 +50,22 @@ class Spots:
         sharpness: (n,) from 0, as blurred as can be, to 1: the share of the finest difference of Gaussians in the sum
             of the two finest.
         roundness: (n,) from 0, a line, to 1, a disc: the smaller curvature over the larger.
+        calcification: (n,) number of the calcification that each may be; a coarse one has spots all along its edge.
     """
 
     positions: NDArray[np.float64]
     contrast: NDArray[np.float64]
     sharpness: NDArray[np.float64]
     roundness: NDArray[np.float64]
+    calcification: NDArray[np.intp]
 
     def __len__(self) -> int:
         return len(self.contrast)
+
+    def centers(self, members: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(k, 2) columns and rows of the calcifications that (n,) spots belong to: the mean of the spots of each."""
+        numbers = self.calcification[members]
+        return np.array([self.positions[members[numbers == each]].mean(axis=0) for each in np.unique(numbers)])
 
 
 def find_spots(image: NDArray[np.float32], mask: Mask) -> Spots:
@@ -89,7 +101,22 @@ def find_spots(image: NDArray[np.float32], mask: Mask) -> Spots:
         contrast=contrast[rows, columns].astype(float)[spots],
         sharpness=(fine / (fine + coarse)).astype(float)[spots],
         roundness=roundness[spots],
+        calcification=_calcifications(blurred[0], blurred[-1], rows[spots], columns[spots]),
     )
+
+
+def _calcifications(
+    image: NDArray[np.float32], background: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """(n,) numbers, equal where the grey level from spot to spot does not fall a quarter of the way to background."""
+    points = np.stack([rows, columns], axis=1)
+    one, other = cKDTree(points).query_pairs(LONGEST_STEP, output_type="ndarray").T if len(points) else points.T
+    way = points[one] + np.linspace(0, 1, 13)[:, None, None] * (points[other] - points[one])
+    least = ndimage.map_coordinates(image, np.moveaxis(way, -1, 0), order=1).min(axis=0)
+    fallen = (0.75 * image + 0.25 * background)[rows, columns]
+    joined = least > np.minimum(fallen[one], fallen[other])
+    links = coo_array((joined[joined], (one[joined], other[joined])), shape=(len(points), len(points)))
+    return np.asarray(connected_components(links, directed=False)[1], np.intp)
 
 
 def _box(mask: Mask, margin: int) -> tuple[int, int, int, int]:

@@ -126,8 +126,8 @@ def merge_windows(
 ) -> list[Cluster]:
     """One cluster for each window that is better than all others within 5 mm, and the spots in its windows.
 
-    A cluster is three spots or more within a square centimetre (the usual definition: Kopans, Breast Imaging), so a
-    window with fewer is dropped.
+    A cluster is three calcifications or more within a square centimetre (the usual definition: Kopans, Breast Imaging),
+    so a window with fewer is dropped; a coarse calcification counts once, however many spots it has.
 
     Args:
         committee: that gave the logits.
@@ -148,7 +148,7 @@ def merge_windows(
         near = free & (np.hypot(*(centers - centers[best]).T) < MERGE)
         free &= ~near
         members = _members(spots, centers[near & (joint > joint[best] - SAME_CLUSTER)], centers[best])
-        if len(members) >= FEWEST:
+        if len(np.unique(spots.calcification[members])) >= FEWEST:
             ranked = np.sort(joint[near])[::-1]
             support = ranked[1] if len(ranked) > 1 else joint[best] - 10
             center = spots.positions[members].mean(axis=0)

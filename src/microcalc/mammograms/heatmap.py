@@ -1,7 +1,5 @@
 """A map of the whole breast: what one expert gives for windows on a full grid."""
 
-import io
-
 import matplotlib
 import numpy as np
 import PIL.Image
@@ -9,6 +7,7 @@ from numpy.typing import NDArray
 
 from microcalc.committee.committee import Committee
 from microcalc.images import Mammogram
+from microcalc.images.pictures import encode
 from microcalc.images.resample import to_true_scale
 from microcalc.mammograms.breast import find_breast
 from microcalc.mammograms.clusters import best_expert, cut_windows
@@ -81,6 +80,4 @@ def draw_heat_map(mammogram: Mammogram, pixel_size_mm: PixelSize | None, committ
     grey = np.asarray(PIL.Image.fromarray(image).resize(size, PIL.Image.Resampling.BOX))[..., None]
     weight = STRONGEST * colour[..., 3:]
     mixed = (1 - weight) * grey + weight * colour[..., :3]
-    written = io.BytesIO()
-    PIL.Image.fromarray(np.rint(np.clip(mixed, 0, 1) * 255).astype(np.uint8)).save(written, "PNG")
-    return written.getvalue()
+    return encode(np.rint(np.clip(mixed, 0, 1) * 255).astype(np.uint8))

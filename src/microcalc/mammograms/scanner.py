@@ -98,7 +98,6 @@ def scan_mammogram(
     spots = find_spots(image, breast.mask)
     clusters = find_clusters(image, spots, committee or packaged(), on_progress)
     rows, columns = mammogram.pixels.shape
-    scale = np.array([columns, rows]) / np.array(image.shape[::-1])
     return ScannedImage(
         file=name,
         sop_instance_uid=mammogram.sop_instance_uid,
@@ -112,7 +111,7 @@ def scan_mammogram(
             *(*mammogram.warnings, *_contradiction(mammogram, pixel_size_mm), *breast.warnings),
             *_doubts_of_size(rows * size[0], columns * size[1], breast),
         ),
-        findings=_findings(clusters, spots, second_opinion or packaged_opinion(), scale, size),
+        findings=_findings(clusters, spots, second_opinion or packaged_opinion(), image.shape, (rows, columns), size),
     )
 
 
@@ -209,16 +208,19 @@ def _findings(
     clusters: list[Cluster],
     spots: Spots,
     second_opinion: SecondOpinion,
-    scale: NDArray[np.float64],
+    true_shape: tuple[int, ...],
+    shape: tuple[int, ...],
     pixel_size_mm: tuple[float, float],
 ) -> tuple[Finding, ...]:
+    sides = np.array(shape[::-1])
     scores = second_opinion.scores(features(clusters, spots))
     probabilities = 1 / (1 + np.exp(-scores))
     findings = []
     for number, best in enumerate(np.argsort(-scores, kind="stable"), start=1):
         if probabilities[best] < LOW_FLOOR:
             break
-        points = (spots.positions[clusters[best].members] + 0.5) * scale - 0.5
+        points = (spots.centers(clusters[best].members) + 0.5) * sides / true_shape[::-1] - 0.5
+        points = points.clip(0, sides - 1)  # an edge of the image lies half a pixel outside of the last centre
         left, top = np.floor(points.min(axis=0)).astype(int).tolist()
         right, bottom = np.ceil(points.max(axis=0)).astype(int).tolist()
         column, row = points.mean(axis=0).tolist()
