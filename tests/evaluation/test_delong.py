@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from microcalc.errors import RequestError
-from microcalc.evaluation import compare
+from microcalc.evaluation import predictions_csv
 from microcalc.evaluation.compare import compare_predictions
 from microcalc.evaluation.delong import delong_test, structural_components
 
@@ -295,7 +295,7 @@ def test_missing_files_folders_and_oversized_files_are_refused(tmp_path, monkeyp
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(RequestError, match="cannot be read"):
             compare_predictions(path, path)
-    monkeypatch.setattr(compare, "LARGEST_BYTES", 2**20)
+    monkeypatch.setattr(predictions_csv, "LARGEST_BYTES", 2**20)
     path = tmp_path / "large.csv"
     path.write_bytes(b"x" * (2**20 + 1))
     with pytest.raises(RequestError, match="larger than 1 MiB"):

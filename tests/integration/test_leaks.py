@@ -451,7 +451,7 @@ def test_search_training_and_prediction_get_filtered_patches_alone(filtered_stud
 
 def test_grad_cam_explains_what_the_expert_saw_filtered_patches_of_its_test_fold(filtered_study) -> None:
     model, recorder, calls = filtered_study
-    (call,) = calls["gradcam"]
+    call, *_ = calls["gradcam"]
     rows = recorder.ledger.rows(call["images"])
     heaviest = int(np.argmax(model.committee.weights))
     assert set(rows) <= set(model.split.folds[heaviest].test.tolist())

@@ -14,6 +14,8 @@ from scipy.stats import rankdata
 from microcalc import Committee, Data, Model
 from microcalc.config import AugmentationSettings, SearchSettings, StudyConfig, TrainingSettings
 from microcalc.evaluation.intervals import bootstrap_intervals
+from microcalc.evaluation.predictions_csv import read_predictions
+from microcalc.report.gallery import wrong_patches
 
 pytestmark = pytest.mark.slow
 
@@ -452,7 +454,7 @@ def test_counts_and_settings_in_the_metrics_are_those_of_the_study(study: Record
 
 
 def test_the_report_explains_patches_of_the_test_fold_by_the_expert_that_never_saw_them(study: Recorded) -> None:
-    (call,) = study.calls["gradcam"]
+    call = study.calls["gradcam"][0]
     heaviest = int(np.argmax(study.metrics["committee"]["weights"]))
     rows = study.recorder.ledger.rows(call["images"])
     assert mark_of(call["network"]) == study.experts()[heaviest].mark
@@ -471,6 +473,28 @@ def test_every_explained_patch_is_drawn_with_its_own_label_name_and_probability(
         assert call["label"] == study.own.labels[row]
         assert call["probability"] is None
         assert call["vote"] == (heaviest, pytest.approx(float(by_file[file][f"expert_{heaviest}"])))
+
+
+def test_the_gallery_holds_the_wrong_patches_under_maps_of_experts_that_never_saw_them(study: Recorded) -> None:
+    rows = read_predictions(study.model.out / "predictions.csv")
+    wrong = wrong_patches(rows, study.metrics)
+    heaviest, networks = study.model.committee.highest_weight, study.model.committee.networks
+    assert {each.patch.role for each in wrong} == {"development", "test", "external"}
+    expected = {(each.patch.file, heaviest if each.patch.fold is None else each.patch.fold) for each in wrong}
+    sets = {"own": study.own, "external": study.model.external, "test": study.model.test}
+    drawn = [
+        (sets[name].files[row], [mark_of(network) for network in networks].index(mark_of(call["network"])))
+        for call in study.calls["gradcam"][1:]
+        for name, row in study.recorder.ledger.places(call["images"])
+    ]
+    assert len(drawn) == len(wrong) and set(drawn) == expected
+    pictures = {path.stem for path in (study.model.out / "wrong").iterdir()}
+    assert pictures == {str(each.number) for each in wrong}
+    for each in wrong:
+        assert (study.table[each.number]["file"], study.table[each.number]["role"]) == (
+            each.patch.file,
+            each.patch.role,
+        )
 
 
 def test_the_curves_of_the_report_are_drawn_from_the_rows_of_their_part(study: Recorded) -> None:

@@ -19,8 +19,10 @@ from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.errors import RequestError
 from microcalc.evaluation.audit import audit, below_baseline
+from microcalc.evaluation.predictions_csv import read_predictions
 from microcalc.evaluation.study_figures import Predicted
 from microcalc.report import figures
+from microcalc.report.gallery import wrong_patches
 from microcalc.report.html import write_report
 from microcalc.report.outputs import draw_costly
 
@@ -111,7 +113,7 @@ def write_predictions(run: Path, rows: list[tuple[str, str, int, str, float]]) -
     with (run / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["file", "patient", "label", "role", "fold", "committee", "out_of_fold"])
-        table.writerows([(*row[:4], 0, 0.5, row[4]) for row in rows])
+        table.writerows([(*row[:4], "" if row[3] != "development" else 0, 0.5, row[4]) for row in rows])
 
 
 def change_metrics(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -123,7 +125,7 @@ def change_metrics(run: Path, change: Callable[[dict[str, Any]], object]) -> Non
 class Page(HTMLParser):
     """The tags, attributes, section ids and text of a page; refuses one whose tags are not closed in order."""
 
-    VOID = ("meta", "img", "br")
+    VOID = ("meta", "img", "br", "input")
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -161,7 +163,18 @@ class Page(HTMLParser):
 
 def test_the_report_tells_the_study_in_order(run: Path) -> None:
     page = Page(write_report(run))
-    order = ["data", "choices", "search", "experts", "committee", "external", "gradcam", "limits", "environment"]
+    order = [
+        "data",
+        "choices",
+        "search",
+        "experts",
+        "committee",
+        "external",
+        "wrong",
+        "gradcam",
+        "limits",
+        "environment",
+    ]
     assert page.sections == order
     assert page.values("href") == [f"#{name}" for name in order]
 
@@ -326,10 +339,57 @@ def test_warnings_are_listed_before_the_figures(run: Path) -> None:
     assert text.index("These figures are optimistic.") < text.index("0.988")
 
 
-def test_wrongly_called_patches_are_named_and_right_ones_are_not(run: Path) -> None:
-    text = Page(write_report(run)).text
-    assert "b.png 2 0 cluster 0.070" in text
-    assert "a.png" not in text
+WRONG = [
+    ("right.png", "1", 1, "development", 0.93),
+    ("cluster of fold 0.png", "2", 1, "development", 0.07),
+    ("normal of fold 0.png", "3", 0, "development", 0.95),
+    ("normal at one half.png", "4", 0, "development", 0.5),
+    ("kept for the committee.png", "5", 0, "committee", 0.99),
+    ("cluster below the threshold.png", "6", 1, "external", 0.42),
+    ("cluster at the threshold.png", "7", 1, "external", 0.43),
+    ("normal above one half.png", "8", 0, "test", 0.6),
+]
+
+
+def test_wrongly_classified_patches_are_shown_farthest_from_their_label_first(run: Path) -> None:
+    """At the threshold that judges each set: 0.5 in cross-validation, 0.43 of the external set, 0.7 of the test set."""
+    write_predictions(run, WRONG)
+    change_metrics(run, lambda metrics: metrics.update(test={**ELSEWHERE, "threshold": 0.7}))
+    (run / "wrong").mkdir()
+    Image.new("RGB", (120, 60)).save(run / "wrong" / "2.png")
+    page = Page(write_report(run))
+    shown = page.text.split("The boxes choose which of them are shown.")[1].split("Grad-CAM Randomly")[0]
+    assert shown.split("set cross")[1] == (
+        "-validation external set class normal cluster expert expert 0 expert 1"
+        " normal of fold 0.png patient 3, cross-validation: normal given 0.950 , map of expert 0"
+        " cluster of fold 0.png patient 2, cross-validation: cluster given 0.070 , map of expert 0"
+        " normal at one half.png patient 4, cross-validation: normal given 0.500 , map of expert 0"
+        " cluster below the threshold.png patient 6, external set: cluster given 0.420 , map of expert 1 "
+    )
+    figures = [attributes for tag, attributes in page.tags if tag == "figure" and "data-set" in attributes]
+    assert [(each["data-set"], each["data-class"], each["data-expert"]) for each in figures] == [
+        *(("development", "0", "0"), ("development", "1", "0"), ("development", "0", "0"), ("external", "1", "1"))
+    ]
+    assert sum("under its heat map" in str(text) for text in page.values("alt")) == 1
+
+
+def test_a_box_that_is_cleared_hides_what_it_names(run: Path) -> None:
+    write_predictions(run, WRONG)
+    change_metrics(run, lambda metrics: metrics.update(test={**ELSEWHERE, "threshold": 0.5}))
+    page = Page(write_report(run))
+    boxes = [attributes["id"] for tag, attributes in page.tags if tag == "input"]
+    assert boxes == ["set-development", "set-test", "set-external", "class-0", "class-1", "expert-0", "expert-1"]
+    for box in boxes:
+        key, _, value = box.partition("-")
+        assert f'#wrong:has(#{box}:not(:checked)) [data-{key}="{value}"] {{ display: none; }}' in page.source
+
+
+def test_no_more_than_24_patches_of_a_set_are_shown(run: Path) -> None:
+    rows = [(f"{number}.png", "1", 1, role, number / 1000) for role in ("development", "test") for number in range(30)]
+    write_predictions(run, rows)
+    wrong = wrong_patches(read_predictions(run / "predictions.csv"), made_up_metrics() | {"test": ELSEWHERE})
+    names = [each.patch.file for each in wrong]
+    assert names == [f"{number}.png" for number in range(24)] * 2
 
 
 def four_patches(*probabilities: float) -> Predicted:

@@ -1,31 +1,19 @@
 """Two runs side by side: DeLong's test on the patches that both predicted."""
 
-import csv
-import io
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
 
+import numpy as np
+
 from microcalc.errors import RequestError
 from microcalc.evaluation.delong import delong_test
+from microcalc.evaluation.predictions_csv import PredictedPatch, read_predictions
 
 ROLES = ("development", "test", "external")
-NEEDED = ("file", "patient", "label", "role", "out_of_fold")
-LARGEST_BYTES = 64 * 2**20
 
-
-@dataclass(frozen=True)
-class _Prediction:
-    patient: str
-    label: int
-    probability: float
-    line: int
-
-
-_Predictions = dict[str, dict[str, _Prediction]]
+_Patches = dict[str, PredictedPatch]
 
 
 def compare_predictions(first_csv: Path, second_csv: Path) -> dict[str, dict[str, Any]]:
@@ -58,7 +46,10 @@ def compare_predictions(first_csv: Path, second_csv: Path) -> dict[str, dict[str
     ...     compare_predictions(path, path)["external"]["p_value"]
     1.0
     """
-    first, second = _read(first_csv), _read(second_csv)
+    first, second = (
+        {role: {patch.file: patch for patch in patches if patch.role == role} for role in ROLES}
+        for patches in (read_predictions(first_csv), read_predictions(second_csv))
+    )
     roles = [role for role in ROLES if first[role].keys() & second[role].keys()]
     if not roles:
         raise RequestError(f"{first_csv} and {second_csv} share no predicted patch: compare two runs on the same data")
@@ -67,7 +58,7 @@ def compare_predictions(first_csv: Path, second_csv: Path) -> dict[str, dict[str
     return {role: _compare(first[role], second[role]) for role in roles}
 
 
-def _compare(first: dict[str, _Prediction], second: dict[str, _Prediction]) -> dict[str, Any]:
+def _compare(first: _Patches, second: _Patches) -> dict[str, Any]:
     """DeLong's test over the files in common."""
     files = sorted(first.keys() & second.keys())
     pairs = [(first[file], second[file]) for file in files]
@@ -76,8 +67,8 @@ def _compare(first: dict[str, _Prediction], second: dict[str, _Prediction]) -> d
     if min(map(len, patients.values())) >= 2:
         outcome = delong_test(
             [one.label for one, _ in pairs],
-            [one.probability for one, _ in pairs],
-            [other.probability for _, other in pairs],
+            np.array([one.probability for one, _ in pairs], np.float64),
+            np.array([other.probability for _, other in pairs], np.float64),
             groups=[one.patient for one, _ in pairs],
         )
         z = outcome.z if math.isfinite(outcome.z) else None
@@ -91,9 +82,7 @@ def _compare(first: dict[str, _Prediction], second: dict[str, _Prediction]) -> d
     }
 
 
-def _refuse_disagreement(
-    first: dict[str, _Prediction], second: dict[str, _Prediction], first_csv: Path, second_csv: Path
-) -> None:
+def _refuse_disagreement(first: _Patches, second: _Patches, first_csv: Path, second_csv: Path) -> None:
     """The same file must be the same patch in both."""
     for file in sorted(first.keys() & second.keys()):
         one, other = first[file], second[file]
@@ -103,67 +92,3 @@ def _refuse_disagreement(
                     f"{shortened(file)} has {name} {shortened(here)} in {first_csv}, line {one.line}, but"
                     f" {shortened(there)} in {second_csv}, line {other.line}: compare two runs on the same data"
                 )
-
-
-def _read(path: Path) -> _Predictions:
-    """The predictions of one file by role and file name."""
-    predictions: _Predictions = {role: {} for role in ROLES}
-    for line, row in _rows(path, _text(path)):
-        where = f"{path}, line {line}"
-        if row["role"] == "committee":
-            continue
-        if row["role"] not in predictions:
-            known = ", ".join((*ROLES, "committee"))
-            raise RequestError(f"{where}: role must be one of {known}: got {shortened(row['role'])}")
-        if row["file"] in predictions[row["role"]]:
-            raise RequestError(f"{where}: {shortened(row['file'])} is there twice as {row['role']}: remove one row")
-        if row["label"] not in ("0", "1"):
-            raise RequestError(f"{where}: label must be 0 or 1: got {shortened(row['label'])}; run the study again")
-        predictions[row["role"]][row["file"]] = _Prediction(
-            row["patient"] or row["file"], int(row["label"]), _probability(row["out_of_fold"], where), line
-        )
-    return predictions
-
-
-def _probability(text: str, where: str) -> float:
-    try:
-        probability = float(text)
-    except ValueError:
-        probability = math.nan
-    if not 0 <= probability <= 1:
-        raise RequestError(
-            f"{where}: out_of_fold must be a number from 0 to 1: got {shortened(text)}; run the study again"
-        )
-    return probability
-
-
-def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and needed fields of each row."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        columns = list(reader.fieldnames or ())
-        amiss = [name for name in NEEDED if columns.count(name) != 1]
-        if amiss:
-            raise RequestError(f"{path} needs one column each of {', '.join(amiss)}: give the predictions.csv of a run")
-        for row in reader:
-            if None in row or None in row.values():
-                raise RequestError(f"{path}, line {reader.line_num}: the row does not fit the header: mend it")
-            yield reader.line_num, {name: row[name] for name in NEEDED}
-    except csv.Error as error:
-        raise RequestError(f"{path}, after line {reader.line_num}: not a CSV table ({error}): write it again") from None
-
-
-def _text(path: Path) -> str:
-    """The content of a file of reasonable size, as UTF-8."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_BYTES + 1)
-    except OSError as error:
-        raise RequestError(f"{path} cannot be read ({error.strerror}): give the predictions.csv of a run") from None
-    if len(content) > LARGEST_BYTES:
-        raise RequestError(f"{path} is larger than {LARGEST_BYTES // 2**20} MiB: give the predictions.csv of a run")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise RequestError(f"{path}, line {line}: not UTF-8 text: save the table as UTF-8") from None

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from microcalc.config import GradcamMethod
 from microcalc.explain.methods import METHODS
@@ -155,6 +156,25 @@ def coloured(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
     colours = matplotlib.colormaps[_HEAT](heat)
     colours[..., 3] = _STRONGEST_COVER * heat
     return np.asarray(np.rint(255 * colours), np.uint8)
+
+
+def patch_and_map(image: NDArray[np.float32], heat: NDArray[np.float32]) -> bytes:
+    """Draw a patch, and beside it the patch under its heat map, as PNG of one dot a pixel.
+
+    Args:
+        image: (h, w) in [0, 1], stretched to its own darkest and brightest pixel.
+        heat: (h, w) in [0, 1].
+
+    >>> patch_and_map(np.eye(60, dtype=np.float32), np.eye(60, dtype=np.float32))[1:4]
+    b'PNG'
+    """
+    grey = np.repeat(stretched(image)[..., None], 3, axis=2)
+    colours = coloured(heat).astype(np.float32)
+    opacity = colours[..., 3:] / 255
+    over = np.rint((1 - opacity) * grey + opacity * colours[..., :3]).astype(np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(np.concatenate([grey, over], axis=1)).save(content, "PNG")
+    return content.getvalue()
 
 
 def _show_stretched(axes: Axes, image: NDArray[Any]) -> None:

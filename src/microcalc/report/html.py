@@ -1,7 +1,6 @@
 """The report of a study: one HTML page that needs nothing but itself, made from the run directory alone."""
 
 import base64
-import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ from PIL import Image, UnidentifiedImageError
 
 from microcalc.errors import RequestError
 from microcalc.evaluation.audit import conclusions
+from microcalc.evaluation.predictions_csv import ROLES, PredictedPatch, read_predictions
+from microcalc.explain.drawing import CLASS_NAMES
 from microcalc.files import read_json, write_atomically
+from microcalc.report.gallery import WrongPatch, wrong_patches
 
 CSS_PIXELS_A_DOT = 0.6
-WORST_SHOWN = 10
+SETS = {"development": "cross-validation", "test": "test set", "external": "external set"}
 MISSING = "\N{EN DASH}"
-
-Row = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def write_report(directory: Path) -> Path:
 
 def _read_run(directory: Path) -> dict[str, Any]:
     metrics = read_json(directory / "metrics.json")
-    predictions = _read_table(directory / "predictions.csv")
+    table = directory / "predictions.csv"
+    predictions = read_predictions(table) if table.exists() else []
     config = _read_optional(directory / "config.json") or {}
     naive = _read_optional(directory / "naive.json")
     audit = _read_optional(directory / "audit.json")
@@ -86,7 +87,7 @@ def _read_run(directory: Path) -> dict[str, Any]:
         "optimism": _compare(naive, metrics) if naive else [],
         "headline": _headline(metrics, audit),
         "roles": _count_roles(predictions),
-        "worst": _worst(predictions),
+        **_gallery(directory / "wrong", wrong_patches(predictions, metrics)),
         "searches": [read_json(path) for path in histories],
         "figures": {path.stem: _embed(path) for path in (directory / "figures").glob("*.png")},
         "gradcam_method": metrics.get("gradcam", {}).get("method"),
@@ -103,15 +104,6 @@ def _render(context: dict[str, Any]) -> str:
 
 def _read_optional(path: Path) -> Any:
     return read_json(path) if path.exists() else None
-
-
-def _read_table(path: Path) -> list[Row]:
-    if not path.exists():
-        return []
-    try:
-        return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{path}: cannot be read as a table ({error}); resume the study") from error
 
 
 def _fold_number(path: Path) -> int:
@@ -172,29 +164,30 @@ def _compare(naive: dict[str, Any], honest: dict[str, Any]) -> list[tuple[str, f
     return [(name, claimed, true) for name, claimed, true in values if claimed is not None and true is not None]
 
 
-def _count_roles(predictions: Sequence[Row]) -> list[dict[str, Any]]:
+def _count_roles(predictions: Sequence[PredictedPatch]) -> list[dict[str, Any]]:
     """How many patches and patients served for what."""
     return [
         {
             "role": role,
             "patches": len(rows),
-            "clusters": sum(row["label"] == "1" for row in rows),
-            "patients": len({row["patient"] for row in rows}),
+            "clusters": sum(row.label for row in rows),
+            "patients": len({row.patient for row in rows}),
         }
-        for role in ("development", "committee", "test", "external")
-        if (rows := [row for row in predictions if row["role"] == role])
+        for role in ROLES
+        if (rows := [row for row in predictions if row.role == role])
     ]
 
 
-def _worst(predictions: Sequence[Row]) -> list[dict[str, Any]]:
-    """The cross-validated patches called wrongly at 0.5, those farthest from their label first."""
-    evaluated: list[dict[str, Any]] = [
-        {**row, "probability": float(row["out_of_fold"])}
-        for row in predictions
-        if row["role"] == "development" and row["out_of_fold"]
-    ]
-    wrong = [row for row in evaluated if (row["probability"] >= 0.5) != (row["label"] == "1")]
-    return sorted(wrong, key=lambda row: -abs(row["probability"] - 0.5))[:WORST_SHOWN]
+def _gallery(folder: Path, wrong: Sequence[WrongPatch]) -> dict[str, Any]:
+    """Return the wrongly classified patches with their pictures, and the filters that choose among them."""
+    shown = {
+        "set": {each.patch.role: SETS[each.patch.role] for each in wrong},
+        "class": {label: CLASS_NAMES[label] for label in sorted({each.patch.label for each in wrong})},
+        "expert": {number: f"expert {number}" for number in sorted({each.expert for each in wrong})},
+    }
+    paths = {each.number: folder / f"{each.number}.png" for each in wrong}
+    pictures = {number: _embed(path) for number, path in paths.items() if path.exists()}
+    return {"wrong": wrong, "filters": shown, "pictures": pictures, "sets": SETS, "classes": CLASS_NAMES}
 
 
 def _number(value: float | None, places: int = 3) -> str:

@@ -12,11 +12,13 @@ from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.evaluation.audit import audit, intensity_drift
 from microcalc.evaluation.metrics import auc_costs
+from microcalc.evaluation.predictions_csv import read_predictions
 from microcalc.evaluation.study_figures import Predicted, out_of_fold
 from microcalc.explain.drawing import overlay
 from microcalc.explain.maps import explain
 from microcalc.files import csv_lines, read_json, write_atomically, write_json
 from microcalc.report import figures
+from microcalc.report.gallery import draw_gallery, wrong_patches
 from microcalc.report.html import write_report
 from microcalc.training.splits import StudySplit
 from microcalc.transforms.augment import augment
@@ -54,6 +56,8 @@ def write_study(
     draw_training(directory, len(split.folds))
     draw_evaluation(directory / "figures", split, predicted, metrics)
     draw_gradcam(directory / "gradcam", own.data, split, committee, config)
+    wrong = wrong_patches(read_predictions(directory / "predictions.csv"), metrics)
+    draw_gallery(directory / "wrong", wrong, predicted, committee, config.gradcam_method)
     write_json(directory / "metrics.json", metrics)
     write_report(directory)
 
