@@ -523,6 +523,7 @@ def test_the_bfloat16_engine_stays_as_near_as_the_help_says(folder: Path) -> Non
     np.testing.assert_allclose(exact, rounded, rtol=0, atol=0.02)
 
 
+@pytest.mark.slow
 def test_the_exported_graph_and_the_onnx_engine_agree_with_pytorch(
     folder: Path, saved: Path, committee, capsys
 ) -> None:
@@ -564,7 +565,8 @@ def test_files_and_figures_are_whole_at_any_width(
     assert ("probability: " in out) == (width < 60)
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_a_terminal_of_any_code_page_is_no_reason_to_stop(encoding: str, saved: Path, tmp_path: Path) -> None:
     names = ["z\u00f3\u0142w.png", "\u65e5\u672c.png", "plain.png"]
     for number, name in enumerate(names):

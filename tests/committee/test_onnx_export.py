@@ -19,6 +19,7 @@ from microcalc.networks.hypermodel import build_network
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.slow
 
 NOISE = np.random.default_rng(0).random((7, 60, 60), dtype=np.float32)
 BLURRED = [ndimage.gaussian_filter(patch, blur) for patch, blur in zip(NOISE, range(7), strict=True)]
