@@ -23,7 +23,7 @@ def test_status_needs_a_queue_and_lists_what_is_parked(tmp_path: Path, capsys: p
     assert "holds no queue" in capsys.readouterr().err
     queue = Queue(tmp_path / "queue")
     queue.add("1.2.3.4", "1.2.3", b"image")
-    queue.park("1.2.3", "PACS@host:104: cannot be reached")
+    queue.postpone("1.2.3", "PACS@host:104: cannot be reached")
     queue.close()
     main(["node", "--status", "--queue", str(tmp_path / "queue")])
     said = capsys.readouterr().out

@@ -13,7 +13,7 @@ from microcalc.dicom.receiver import Receiver
 from microcalc.dicom.results import Algorithm, NotAnalyzed, Outcome
 from microcalc.dicom.sender import destination
 from microcalc.dicom.source import Source, read_source
-from microcalc.dicom.tls import client_context, server_context
+from microcalc.dicom.tls import contexts
 from microcalc.errors import FailedError, ImageError, MicrocalcError
 from microcalc.files import locked
 from microcalc.mammograms.findings import ScannedImage
@@ -51,8 +51,7 @@ class Node:
         self._settings, self._scan, self._algorithm, self._report = settings, scan, algorithm, report
         listening = sending = None
         if settings.tls_certificate and settings.tls_key and settings.tls_ca:
-            files = settings.tls_certificate, settings.tls_key, settings.tls_ca
-            listening, sending = server_context(*files), client_context(*files)
+            listening, sending = contexts(settings.tls_certificate, settings.tls_key, settings.tls_ca)
         self._destination = destination(settings.send_to, settings.ae_title, sending)
         warnings.filterwarnings("ignore", module=r"pydicom\.")  # they may quote the patient
         self._stopping = threading.Event()
@@ -130,7 +129,7 @@ class Node:
             outcome = Outcome(source, scanned, self._algorithm)
             results = [encode(made) for made in make_objects(outcome, overlay).values()]
         except Exception as error:  # its text may quote the file, and with it the patient
-            self.queue.park(image.study, f"the results of an image cannot be made ({type(error).__name__})")
+            self.queue.postpone(image.study, f"the results of an image cannot be made ({type(error).__name__})")
             self._report("the results of an image cannot be made; its study is parked")
             return []
         if isinstance(scanned, NotAnalyzed):

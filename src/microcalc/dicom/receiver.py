@@ -8,21 +8,9 @@ from io import BytesIO
 from typing import Any, cast
 
 import pydicom
+from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
-from pydicom.uid import (
-    UID,
-    ComputedRadiographyImageStorage,
-    DigitalMammographyXRayImageStorageForPresentation,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    RLELossless,
-    SecondaryCaptureImageStorage,
-)
 from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when the module is imported
@@ -30,31 +18,28 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 from microcalc.config import NodeSettings
 from microcalc.dicom.queue import Queue
 from microcalc.dicom.results import IMPLEMENTATION_UID
+from microcalc.dicom.source import uid_problem
 from microcalc.errors import FailedError
 from microcalc.images.silence import quiet
 
 SOP_CLASSES = (
-    DigitalMammographyXRayImageStorageForPresentation,
-    ComputedRadiographyImageStorage,
-    SecondaryCaptureImageStorage,
+    uid.DigitalMammographyXRayImageStorageForPresentation,
+    uid.ComputedRadiographyImageStorage,
+    uid.SecondaryCaptureImageStorage,
 )
 """What is taken, where its Modality is MG: digital mammograms, those of image plates, and digitized film."""
 
 SUCCESS, OUT_OF_RESOURCES, NO_MAMMOGRAM, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
 
-_UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
-_COMPRESSED = (JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, RLELossless)
+_UNCOMPRESSED = (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian)
+_COMPRESSED = (uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.RLELossless)
 _LARGEST_PDU = 2**17
 _LARGEST_NEGOTIATION = 2**20  # bytes of an association request
 _PATIENCE_S = 60.0
-_CHECKED = (
-    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows", "Columns"),
-    *("SamplesPerPixel", "NumberOfFrames", "PixelData"),
-)
 
 
-def transfer_syntaxes() -> list[UID]:
-    """The transfer syntaxes that can be read here, the preferred first."""
+def transfer_syntaxes() -> list[uid.UID]:
+    """Return the transfer syntaxes that can be read here, the preferred first."""
     return [*_UNCOMPRESSED, *(syntax for syntax in _COMPRESSED if get_decoder(syntax).is_available)]
 
 
@@ -144,7 +129,7 @@ class Receiver:
         try:
             content, request = event.encoded_dataset(), cast(C_STORE, event.request)
             with quiet():
-                header = pydicom.dcmread(BytesIO(content), specific_tags=list(_CHECKED))
+                header = pydicom.dcmread(BytesIO(content))
                 problem = _problem(header, str(request.AffectedSOPInstanceUID))
                 sop_instance, study = str(header.get("SOPInstanceUID")), str(header.get("StudyInstanceUID"))
         except Exception:  # its text may quote the file, and with it the patient
@@ -161,9 +146,9 @@ class Receiver:
 
 
 def _problem(header: Dataset, announced: str) -> str:
-    """Why an object is no mammogram that can be answered, or nothing."""
+    """Return why an object is no mammogram that can be answered, or nothing."""
     uids = [header.get(keyword) for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")]
-    if not all(isinstance(uid, str) and UID(uid).is_valid for uid in uids):
+    if any(map(uid_problem, uids)):
         return "its UIDs are missing or invalid"
     if uids[0] != announced:
         return "its UID is not the one announced"

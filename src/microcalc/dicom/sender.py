@@ -6,26 +6,23 @@ import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import pydicom
 import requests
+from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    ExplicitVRLittleEndian,
-    GrayscaleSoftcopyPresentationStateStorage,
-    ImplicitVRLittleEndian,
-    MammographyCADSRStorage,
-    SecondaryCaptureImageStorage,
-)
 from pynetdicom import AE
-from pynetdicom.association import Association
 
 from microcalc.errors import FailedError, RequestError
 from microcalc.images.silence import quiet
 
-SOP_CLASSES = (MammographyCADSRStorage, GrayscaleSoftcopyPresentationStateStorage, SecondaryCaptureImageStorage)
+SOP_CLASSES = (
+    uid.MammographyCADSRStorage,
+    uid.GrayscaleSoftcopyPresentationStateStorage,
+    uid.SecondaryCaptureImageStorage,
+)
 
 _PATIENCE_S = 60.0
 _HAS_IT = (0x0000, 0x0111)  # success, and "duplicate SOP instance" after an answer that was lost
@@ -33,18 +30,7 @@ _WARNINGS = range(0xB000, 0xC000)
 _ALL_STORED = (200, 201, 204)
 
 
-class Destination(Protocol):
-    """Where results go."""
-
-    def send(self, files: Sequence[Path]) -> Iterator[Path]:
-        """Send the results of one study, and yield each file once the receiver has it.
-
-        Raises:
-            FailedError: one or more were not taken; which were is known from what was yielded.
-        """
-
-
-def destination(text: str, ae_title: str, tls: ssl.SSLContext | None) -> Destination:
+def destination(text: str, ae_title: str, tls: ssl.SSLContext | None) -> "Entity | WebServer":
     """Understand ``AET@HOST:PORT`` or the ``http(s)://`` address of a DICOMweb server.
 
     Args:
@@ -79,12 +65,16 @@ class Entity:
     tls: ssl.SSLContext | None
 
     def send(self, files: Sequence[Path]) -> Iterator[Path]:
-        """Send all files in one association."""
+        """Send the results of one study in one association, and yield each file once the receiver has it.
+
+        Raises:
+            FailedError: one or more were not taken.
+        """
         entity = AE(self.ae_title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = _PATIENCE_S
         for sop_class in SOP_CLASSES:
-            entity.add_requested_context(sop_class, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-        association = entity.associate(
+            entity.add_requested_context(sop_class, [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+        association: Any = entity.associate(
             self.host, self.port, ae_title=self.title, tls_args=(self.tls, self.host) if self.tls else None
         )
         if not association.is_established:
@@ -98,12 +88,15 @@ class Entity:
                 else:
                     yield path
         finally:
-            _end(association)
+            if association.is_established:
+                association.release()
+            else:
+                association.abort()
         if problems:
             raise FailedError(f"{self.title}@{self.host}:{self.port}: {'; '.join(sorted(problems))}")
 
-    def _store(self, association: Association, path: Path) -> str:
-        """Why a file was not taken, or nothing."""
+    def _store(self, association: Any, path: Path) -> str:
+        """Return why a file was not taken, or nothing."""
         if not association.is_established:
             return "ended the association"
         result = _read(path)
@@ -125,7 +118,7 @@ class WebServer:
     url: str
 
     def send(self, files: Sequence[Path]) -> Iterator[Path]:
-        """Send all files in one request (PS3.18 10.5)."""
+        """As :meth:`Entity.send`, in one request (PS3.18 10.5)."""
         results = {path: _read(path) for path in files}
         answer = self._post(next(iter(results.values())).StudyInstanceUID, [path.read_bytes() for path in files])
         stored, failed = _named(answer)
@@ -161,15 +154,8 @@ def _named(answer: requests.Response) -> tuple[set[str], set[str]]:
         reasons = {str(item.ReferencedSOPInstanceUID): item.get("FailureReason") for item in failures}
     except Exception:  # no body, or one in another format: the status alone must do
         return set(), set()
-    held = {uid for uid, reason in reasons.items() if reason in _HAS_IT}
+    held = {instance for instance, reason in reasons.items() if reason in _HAS_IT}
     return stored | held, reasons.keys() - held
-
-
-def _end(association: Association) -> None:
-    if association.is_established:
-        association.release()
-    else:
-        association.abort()
 
 
 def _read(path: Path) -> Dataset:

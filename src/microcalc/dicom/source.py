@@ -11,14 +11,9 @@ from io import BytesIO
 from pathlib import Path
 
 import pydicom
+from pydicom import uid
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    UID,
-    BreastTomosynthesisImageStorage,
-    DigitalMammographyXRayImageStorageForPresentation,
-    DigitalMammographyXRayImageStorageForProcessing,
-)
 from pydicom.valuerep import DA, TM
 
 from microcalc.errors import ImageError
@@ -34,26 +29,15 @@ PATIENT_AND_STUDY = (
 )
 """Attributes that every result repeats from its mammogram, as the mammogram has them."""
 
-DISPLAY = (
-    *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
-    *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
-)
-"""Attributes that turn stored values into greys; a presentation state repeats them."""
-
-_IMAGE = (
-    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "InstanceNumber", "Rows", "Columns", "ContentDate"),
-    *("ContentTime", "Modality", "PhotometricInterpretation", "PixelRepresentation", "BitsStored"),
-    *("ImageLaterality", "Laterality", "PatientOrientation", "ViewCodeSequence", "BurnedInAnnotation"),
-)
 _EMPTY_IF_UNKNOWN = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
 )
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _MAMMOGRAPHY = (
-    DigitalMammographyXRayImageStorageForPresentation,
-    DigitalMammographyXRayImageStorageForProcessing,
-    BreastTomosynthesisImageStorage,
+    uid.DigitalMammographyXRayImageStorageForPresentation,
+    uid.DigitalMammographyXRayImageStorageForProcessing,
+    uid.BreastTomosynthesisImageStorage,
 )
 
 
@@ -110,9 +94,7 @@ def read_source(mammogram: str | os.PathLike[str] | bytes) -> Source:
     try:
         content = mammogram if isinstance(mammogram, bytes) else Path(mammogram).read_bytes()
         with quiet():
-            header = pydicom.dcmread(
-                BytesIO(content), stop_before_pixels=True, specific_tags=[*_IMAGE, *PATIENT_AND_STUDY, *DISPLAY]
-            )
+            header = pydicom.dcmread(BytesIO(content), stop_before_pixels=True)
             unreadable = _drop_unreadable(header)
             problems = list(_problems(header))
             notes = (*_notes(header), *unreadable)
@@ -130,7 +112,7 @@ def uid_problem(value: object) -> str:
     ('with a component that begins with 0', '')
     """
     text = str(value)
-    if UID(text).is_valid:
+    if uid.UID(text).is_valid:
         return ""
     if len(text) > 64:
         return "of more than 64 characters"

@@ -17,37 +17,28 @@ class _PatientContext(ssl.SSLContext):
         return super().wrap_socket(sock, *arguments, **{**options, "do_handshake_on_connect": False})
 
 
-def server_context(certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
-    """For the side that listens; it takes only peers whose certificate the authority has signed.
+def contexts(certificate: Path, key: Path, authority: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return the contexts of the side that listens and of the side that connects.
+
+    The first takes only peers whose certificate the authority has signed; the second also checks that the certificate
+    is for the name connected to.
 
     Raises:
         RequestError: a file is missing or is no certificate or key.
     """
-    return _prepared(_PatientContext(ssl.PROTOCOL_TLS_SERVER), certificate, key, authority)
-
-
-def client_context(certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
-    """For the side that connects; it checks the peer's certificate and that it is for the name connected to.
-
-    Raises:
-        RequestError: a file is missing or is no certificate or key.
-    """
-    return _prepared(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, key, authority)
-
-
-def _prepared(context: ssl.SSLContext, certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_CIPHERS)
-    context.verify_mode = ssl.CERT_REQUIRED
     for path in (certificate, key, authority):
         if not path.is_file():
             raise RequestError(f"{path}: is missing; give PEM files as tls_certificate, tls_key and tls_ca")
-    try:
-        context.load_cert_chain(certificate, key, password="")
-        context.load_verify_locations(authority)
-    except (ssl.SSLError, ValueError, OSError) as error:
-        raise RequestError(
-            f"{certificate}, {key}, {authority}: are not a PEM certificate, its key without a password and an "
-            f"authority ({error}); make them again"
-        ) from error
-    return context
+    listening, connecting = _PatientContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for context in (listening, connecting):
+        context.minimum_version, context.verify_mode = ssl.TLSVersion.TLSv1_2, ssl.CERT_REQUIRED
+        context.set_ciphers(_CIPHERS)
+        try:
+            context.load_cert_chain(certificate, key, password="")
+            context.load_verify_locations(authority)
+        except (ssl.SSLError, ValueError, OSError) as error:
+            raise RequestError(
+                f"{certificate}, {key}, {authority}: are not a PEM certificate, its key without a password and an "
+                f"authority ({error}); make them again"
+            ) from error
+    return listening, connecting
