@@ -108,6 +108,11 @@ def test_expected_calibration_error_tells_calibrated_from_overconfident():
     assert expected_calibration_error(labels, probabilities) > 0.15
 
 
+def test_a_bin_of_many_patches_counts_more_than_one_of_few():
+    labels, probabilities = [0] * 8 + [0, 1], [0.1] * 8 + [0.9] * 2
+    assert expected_calibration_error(labels, probabilities) == pytest.approx(0.8 * 0.1 + 0.2 * 0.4)
+
+
 @settings(deadline=None)
 @given(predictions)
 def test_reliability_bins_hold_every_patch_once(pairs):

@@ -475,6 +475,15 @@ def test_every_explained_patch_is_drawn_with_its_own_label_name_and_probability(
         assert call["vote"] == (heaviest, pytest.approx(float(by_file[file][f"expert_{heaviest}"])))
 
 
+def test_folds_csv_holds_the_figures_of_each_fold_and_the_weight_of_its_expert(study: Recorded) -> None:
+    rows = read_rows(study.model.out / "folds.csv")
+    assert len(rows) == FOLDS
+    for fold, (row, figures) in enumerate(zip(rows, study.metrics["folds"], strict=True)):
+        expected = {"fold": fold, **figures["hyperparameters"], "weight": study.metrics["committee"]["weights"][fold]}
+        expected |= {name: figures[name] for name in ("n", "auc", "accuracy", "sensitivity", "specificity")}
+        assert {name: float(cell) for name, cell in row.items()} == pytest.approx(expected)
+
+
 def test_the_gallery_holds_the_wrong_patches_under_maps_of_experts_that_never_saw_them(study: Recorded) -> None:
     rows = read_predictions(study.model.out / "predictions.csv")
     wrong = wrong_patches(rows, study.metrics)

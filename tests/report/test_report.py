@@ -474,6 +474,17 @@ def test_figures_are_the_same_bytes_each_time_and_leave_matplotlib_as_it_was(tmp
     assert dict(matplotlib.rcParams) == before
 
 
+def test_the_shares_of_a_confusion_matrix_are_of_its_rows() -> None:
+    for axes in figures.confusion_matrices([[[90, 10], [4, 16]]] * 3).axes:
+        texts = {tuple(round(place) for place in text.get_position()): [] for text in axes.texts}
+        for text in axes.texts:
+            texts[tuple(round(place) for place in text.get_position())].append(text.get_text())
+        assert texts == {
+            (0, 0): ["90", "90.0 %"], (1, 0): ["10", "10.0 %"], (0, 1): ["4", "20.0 %"], (1, 1): ["16", "80.0 %"]
+        }  # fmt: skip
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["normal", "cluster"]
+
+
 @settings(max_examples=12, deadline=None)
 @given(st.integers(1, 11))
 def test_any_number_of_folds_has_its_confusion_matrices(folds: int) -> None:
