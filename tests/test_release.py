@@ -19,5 +19,5 @@ def test_the_citation_names_this_version() -> None:
 
 
 def test_the_newest_release_notes_are_those_of_this_version() -> None:
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    newest = re.search(r"^## (\d\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest and newest[1] == VERSION
