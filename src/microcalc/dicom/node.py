@@ -36,6 +36,9 @@ class Node:
         algorithm: what ``scan`` is, for the results.
         report: is given a line about whatever a person should know; none holds the name of a patient.
 
+    Attributes:
+        port: that the node listens on.
+
     Raises:
         RequestError: the receiver's name, the certificates or the queue cannot be used, or another node uses it.
         FailedError: the address cannot be listened on, or the disk of the queue has no locks.
@@ -55,7 +58,8 @@ class Node:
         self._destination = destination(settings.send_to, settings.ae_title, sending)
         warnings.filterwarnings("ignore", module=r"pydicom\.")  # they may quote the patient
         self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._scan_all, self._send_all)]
+        works = self._scan_next, self._send_next
+        self._threads = [threading.Thread(target=self._repeat, args=(work,), daemon=True) for work in works]
         with ExitStack() as opened:
             opened.enter_context(locked(settings.queue / "lock"))
             self.queue = Queue(settings.queue)
@@ -63,13 +67,9 @@ class Node:
             self.queue.recover()
             self._receiver = Receiver(settings, self.queue, listening, report)
             self._opened = opened.pop_all()
+        self.port = self._receiver.port
         for thread in self._threads:
             thread.start()
-
-    @property
-    def port(self) -> int:
-        """The port that the node listens on."""
-        return self._receiver.port
 
     def stop(self) -> None:
         """Stop listening, finish the scan and the sending that are on their way, and leave the rest in the queue."""
@@ -92,20 +92,14 @@ class Node:
         if not self._stopping.is_set():
             raise FailedError(f"{self._settings.queue}: the node cannot go on; see the lines above and start it again")
 
-    def _scan_all(self) -> None:
+    def _repeat(self, work: Callable[[], None]) -> None:
+        """Work until the node stops, with a pause where the disk is full."""
         while not self._stopping.is_set():
-            self._unless_disk_full(self._scan_next)
-
-    def _send_all(self) -> None:
-        while not self._stopping.is_set():
-            self._unless_disk_full(self._send_next)
-
-    def _unless_disk_full(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except (FailedError, sqlite3.Error) as error:
-            self._report(f"{error}; the node goes on in {self._settings.pause_s:g} s")
-            self._stopping.wait(self._settings.pause_s)
+            try:
+                work()
+            except (FailedError, sqlite3.Error) as error:
+                self._report(f"{error}; the node goes on in {self._settings.pause_s:g} s")
+                self._stopping.wait(self._settings.pause_s)
 
     def _scan_next(self) -> None:
         with self.queue.changed:
@@ -122,7 +116,7 @@ class Node:
             raise
 
     def _results(self, image: Waiting) -> list[bytes]:
-        """The results of one image as DICOM files; none, and its study parked, where they cannot be made."""
+        """Return the results of one image as DICOM files; none, and its study parked, where they cannot be made."""
         try:
             source = read_source(image.file.read_bytes())
             scanned, overlay = self._scanned(source, image.scans)
@@ -147,16 +141,13 @@ class Node:
             return NotAnalyzed(f"the scan failed ({type(error).__name__})"), None
 
     def _send_next(self) -> None:
-        with self.queue.changed:
-            study = self.queue.due_study(self._settings.quiet_s)
-            if study is None:
-                self.queue.changed.wait(min(_LONGEST_WAIT_S, max(self._settings.quiet_s, 0.05)))
-                return
-        self._send(study)
-
-    def _send(self, study: str) -> None:
-        """Send all results of one study; what the receiver did not take is tried again later."""
+        """Send all results of one study; those that the receiver did not take are sent again later."""
         settings = self._settings
+        with self.queue.changed:
+            study = self.queue.due_study(settings.quiet_s)
+            if study is None:
+                self.queue.changed.wait(min(_LONGEST_WAIT_S, max(settings.quiet_s, 0.05)))
+                return
         try:
             for result in self._destination.send(self.queue.unsent(study)):
                 self.queue.sent(result)

@@ -27,6 +27,7 @@ def make_presentation_state(outcome: Outcome, scanned: ScannedImage) -> Dataset:
         scanned: its findings.
     """
     header = outcome.source.header
+    drawn = [finding for finding in scanned.findings if finding.marked and finding.number not in outcome.rejected]
     series = dataset(SeriesInstanceUID=header.SeriesInstanceUID, ReferencedImageSequence=[reference(header)])
     area = dataset(
         DisplayedAreaTopLeftHandCorner=[1, 1],
@@ -37,18 +38,18 @@ def make_presentation_state(outcome: Outcome, scanned: ScannedImage) -> Dataset:
     inverse = header.get("PhotometricInterpretation") == "MONOCHROME1"
     state = dataset(
         ContentLabel="MICROCALC",
-        ContentDescription=f"{len(outcome.drawn)} suspected clusters of microcalcifications",
+        ContentDescription=f"{len(drawn)} suspected clusters of microcalcifications",
         ContentCreatorName="",
         Laterality="",  # of the series, which may hold both breasts
         ReferencedSeriesSequence=[series],
         DisplayedAreaSelectionSequence=[area],
         PresentationLUTShape="INVERSE" if inverse else "IDENTITY",
     )
-    if outcome.drawn:
+    if drawn:
         description = "Suspected clusters of microcalcifications"
         layer = dataset(GraphicLayer="FINDINGS", GraphicLayerOrder=1, GraphicLayerDescription=description)
         state.GraphicLayerSequence = [layer]
-        state.GraphicAnnotationSequence = [_annotation(finding, scanned, header) for finding in outcome.drawn]
+        state.GraphicAnnotationSequence = [_annotation(finding, scanned, header) for finding in drawn]
     _add_greys(state, outcome.source)
     identify(state, outcome, KIND, GrayscaleSoftcopyPresentationStateStorage, "PR", 9402)
     state.PresentationCreationDate, state.PresentationCreationTime = state.ContentDate, state.ContentTime

@@ -38,11 +38,6 @@ _LARGEST_NEGOTIATION = 2**20  # bytes of an association request
 _PATIENCE_S = 60.0
 
 
-def transfer_syntaxes() -> list[uid.UID]:
-    """Return the transfer syntaxes that can be read here, the preferred first."""
-    return [*_UNCOMPRESSED, *(syntax for syntax in _COMPRESSED if get_decoder(syntax).is_available)]
-
-
 class Receiver:
     """Listens for associations and puts the mammograms that come into the queue.
 
@@ -70,8 +65,9 @@ class Receiver:
         entity.maximum_pdu_size = _LARGEST_PDU
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _PATIENCE_S
         entity.add_supported_context(Verification)
+        readable = [*_UNCOMPRESSED, *(syntax for syntax in _COMPRESSED if get_decoder(syntax).is_available)]
         for sop_class in SOP_CLASSES:
-            entity.add_supported_context(sop_class, transfer_syntaxes())
+            entity.add_supported_context(sop_class, readable)
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, _bound),
             (evt.EVT_CONN_CLOSE, _give_up),
@@ -79,19 +75,15 @@ class Receiver:
             (evt.EVT_C_STORE, self._store),
         ]
         try:
-            self._server: Any = entity.start_server(
-                (settings.bind, settings.port), block=False, evt_handlers=handlers, ssl_context=tls
-            )
+            address = settings.bind, settings.port
+            server: Any = entity.start_server(address, block=False, evt_handlers=handlers, ssl_context=tls)
         except OSError as error:
             raise FailedError(
                 f"{settings.bind} port {settings.port}: cannot be listened on ({error.strerror or error}); "
                 "choose another port"
             ) from error
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on, also where 0 let the system choose."""
-        return int(self._server.socket.getsockname()[1])
+        self._server = server
+        self.port = int(server.socket.getsockname()[1])  # also where 0 let the system choose
 
     def close(self) -> None:
         """Stop listening and end all associations."""
@@ -121,7 +113,8 @@ class Receiver:
         status.Status, problem = self._accept(event)
         if problem:
             status.ErrorComment = problem[:64]
-            self._report(f"refused an object of {_shown(event.assoc.requestor.ae_title)}: {problem}")
+            title = "".join(filter(str.isprintable, event.assoc.requestor.ae_title)).strip()
+            self._report(f"refused an object of {title}: {problem}")
         return status
 
     def _accept(self, event: evt.Event) -> tuple[int, str]:
@@ -183,7 +176,3 @@ def _give_up(event: evt.Event) -> None:
     waiting: Any = event.assoc.dul.to_user_queue
     if not event.assoc.is_established:
         waiting.put(None)
-
-
-def _shown(title: str) -> str:
-    return "".join(letter for letter in title if letter.isascii() and letter.isprintable()).strip()

@@ -1,13 +1,14 @@
 """Parts that all results of one mammogram share: identity, reproducible UIDs, and the places of marks."""
 
 from collections.abc import Collection
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
-from microcalc.dicom.source import Source, copy_patient_and_study, moment
+from microcalc.dicom.source import EMPTY_IF_UNKNOWN, PATIENT_AND_STUDY, Source, moment
 from microcalc.errors import ImageError
 from microcalc.mammograms.findings import Finding, Point, ScannedImage
 
@@ -78,16 +79,6 @@ class Outcome:
             raise ImageError("is not the image that these findings were found in; scan it again")
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
-        """The findings, the most probable first; none where the image was not analyzed."""
-        return () if isinstance(self.scanned, NotAnalyzed) else self.scanned.findings
-
-    @property
-    def drawn(self) -> tuple[Finding, ...]:
-        """The findings that a picture shows: marked and not rejected."""
-        return tuple(finding for finding in self.findings if finding.marked and finding.number not in self.rejected)
-
-    @property
     def remarks(self) -> tuple[str, ...]:
         """Sentences that a reader of the results must know."""
         if isinstance(self.scanned, NotAnalyzed):
@@ -140,7 +131,11 @@ def identify(
     Its own UID follows from all its content and is set last, by :func:`microcalc.dicom.objects.make_objects`.
     """
     header, uid = outcome.source.header, outcome.series_uid(kind)
-    copy_patient_and_study(header, target)
+    for keyword in PATIENT_AND_STUDY:
+        if keyword in header:
+            target[keyword] = deepcopy(header[keyword])
+        elif keyword in EMPTY_IF_UNKNOWN:
+            setattr(target, keyword, "")
     target.SOPClassUID, target.SOPInstanceUID, target.SeriesInstanceUID = sop_class, uid, uid
     target.Modality, target.SeriesNumber, target.SeriesDescription = modality, series_number, f"{MODEL} {kind}"
     number = str(header.get("InstanceNumber"))

@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -29,10 +28,12 @@ PATIENT_AND_STUDY = (
 )
 """Attributes that every result repeats from its mammogram, as the mammogram has them."""
 
-_EMPTY_IF_UNKNOWN = (
+EMPTY_IF_UNKNOWN = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
 )
+"""Those of them that a result must have, empty where the mammogram has none."""
+
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _MAMMOGRAPHY = (
     uid.DigitalMammographyXRayImageStorageForPresentation,
@@ -137,23 +138,6 @@ def _drop_unreadable(header: Dataset) -> tuple[str, ...]:
             del header[tag]
             dropped.append(f"The image has an unreadable {keyword_for_tag(tag) or tag}.")
     return tuple(dropped)
-
-
-def copy_patient_and_study(header: Dataset, target: Dataset) -> None:
-    """Repeat ``PATIENT_AND_STUDY`` from a mammogram in a result; what a result must have and is unknown is empty.
-
-    >>> header, result = Dataset(), Dataset()
-    >>> header.PatientID = "17"
-    >>> copy_patient_and_study(header, result)
-    >>> result.PatientID, result.PatientSex
-    ('17', '')
-    """
-    for keyword in PATIENT_AND_STUDY:
-        target.pop(keyword, None)
-        if keyword in header:
-            target[keyword] = deepcopy(header[keyword])
-        elif keyword in _EMPTY_IF_UNKNOWN:
-            setattr(target, keyword, "")
 
 
 def moment(header: Dataset) -> tuple[str, str]:
