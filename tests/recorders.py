@@ -36,7 +36,7 @@ PARTS = {
     "contact_sheet": "microcalc.explain.drawing",
     "save_figure": "microcalc.explain.drawing",
     "shortcut_figures": "microcalc.evaluation.shortcuts",
-    "costly_patches": "microcalc.report.figures",
+    "labelled_patches": "microcalc.report.figures",
     "learning_curves": "microcalc.report.figures",
     "roc_folds": "microcalc.report.figures",
     "roc_curve": "microcalc.report.figures",

@@ -52,7 +52,7 @@ def test_a_second_study_in_one_directory_is_refused_while_the_first_lives(tmp_pa
     with subprocess.Popen([sys.executable, "-c", OWNER, tmp_path], stdout=subprocess.PIPE, text=True) as owner:
         try:
             assert owner.stdout is not None and owner.stdout.readline() == "held\n"
-            with pytest.raises(RequestError, match="another study"), open_run(tmp_path, {}, resume=True):
+            with pytest.raises(RequestError, match="another microcalc"), open_run(tmp_path, {}, resume=True):
                 pass
         finally:
             owner.kill()

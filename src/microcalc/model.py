@@ -52,7 +52,7 @@ NAIVE_WARNING = (
 
 
 class Model:
-    """A study: five experts tuned and trained by cross-validation, the committee of them, and what they are worth.
+    """A study: five experts tuned and trained by cross-validation, their committee, and the evaluation of both.
 
     >>> from microcalc import Data, Model
     >>> model = Model(Data.load("phantom"), fast_execution=True, out="runs/example")
@@ -95,13 +95,10 @@ class Model:
                 a patient of ``data``.
         """
         config = config or StudyConfig()
+        given: dict[str, Any] = {"fast_execution": fast_execution, "seed": seed}
         if searching_fraction is not None:
-            search = dataclasses.replace(config.search, searching_fraction=searching_fraction)
-            config = dataclasses.replace(config, search=search)
-        if fast_execution is not None:
-            config = dataclasses.replace(config, fast_execution=fast_execution)
-        if seed is not None:
-            config = dataclasses.replace(config, seed=seed)
+            given["search"] = dataclasses.replace(config.search, searching_fraction=searching_fraction)
+        config = dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
         if jobs is not None and jobs < 1:
             raise RequestError(f"jobs must be at least 1: got {jobs}")
         for name, other in (("data", data), ("external", external), ("test", test)):
@@ -137,7 +134,7 @@ class Model:
         """Run the whole study and leave its report in the run directory.
 
         Returns:
-            What ``metrics.json`` holds.
+            The content of ``metrics.json``.
 
         Raises:
             RequestError: the run directory cannot be used.
@@ -344,7 +341,7 @@ def run_naively(model: Model) -> dict[str, Any]:
     """Repeat a finished study the earlier way, in ``naive/``, and put both side by side in its report.
 
     Returns:
-        What ``naive/metrics.json`` holds.
+        The content of ``naive/metrics.json``.
     """
     config = model.config
     data, external = model.data, model.external
@@ -373,7 +370,7 @@ def run_nested(model: Model) -> dict[str, Any]:
     study's ``metrics.json`` and report as ``nested``.
 
     Returns:
-        What ``metrics.json`` holds then.
+        The content of ``metrics.json`` then.
     """
     data, config, jobs, client = model.data, model.config, model.jobs, model.client
     probabilities, decisions = np.empty(len(data)), np.empty(len(data))

@@ -1,4 +1,4 @@
-"""The run directory: what a study leaves on disk, written so that a crash never leaves half a file."""
+"""The run directory of a study: its lock, its settings, and its resumption."""
 
 import contextlib
 import json
@@ -10,16 +10,14 @@ from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from microcalc.errors import FailedError, MicrocalcError, RequestError
-from microcalc.files import TEMPORARY_SUFFIX, read_json, write_json
+from microcalc.files import TEMPORARY_SUFFIX, locked, read_json, write_json
 
 LOCK_NAME = ".lock"
 
 
 def describe_environment() -> dict[str, Any]:
-    """What the study ran on: versions and processor, for ``environment.json``."""
+    """Return versions and processor, for ``environment.json``."""
     packages = ("microcalc", "torch", "keras", "keras-tuner", "numpy", "scipy", "scikit-learn", "PyWavelets", "pillow")
     return {
         "python": platform.python_version(),
@@ -61,34 +59,25 @@ def open_run(path: Path, identity: dict[str, Any], *, resume: bool) -> Iterator[
         path.mkdir(parents=True, exist_ok=True)
         occupied = any(entry.name != LOCK_NAME for entry in path.iterdir())
     except OSError as error:
-        raise RequestError(
-            f"{path}: cannot be used as a run directory ({error.strerror}); give another folder"
-        ) from error
+        raise RequestError(f"{path}: is no run directory ({error.strerror}); give another folder") from error
     if occupied and not resume:
         raise RequestError(f"{path}: is not empty; give another folder, or resume the study in it")
-    lock = FileLock(path / LOCK_NAME)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise RequestError(f"{path}: another study is running in it; wait for it or give another folder") from error
-    except OSError as error:
-        raise RequestError(f"{path}: cannot be written ({error.strerror}); give another folder") from error
-    try:
-        _sweep(path)
-        _check_identity(path / "config.json", json.loads(json.dumps(identity)))
-        yield path
-    except MicrocalcError:
-        raise
-    except OSError as error:
-        raise FailedError(
-            f"{error.filename or path}: {error.strerror or error}; everything written before is intact, "
-            "mend this and resume the study"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
+    with locked(path / LOCK_NAME):
+        try:
             _sweep(path)
-            (path / LOCK_NAME).unlink()
-        lock.release()
+            _check_identity(path / "config.json", json.loads(json.dumps(identity)))
+            yield path
+        except MicrocalcError:
+            raise
+        except OSError as error:
+            raise FailedError(
+                f"{error.filename or path}: {error.strerror or error}; everything written before is intact, "
+                "mend this and resume the study"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                _sweep(path)
+                (path / LOCK_NAME).unlink()
 
 
 def _sweep(path: Path) -> None:

@@ -124,7 +124,7 @@ def test_other_data_are_refused_by_name(study: Path, patches: Path, tmp_path: Pa
 def test_a_directory_in_use_is_refused(study: Path, patches: Path, told: Told) -> None:
     with FileLock(study / ".lock"):
         code, line = told.resuming(study, patches)
-    assert code == 2 and "another study is running in it" in line
+    assert code == 2 and "another microcalc is working in it" in line
 
 
 # Faults of the machine

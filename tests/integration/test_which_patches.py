@@ -32,7 +32,7 @@ CONFIG = StudyConfig(
 SPIED = (
     *("learn_weights", "fit_calibration", "choose_threshold"),
     *("gradcam", "overlay", "roc_folds", "roc_curve", "reliability_diagram"),
-    *("costly_patches", "learning_curves"),
+    *("labelled_patches", "learning_curves"),
 )
 
 
@@ -527,16 +527,18 @@ def test_the_curves_of_the_report_are_drawn_from_the_rows_of_their_part(study: R
 
 def test_the_patches_that_cost_the_auc_most_are_shown_with_what_belongs_to_them(study: Recorded) -> None:
     by_name = {Path(row["file"]).name: row for row in study.table}
-    assert len(study.calls["costly_patches"]) == 2
-    for call in study.calls["costly_patches"]:
+    costly = [call for call in study.calls["labelled_patches"] if call["captions"]]
+    assert len(costly) == 2
+    for call in costly:
         places = study.recorder.ledger.places(call["images"])
         assert len({name for name, _ in places}) == 1 and places[0][0] != "own"
-        shown = zip(places, call["names"], call["labels"], call["probabilities"], strict=True)
-        for (name, place), file, label, probability in shown:
+        shown = zip(places, call["names"], call["labels"], call["captions"], strict=True)
+        for (name, place), file, label, caption in shown:
             row = by_name[file]
             assert row["role"] == name
             assert row["file"] == study.recorder.ledger.datasets[name].files[place]
-            assert (row["label"], row["committee"]) == (str(label), f"{probability:.7g}")
+            assert row["label"] == str(label)
+            assert caption.startswith(f", probability {float(row['committee']):.2f}\ncosts ")
 
 
 def test_the_learning_curves_of_a_fold_are_its_own(study: Recorded) -> None:

@@ -431,7 +431,7 @@ def every_figure() -> dict[str, Figure]:
     patches, labels = random.random((6, 60, 60)), np.array([0, 1, 0, 1, 1, 0])
     folds = [(labels, np.clip(labels * 0.4 + random.random(6) * 0.6, 0, 1)) for _ in range(3)]
     return {
-        "patches": figures.random_patches(patches, labels),
+        "patches": figures.labelled_patches(patches, labels),
         "augmented": figures.augmented_patches(patches[:2], random.random((2, 3, 60, 60))),
         "filtered": figures.filtered_patches(patches, patches, labels),
         "learning": figures.learning_curves(0, HISTORY),
@@ -442,9 +442,7 @@ def every_figure() -> dict[str, Figure]:
         "external_curve": figures.external_curve(LEARNED),
         "roc": figures.roc_curve(*folds[0], threshold=0.5, title="External set"),
         "reliability": figures.reliability_diagram(*folds[0], title="External set"),
-        "costly": figures.costly_patches(
-            patches, labels, random.random(len(labels)), labels / 4, ["a b"] * len(labels)
-        ),
+        "costly": figures.labelled_patches(patches, labels, [", costs 0.25"] * len(labels), ["a b"] * len(labels)),
     }
 
 

@@ -42,21 +42,31 @@ _NAME_LINE = 36  # letters
 Predictions = tuple[ArrayLike, ArrayLike]
 
 
-def random_patches(images: ArrayLike, labels: ArrayLike) -> Figure:
-    """Draw patches with their class, six a row.
+def labelled_patches(
+    images: ArrayLike, labels: ArrayLike, captions: Sequence[str] | None = None, names: Sequence[str] | None = None
+) -> Figure:
+    """Draw patches with their class: six a row, or four with a caption and a name each.
 
     Args:
         images: (n, h, w) in [0, 1].
         labels: (n,), 1 where a cluster is present.
+        captions: n texts after the class.
+        names: n names of files, under the patches.
 
-    >>> len(random_patches(np.zeros((7, 60, 60)), np.zeros(7, int)).axes)
+    >>> len(labelled_patches(np.zeros((7, 60, 60)), np.zeros(7, int)).axes)
     7
     """
     labels = np.asarray(labels, int)
-    figure, panels = gallery(len(labels), columns=6, row_height=1.9)
-    for axes, image, label in zip(panels, np.asarray(images), labels, strict=True):
+    if captions is None:
+        figure, panels = gallery(len(labels), columns=6, row_height=1.9)
+    else:
+        figure, panels = gallery(len(labels), columns=4, row_height=2.75, width=2.3)
+    captions, names = captions or [""] * len(labels), names or [""] * len(labels)
+    for axes, image, label, caption, name in zip(panels, np.asarray(images), labels, captions, names, strict=True):
         show_patch(axes, image)
-        axes.set_title(CLASS_NAMES[label], fontsize=LABEL_SIZE, color=CLASS_COLOURS[label], fontweight="bold")
+        title, size = CLASS_NAMES[label] + caption, TICK_SIZE if caption else LABEL_SIZE
+        axes.set_title(title, fontsize=size, color=CLASS_COLOURS[label], fontweight="bold")
+        axes.set_xlabel(textwrap.fill(name, _NAME_LINE), fontsize=7.5, color=INK, parse_math=False)
     return figure
 
 
@@ -102,32 +112,6 @@ def filtered_patches(before: ArrayLike, after: ArrayLike, labels: ArrayLike) -> 
         axes.set_title(CLASS_NAMES[label], fontsize=LABEL_SIZE, color=CLASS_COLOURS[label], fontweight="bold")
     panels[0].set_ylabel("as read", fontsize=LABEL_SIZE, color=INK)
     panels[len(labels)].set_ylabel("filtered", fontsize=LABEL_SIZE, color=INK)
-    return figure
-
-
-def costly_patches(
-    images: ArrayLike, labels: ArrayLike, probabilities: ArrayLike, costs: ArrayLike, names: Sequence[str]
-) -> Figure:
-    """Draw patches, four a row, with their name, class, probability and what they cost the AUC.
-
-    Args:
-        images: (n, h, w) in [0, 1].
-        labels: (n,), 1 where a cluster is present.
-        probabilities: (n,) of a cluster.
-        costs: (n,), of :func:`microcalc.evaluation.metrics.auc_costs`.
-        names: n names of files.
-
-    >>> len(costly_patches(np.zeros((2, 60, 60)), [0, 1], [0.9, 0.1], [0.1, 0.2], ["a.png", "b.png"]).axes)
-    2
-    """
-    labels, columns = np.asarray(labels, int), 4
-    rows = zip(np.asarray(images), labels, np.asarray(probabilities), np.asarray(costs), names, strict=True)
-    figure, panels = gallery(len(labels), columns, row_height=2.75, width=2.3)
-    for axes, (image, label, probability, cost, name) in zip(panels, rows, strict=True):
-        show_patch(axes, image)
-        caption = f"{CLASS_NAMES[label]}, probability {probability:.2f}\ncosts {cost:.4f} of the AUC"
-        axes.set_title(caption, fontsize=TICK_SIZE, color=CLASS_COLOURS[label], fontweight="bold")
-        axes.set_xlabel(textwrap.fill(name, _NAME_LINE), fontsize=7.5, color=INK, parse_math=False)
     return figure
 
 
@@ -241,7 +225,7 @@ def roc_folds(folds: Sequence[Predictions]) -> Figure:
     return figure
 
 
-def confusion_matrices(matrices: ArrayLike) -> Figure:
+def confusion_matrices(matrices: Sequence[ArrayLike]) -> Figure:
     """Draw the confusion matrix of each fold: counts, and the share of each true class.
 
     Args:
@@ -250,20 +234,13 @@ def confusion_matrices(matrices: ArrayLike) -> Figure:
     >>> len(confusion_matrices([[[9, 1], [2, 8]]] * 6).axes)
     6
     """
-    matrices = np.asarray(matrices)
-    columns = min(5, len(matrices))
-    rows = -(-len(matrices) // columns)
-    figure = new_figure(0.7 + 2.15 * columns, 0.5 + 2.8 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for fold, axes in enumerate(grid.ravel()):
-        if fold >= len(matrices):
-            axes.remove()
-            continue
-        draw_confusion(axes, matrices[fold])
+    columns = 5
+    figure, panels = gallery(len(matrices), columns, row_height=2.8, width=2.25)
+    for fold, (axes, matrix) in enumerate(zip(panels, np.asarray(matrices), strict=True)):
+        draw_confusion(axes, matrix)
         axes.set_title(f"fold {fold}", fontsize=LABEL_SIZE, color=INK)
         axes.set_yticks([0, 1], CLASS_NAMES if fold % columns == 0 else ["", ""], rotation=90, va="center")
-        if fold % columns == 0:
-            axes.set_ylabel("true class", fontsize=LABEL_SIZE)
+        axes.set_ylabel("true class" if fold % columns == 0 else "", fontsize=LABEL_SIZE)
         axes.set_xlabel("predicted", fontsize=LABEL_SIZE)
     headline(figure, "Confusion matrices of the test folds")
     return figure

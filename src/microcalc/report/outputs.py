@@ -126,7 +126,7 @@ def draw_data(folder: Path, data: Data, committee: Committee, config: StudyConfi
     """Random patches, and the same augmented and filtered where the study does so."""
     shown = min(SHOWN_PATCHES, len(data.labels))
     images, labels = data.get_random_images(shown, seed=config.seed)
-    figures.save_figure(figures.random_patches(images, labels), folder / "patches.png")
+    figures.save_figure(figures.labelled_patches(images, labels), folder / "patches.png")
     taken = committee.filtered(images)
     if config.wavelet.name != "none":
         figures.save_figure(figures.filtered_patches(images, taken, labels), folder / "filtered.png")
@@ -179,8 +179,9 @@ def draw_costly(path: Path, part: Predicted) -> None:
     most = np.argsort(-costs, kind="stable")[: min(COSTLY_PATCHES, np.count_nonzero(costs))]
     if len(most):
         names = [Path(part.data.files[index]).name for index in most]
-        drawn = part.data.images[most], part.data.labels[most], part.committee[most], costs[most]
-        figures.save_figure(figures.costly_patches(*drawn, names), path)
+        captions = [f", probability {part.committee[i]:.2f}\ncosts {costs[i]:.4f} of the AUC" for i in most]
+        drawn = figures.labelled_patches(part.data.images[most], part.data.labels[most], captions, names)
+        figures.save_figure(drawn, path)
 
 
 def draw_gradcam(folder: Path, data: Data, split: StudySplit, committee: Committee, config: StudyConfig) -> None:
