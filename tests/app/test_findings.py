@@ -5,6 +5,7 @@ import io
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,6 +32,7 @@ from microcalc.dicom import objects
 from microcalc.mammograms.findings import ScannedImage
 from microcalc.mammograms.overlay import MARGIN_MM, MARKED
 from microcalc.mammograms.scanner import packaged, packaged_opinion
+from microcalc.mammograms.truth import Truth, true_image
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +139,19 @@ def test_what_is_saved_opens_again_with_its_findings_and_reviews(scanned) -> Non
     again.close()
     assert (told["opening"], told["problems"], entry["origin"], entry["state"]) == (0, [], "scan", "scanned")
     assert findings == answer_of(scanned, "/findings")
+
+
+def test_an_image_of_known_truth_is_scanned_at_the_pixel_size_of_the_truth(scanned) -> None:
+    client, session, image = scanned
+    known = session.images.get(image["id"])
+    entry = true_image("a.png", known.shape, (0.1, 0.1), [], pixels_sha256=known.pixels_sha256)
+    client.post("/api/truth", json=asdict(Truth(1, (entry,))))
+    address = f"/api/images/{upload(client, known.path.read_bytes())['id']}"
+    client.post(f"{address}/scan")
+    wait_for(lambda: client.get(address).json()["state"] in ("scanned", "failed"))
+    again, before = (client.get(f"{place}/findings").json() for place in (address, f"/api/images/{image['id']}"))
+    assert [each["box_px"] for each in again["findings"]] == [each["box_px"] for each in before["findings"]]
+    client.delete(address)
 
 
 @pytest.mark.parametrize("kind", ["tissue", "noise"])

@@ -50,6 +50,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {**image, "sop_instance_uid": None, "seconds": 1.0, "warnings": [], "findings": findings}
         )
     (folder / "scan" / "findings.json").write_text(json.dumps(found))
+    (folder / "scan" / "truth.json").unlink()
     generator = np.random.default_rng(0)
     for number in range(20):
         kind = ("png", "tif", "pgm", "jpg")[number % 4]

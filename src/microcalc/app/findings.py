@@ -71,7 +71,7 @@ class Reader:
             return self._predict(image)
         from microcalc.mammograms.scanner import scan_mammogram
 
-        size = image.given_pixel_size_mm
+        size = None if mammogram.pixel_size_mm else image.pixel_size_mm
         committee, opinion = self._scanning()
         return scan_mammogram(mammogram, image.name, size, committee, opinion, on_progress), opinion.threshold
 
@@ -113,7 +113,7 @@ class Reader:
         from microcalc.committee.predictions import Prediction, predict_files
 
         start = time.perf_counter()
-        (outcome,) = predict_files(self._patches(), [image.path], image.given_pixel_size_mm)
+        (outcome,) = predict_files(self._patches(), [image.path], _given(image))
         if not isinstance(outcome, Prediction):
             raise ImageError(outcome.problem, image.name)
         odds = outcome.probability / max(1 - outcome.probability, 1e-12)
@@ -149,7 +149,7 @@ class Reader:
         from microcalc.data.patch_files import read_patch_file
 
         try:
-            views = read_patch_file(image.path, image.given_pixel_size_mm).views
+            views = read_patch_file(image.path, _given(image)).views
         except ImageError as error:
             error.file = image.name
             raise
@@ -211,6 +211,11 @@ def _details(committee: "Committee", windows: Windows, points: list[Points]) -> 
         )
         for vote, inside, window, heat in zip(votes, points, windows, explain(committee, windows), strict=True)
     ]
+
+
+def _given(image: OpenImage) -> float | None:
+    """Return the pixel size that the user, a scan or the truth gives; where the file has one, that counts."""
+    return image.file_pixel_size_mm[0] if image.file_pixel_size_mm else image.given_pixel_size_mm
 
 
 def _size(image: OpenImage) -> PixelSize:

@@ -23,6 +23,13 @@ function setProps(element, props) {
   }
 }
 
+/** A copy of a <template> of index.html: its root, and its parts by their data-part. */
+export function copy(id) {
+  const root = $(id).content.firstElementChild.cloneNode(true);
+  const parts = [...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]);
+  return { root, ...Object.fromEntries(parts) };
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Make an SVG element. */

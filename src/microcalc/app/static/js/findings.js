@@ -1,7 +1,7 @@
 /** The panel on the right: list, threshold, detail, review, downloads. */
 
 import * as api from "./api.js";
-import { $, counted, debounced, h, icon, message, probability, svg } from "./dom.js";
+import { $, copy, counted, debounced, h, message, probability, svg } from "./dom.js";
 import { select } from "./read.js";
 import { currentImage, shownFindings, state, subscribe, thresholdOf, update } from "./state.js";
 
@@ -17,7 +17,7 @@ function renderList() {
   $("findings-message").replaceChildren(...words(result));
   const focused = document.activeElement?.closest?.(".finding")?.dataset.number;
   const list = $("findings");
-  list.replaceChildren(...findings.map((finding) => h("li", {}, row(finding))));
+  list.replaceChildren(...findings.map(row));
   if (focused) list.querySelector(`[data-number="${focused}"]`)?.focus();
 }
 
@@ -33,34 +33,22 @@ function words(result) {
 }
 
 function row(finding) {
-  const verdict = finding.review?.verdict ?? "";
+  const { root, button, ...parts } = copy("finding-row");
+  const verdict = finding.review.verdict ?? "";
   const below = finding.probability < thresholdOf(state.current);
-  const selected = finding.number === state.selected;
-  const extent = finding.calcifications_px?.length
-    ? `${finding.calcifications_px.length} calcifications, ${finding.extent_mm.toFixed(1)} mm`
-    : "whole patch";
-  return h(
-    "button",
-    {
-      class: `finding ${verdict} ${below ? "below" : ""}`,
-      "data-number": finding.number,
-      "aria-label": [
-        `Finding ${finding.number}`,
-        `probability ${probability(finding.probability)}`,
-        extent,
-        below && "below the threshold",
-        verdict,
-      ]
-        .filter(Boolean)
-        .join(", "),
-      "aria-current": selected ? "true" : "false",
-      on: { click: () => select(finding.number) },
-    },
-    h("span", { class: "tagged" }, String(finding.number)),
-    h("span", { class: "p number" }, probability(finding.probability)),
-    h("small", {}, extent),
-    verdict ? h("span", { class: `verdict ${verdict}` }, icon(verdict === "accepted" ? "check" : "cross")) : null,
-  );
+  const count = finding.calcifications_px.length;
+  const extent = count ? `${counted(count, "calcification")}, ${finding.extent_mm.toFixed(1)} mm` : "whole patch";
+  const words = [`Finding ${finding.number}`, `probability ${probability(finding.probability)}`, extent];
+  button.className = `finding ${verdict} ${below ? "below" : ""}`;
+  button.dataset.number = finding.number;
+  button.setAttribute("aria-label", [...words, below && "below the threshold", verdict].filter(Boolean).join(", "));
+  button.setAttribute("aria-current", finding.number === state.selected);
+  button.onclick = () => select(finding.number);
+  parts.number.textContent = finding.number;
+  parts.probability.textContent = probability(finding.probability);
+  parts.extent.textContent = extent;
+  for (const name of ["accepted", "rejected"]) parts[name].toggleAttribute("hidden", name !== verdict);
+  return root;
 }
 
 let shown = "";
@@ -74,130 +62,78 @@ async function renderDetail() {
     $("detail").replaceChildren();
     return;
   }
-  const body = h("div", {}, h("p", { class: "muted" }, "Loading …"));
-  $("detail").replaceChildren(
-    h("div", { class: "detail" }, h("h3", {}, `Finding ${finding.number}`), body, reviewForm(state.current, finding)),
-  );
+  const { root, title, near } = copy("detail-of-finding");
+  title.textContent = `Finding ${finding.number}`;
+  root.append(reviewForm(state.current, finding));
+  $("detail").replaceChildren(root);
   try {
     const detail = await api.getFinding(state.current, finding.number);
-    if (shown === key) body.replaceChildren(...detailOf(detail));
+    if (shown === key) near.replaceChildren(detailOf(detail));
   } catch (error) {
-    if (shown === key) body.replaceChildren(message("error", error.message));
+    if (shown === key) near.replaceChildren(message("error", error.message));
   }
 }
 
 function detailOf(detail) {
-  const gradcam = h("img", { src: detail.gradcam, alt: "Grad-CAM: where the networks look", class: "gradcam" });
-  const points = svg(
-    "svg",
-    { viewBox: "0 0 60 60", "aria-hidden": "true" },
-    ...detail.calcifications_patch.map(([column, line]) => svg("circle", { cx: column + 0.5, cy: line + 0.5, r: 1.8 })),
-  );
-  const toggle = (text, target, on) => {
-    target.toggleAttribute("hidden", !on);
-    return h(
-      "label",
-      {},
-      h("input", {
-        type: "checkbox",
-        checked: on,
-        on: { change: (event) => target.toggleAttribute("hidden", !event.target.checked) },
-      }),
-      text,
-    );
-  };
-  return [
-    h(
-      "div",
-      { class: "detail-top" },
-      h(
-        "div",
-        { class: "patch" },
-        h("img", { src: detail.patch, alt: "Patch of 60 by 60 pixels of 85 µm" }),
-        gradcam,
-        points,
-      ),
-      h(
-        "div",
-        { class: "votes" },
-        h("strong", {}, "Votes"),
-        ...detail.votes.map((vote, index) => bar(String(index), vote)),
-      ),
-    ),
-    h(
-      "div",
-      { class: "row patch-options" },
-      toggle("Grad-CAM", gradcam, true),
-      toggle("Calcifications", points, true),
-      h("span", { class: "hint" }, "5.1 × 5.1 mm"),
-    ),
-  ];
+  const near = copy("near");
+  near.patch.src = detail.patch;
+  near.gradcam.src = detail.gradcam;
+  for (const [column, line] of detail.calcifications_patch)
+    near.points.append(svg("circle", { cx: column + 0.5, cy: line + 0.5, r: 1.8 }));
+  near.showGradcam.onchange = ({ target }) => near.gradcam.toggleAttribute("hidden", !target.checked);
+  near.showPoints.onchange = ({ target }) => near.points.toggleAttribute("hidden", !target.checked);
+  near.votes.append(...detail.votes.map((vote, index) => bar(index, vote)));
+  return near.root;
 }
 
-function bar(name, value) {
-  const fill = h("i");
-  fill.style.width = `${100 * value}%`;
-  return h(
-    "div",
-    { class: "vote" },
-    h("span", {}, h("span", { class: "visually-hidden" }, "Expert "), name),
-    h("div", { class: "meter", "aria-hidden": "true" }, fill),
-    h("span", { class: "number" }, probability(value)),
-  );
+function bar(expert, value) {
+  const vote = copy("vote");
+  vote.name.textContent = expert;
+  vote.fill.style.width = `${100 * value}%`;
+  vote.value.textContent = probability(value);
+  return vote.root;
 }
 
 function reviewForm(id, finding) {
-  let verdict = finding.review?.verdict ?? null;
-  const saved = h("p", { class: "saved", role: "status" });
-  const note = h("textarea", { id: "note", value: finding.review?.note ?? "", maxlength: 4000 });
-  const buttons = ["accepted", "rejected"].map((name) =>
-    h(
-      "button",
-      { class: "button", "data-verdict": name },
-      icon(name === "accepted" ? "check" : "cross"),
-      name === "accepted" ? "Accept" : "Reject",
-    ),
-  );
-  const show = () =>
-    buttons.forEach((button) => button.setAttribute("aria-pressed", button.dataset.verdict === verdict));
+  let verdict = finding.review.verdict;
+  const { root, saved, note, ...buttons } = copy("review-form");
+  note.value = finding.review.note;
+  const show = () => {
+    for (const [name, button] of Object.entries(buttons)) button.setAttribute("aria-pressed", name === verdict);
+  };
   let order = 0;
   let sent = note.value;
+  const say = (text, kind = "") => {
+    saved.className = `saved ${kind}`;
+    saved.textContent = text;
+  };
   const write = async () => {
     const mine = ++order;
     sent = note.value;
-    saved.className = "saved";
-    saved.textContent = "Saving …";
+    say("Saving …");
     try {
       await api.putReview(id, finding.number, { verdict, note: note.value });
-      if (mine === order) saved.textContent = "Saved.";
+      if (mine === order) say("Saved.");
       keep(id, finding.number, { verdict, note: note.value });
     } catch (error) {
-      saved.className = "saved error";
-      saved.textContent = `Not saved: ${error.message}`;
+      say(`Not saved: ${error.message}`, "error");
     }
   };
-  const writeSoon = debounced(() => note.value !== sent && write(), SAVE_NOTE_AFTER_MS);
-  for (const button of buttons) {
-    button.addEventListener("click", () => {
-      verdict = verdict === button.dataset.verdict ? null : button.dataset.verdict;
+  const writeChange = () => note.value !== sent && write();
+  const writeSoon = debounced(writeChange, SAVE_NOTE_AFTER_MS);
+  for (const [name, button] of Object.entries(buttons))
+    button.onclick = () => {
+      verdict = verdict === name ? null : name;
       show();
       write();
-    });
-  }
-  note.addEventListener("input", () => {
-    saved.textContent = note.value === sent ? "" : "Not saved yet.";
+    };
+  note.oninput = () => {
+    say(note.value === sent ? "" : "Not saved yet.");
     writeSoon();
-  });
-  note.addEventListener("change", () => note.value !== sent && write());
+  };
+  note.onchange = writeChange;
   show();
-  return h(
-    "div",
-    { class: "review" },
-    h("div", { class: "row tight", role: "group", "aria-label": "Review" }, buttons),
-    h("label", { for: "note" }, "Note"),
-    note,
-    saved,
-  );
+  return root;
 }
 
 function keep(id, number, review) {
@@ -206,55 +142,38 @@ function keep(id, number, review) {
   update({ findings: { ...state.findings, [id]: { ...result, findings } } });
 }
 
+const DOWNLOADS = {
+  overlay: (image) => api.download(api.overlayUrl(image.id)),
+  dicom: (image) => api.download(api.dicomUrl(image.id)),
+  csv: () => api.download("/api/findings.csv"),
+  review: () => api.download("/api/review.json"),
+  save: async () => `Saved in ${(await api.save()).folder}`,
+};
+
 function renderDownloads() {
   const image = currentImage();
   const scanned = image?.state === "scanned";
   const any = state.images.some((one) => one.state === "scanned");
-  $("download-list").replaceChildren(
-    fileButton(
-      "Picture with its marks (PNG)",
-      scanned,
-      () => api.download(api.overlayUrl(image.id)),
-      "overlay",
-    ),
-    fileButton(
-      "DICOM objects (zip)",
-      scanned && image.dicom,
-      () => api.download(api.dicomUrl(image.id)),
-      "dicom",
-    ),
-    fileButton("Findings of all images (CSV)", any, () => api.download("/api/findings.csv"), "csv"),
-    fileButton("Reviews (JSON)", any, () => api.download("/api/review.json"), "review"),
-    ...(state.session?.save
-      ? [
-          fileButton(
-            "Save all in the server's folder",
-            any,
-            async () => `Saved in ${(await api.save()).folder}`,
-            "save",
-          ),
-        ]
-      : []),
-  );
+  const possible = { overlay: scanned, dicom: scanned && image.dicom, csv: any, review: any, save: any };
+  for (const button of document.querySelectorAll("[data-download]")) {
+    button.disabled = !possible[button.dataset.download];
+    button.nextElementSibling.textContent = "";
+  }
+  $("save").hidden = !state.session?.save;
 }
 
-function fileButton(text, possible, action, name) {
-  const note = h("span", { class: "saved", role: "status" });
-  const button = h("button", { class: "button", disabled: !possible, "data-download": name }, text);
-  button.addEventListener("click", async () => {
-    button.disabled = true;
-    note.className = "saved";
-    note.textContent = "Preparing …";
-    try {
-      note.textContent = (await action()) ?? "";
-    } catch (error) {
-      note.className = "saved error";
-      note.textContent = error.message;
-    } finally {
-      button.disabled = false;
-    }
-  });
-  return h("div", { class: "row tight" }, button, note);
+async function download({ target: button }) {
+  const note = button.nextElementSibling;
+  button.disabled = true;
+  note.className = "saved";
+  note.textContent = "Preparing …";
+  try {
+    note.textContent = (await DOWNLOADS[button.dataset.download](currentImage())) ?? "";
+  } catch (error) {
+    note.className = "saved error";
+    note.textContent = error.message;
+  }
+  button.disabled = false;
 }
 
 /** Wire up the panel. */
@@ -263,6 +182,7 @@ export function setUpFindings() {
   $("threshold-reset").addEventListener("click", () => update({ threshold: null }));
   subscribe(["findings", "current", "images", "selected", "threshold"], renderList);
   subscribe(["findings", "current", "selected"], renderDetail);
+  for (const button of document.querySelectorAll("[data-download]")) button.onclick = download;
   let drawn = "";
   subscribe(["images", "current", "session"], () => {
     // not on every poll: a download's note must stay

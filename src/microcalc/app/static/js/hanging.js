@@ -1,7 +1,7 @@
 /** CC and MLO of both sides in the usual hanging: right breast on the left of the screen, chest walls together. */
 
 import * as api from "./api.js";
-import { $, h, message } from "./dom.js";
+import { $, copy, h } from "./dom.js";
 import { putImage, shownFindings, state, subscribe, update, windowOf } from "./state.js";
 import { Picture } from "./viewer.js";
 
@@ -18,98 +18,28 @@ let study = "";
 let active = null;
 /** @type {Object<string, string>} the image that the reader has chosen where a place has several */
 const chosen = {};
-const problems = {};
+const forms = new Map();
 
 const mammograms = () => state.images.filter((image) => image.kind === "mammogram");
 const isPlaced = (image) => image.laterality && VIEWS.includes(image.view);
-const studies = () => [
-  ...new Set(
-    mammograms()
-      .map((image) => image.study)
-      .filter(Boolean),
-  ),
-];
+const studies = () => [...new Set(mammograms().map((image) => image.study))].filter(Boolean);
 const candidates = (slot) =>
   mammograms().filter(
     (image) => image.laterality === slot.laterality && image.view === slot.view && (!study || image.study === study),
   );
 
-function build() {
-  const bar = h(
-    "div",
-    { class: "page-bar" },
-    h(
-      "label",
-      {},
-      h("input", {
-        type: "checkbox",
-        id: "link-zoom",
-        on: {
-          change: (event) => {
-            linked = event.target.checked;
-            if (linked) follow(active ?? SLOTS.find((slot) => slot.image));
-          },
-        },
-      }),
-      "Link zoom",
-    ),
-    h(
-      "label",
-      {},
-      h("input", {
-        type: "checkbox",
-        id: "hanging-marks",
-        checked: true,
-        on: { change: (event) => update({ showMarks: event.target.checked }) },
-      }),
-      "Show marks",
-    ),
-    h(
-      "button",
-      { class: "button small", on: { click: () => SLOTS.forEach((slot) => slot.picture.home(undefined, true)) } },
-      "Fit all",
-    ),
-    h(
-      "label",
-      { id: "study-choice" },
-      "Study",
-      h("select", {
-        id: "hanging-study",
-        on: {
-          change: (event) => {
-            study = event.target.value;
-            fill();
-          },
-        },
-      }),
-    ),
-    h("div", { class: "unplaced", id: "unplaced" }),
-  );
-  const wall = h("div", { class: "wall" }, ...SLOTS.map(buildSlot));
-  $("hanging").append(bar, wall);
-}
-
 function buildSlot(slot) {
-  const osd = h("div", { class: "osd" });
-  slot.caption = h("span", {});
-  slot.empty = h("p", { class: "slot-empty" }, `No ${slot.name} view`);
-  slot.choice = h("select", {
-    "aria-label": `Image shown as ${slot.name}`,
-    hidden: true,
-    on: {
-      change: (event) => {
-        chosen[slot.name] = event.target.value;
-        fill();
-      },
-    },
-  });
-  const element = h(
-    "div",
-    { class: `slot of-${slot.laterality === "R" ? "right" : "left"}`, role: "group", "aria-label": slot.name },
-    h("div", { class: "slot-label" }, h("b", {}, slot.name), slot.caption, slot.choice),
-    osd,
-    slot.empty,
-  );
+  const { root, name, osd, ...parts } = copy("slot");
+  Object.assign(slot, parts);
+  root.classList.add(slot.laterality === "R" ? "of-right" : "of-left");
+  root.setAttribute("aria-label", slot.name);
+  name.textContent = slot.name;
+  slot.empty.textContent = `No ${slot.name} view`;
+  slot.choice.setAttribute("aria-label", `Image shown as ${slot.name}`);
+  slot.choice.onchange = () => {
+    chosen[slot.name] = slot.choice.value;
+    fill();
+  };
   // The picture needs its place on the page to know its size: it is made when this page is first shown.
   slot.make = () => {
     slot.picture = new Picture(osd, {
@@ -119,19 +49,18 @@ function buildSlot(slot) {
         slot.caption.textContent = text;
       },
     });
-    slot.picture.viewer.addHandler("update-viewport", () => linked && active === slot && follow(slot));
-    slot.picture.viewer.world.addHandler("add-item", () => requestAnimationFrame(() => arrange(slot)));
-    slot.picture.viewer.addHandler("resize", () => requestAnimationFrame(() => arrange(slot)));
+    const { viewer } = slot.picture;
+    const arrangeSoon = () => requestAnimationFrame(() => arrange(slot));
+    viewer.addHandler("update-viewport", () => linked && active === slot && follow(slot));
+    viewer.addHandler("resize", arrangeSoon);
+    viewer.world.addHandler("add-item", arrangeSoon);
+  };
+  const activate = () => {
+    active = slot;
   };
   for (const event of ["pointerdown", "wheel", "focusin"])
-    element.addEventListener(
-      event,
-      () => {
-        active = slot;
-      },
-      { capture: true, passive: true },
-    );
-  return element;
+    root.addEventListener(event, activate, { capture: true, passive: true });
+  return root;
 }
 
 function openFinding(slot, number) {
@@ -179,65 +108,41 @@ function fillBar() {
   );
   $("hanging-marks").checked = state.showMarks;
   const lost = mammograms().filter((image) => !isPlaced(image));
-  const shape = JSON.stringify(lost.map((image) => [image.id, problems[image.id]]));
-  if ($("unplaced").dataset.shape === shape) return;
-  $("unplaced").dataset.shape = shape;
   $("unplaced").hidden = !lost.length;
-  $("unplaced").replaceChildren(
-    ...(lost.length
-      ? [h("p", { class: "hint" }, "These files do not give side and view:"), ...lost.map(placeForm)]
-      : []),
-  );
+  for (const { id, name } of lost) if (!forms.has(id)) forms.set(id, placeForm(id, name));
+  for (const [id, form] of forms) {
+    const image = lost.find((one) => one.id === id);
+    if (!image) {
+      form.root.remove();
+      forms.delete(id);
+    } else for (const part of ["laterality", "view"]) form[part].value = image[part] ?? "";
+  }
 }
 
-function placeForm(image) {
-  const choose = (name, label, options) =>
-    h(
-      "label",
-      {},
-      label,
-      h(
-        "select",
-        {
-          "aria-label": `${label} of ${image.name}`,
-          on: { change: (event) => place(image.id, { [name]: event.target.value || null }) },
-        },
-        h("option", { value: "" }, "–"),
-        ...options.map(([value, text]) => h("option", { value, selected: image[name] === value }, text)),
-      ),
-    );
-  return h(
-    "div",
-    { class: "place" },
-    h("span", { class: "name" }, image.name),
-    choose("laterality", "Side", [
-      ["R", "right"],
-      ["L", "left"],
-    ]),
-    choose(
-      "view",
-      "View",
-      VIEWS.map((view) => [view, view]),
-    ),
-    problems[image.id] && message("error", problems[image.id]),
-  );
+function placeForm(id, name) {
+  const form = copy("place");
+  form.name.textContent = name;
+  for (const [part, label] of [["laterality", "Side"], ["view", "View"]]) {
+    form[part].setAttribute("aria-label", `${label} of ${name}`);
+    form[part].onchange = ({ target }) => place(id, { [part]: target.value || null }, form.problem);
+  }
+  $("unplaced").append(form.root);
+  return form;
 }
 
 let placing = Promise.resolve();
 
 /** One change after another, so that no older answer comes last. */
-function place(id, changes) {
-  placing = placing.then(() => placeNow(id, changes));
-}
-
-async function placeNow(id, changes) {
-  try {
-    putImage(await api.patchImage(id, changes));
-    delete problems[id];
-  } catch (error) {
-    problems[id] = error.message;
-    fill();
-  }
+function place(id, changes, problem) {
+  placing = placing.then(async () => {
+    try {
+      putImage(await api.patchImage(id, changes));
+      problem.hidden = true;
+    } catch (error) {
+      problem.hidden = false;
+      problem.textContent = error.message;
+    }
+  });
 }
 
 /** Bring the other pictures to the same scale and to the mirrored place, measured in mm from the chest wall. */
@@ -267,6 +172,16 @@ export const activePicture = () => (active?.image ? active.picture : null);
 
 /** Wire up the page. */
 export function setUpHanging() {
-  build();
+  $("wall").append(...SLOTS.map(buildSlot));
+  $("link-zoom").onchange = ({ target }) => {
+    linked = target.checked;
+    if (linked) follow(active ?? SLOTS.find((slot) => slot.image));
+  };
+  $("hanging-marks").onchange = ({ target }) => update({ showMarks: target.checked });
+  $("fit-all").onclick = () => SLOTS.forEach((slot) => slot.picture.home(undefined, true));
+  $("hanging-study").onchange = ({ target }) => {
+    study = target.value;
+    fill();
+  };
   subscribe(["page", "images", "findings", "threshold", "showMarks", "invert", "windows"], fill);
 }

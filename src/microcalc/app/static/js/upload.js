@@ -1,7 +1,7 @@
 /** Files in: the drop zone, the two pickers, folders, finished scan folders; a few uploads at a time. */
 
 import * as api from "./api.js";
-import { $, announce, counted, h, icon, message } from "./dom.js";
+import { $, announce, copy, counted } from "./dom.js";
 import { follow, loadFindings, scan } from "./jobs.js";
 import { openImage, putImage, state, subscribe, takePlace, update } from "./state.js";
 
@@ -142,17 +142,12 @@ function change(upload, changes) {
 
 /** A note below the drop zone, with a button to close it. */
 export function tell(kind, text) {
-  const note = h(
-    "div",
-    { class: "row tight" },
-    message(kind, text),
-    h(
-      "button",
-      { class: "icon-button", "aria-label": "Close this note", on: { click: () => note.remove() } },
-      icon("cross"),
-    ),
-  );
-  $("notes").replaceChildren(note);
+  const note = copy("page-note");
+  note.text.textContent = text;
+  note.text.classList.add(kind);
+  if (kind === "error") note.text.setAttribute("role", "alert");
+  note.close.onclick = () => note.root.remove();
+  $("notes").replaceChildren(note.root);
 }
 
 /** All files of a drop, folders walked. */
@@ -177,60 +172,38 @@ async function walk(entry) {
   return (await Promise.all(children.map(walk))).flat();
 }
 
+const cards = new Map();
+
 function render() {
-  const list = $("uploads");
-  const rows = new Map([...list.children].map((row) => [Number(row.dataset.key), row]));
   for (const upload of state.uploads) {
-    const row = rows.get(upload.key) ?? list.appendChild(h("li", { class: "upload", "data-key": upload.key }));
-    rows.delete(upload.key);
-    if (upload.error && !row.dataset.failed) row.replaceChildren(...failedRow(upload));
-    else if (!upload.error && !row.firstChild) row.replaceChildren(...sendingRow(upload));
-    if (upload.error) row.dataset.failed = "1";
-    else row.querySelector("progress").value = upload.part;
+    if (!cards.has(upload.key)) cards.set(upload.key, makeCard(upload));
+    const card = cards.get(upload.key);
+    card.bar.hidden = Boolean(upload.error);
+    card.bar.value = upload.part;
+    card.problem.hidden = !upload.error;
+    card.problem.textContent = upload.error;
+    card.close.setAttribute("aria-label", `${upload.error ? "Close the note on" : "Cancel the upload of"} ${upload.name}`);
   }
-  for (const row of rows.values()) row.remove();
+  for (const [key, { root }] of cards) {
+    if (state.uploads.some((upload) => upload.key === key)) continue;
+    root.remove();
+    cards.delete(key);
+  }
   $("drop").classList.toggle("slim", state.images.length + state.uploads.length > 0);
 }
 
-const remove = (upload) => update({ uploads: state.uploads.filter((other) => other.key !== upload.key) });
-
-function abandon(upload) {
-  queue = queue.filter((other) => other !== upload);
-  upload.cancel?.();
-  remove(upload);
+function makeCard(upload) {
+  const card = copy("upload");
+  card.name.textContent = card.name.title = upload.name;
+  card.bar.setAttribute("aria-label", `Upload of ${upload.name}`);
+  card.close.onclick = () => {
+    queue = queue.filter((other) => other !== upload);
+    upload.cancel?.();
+    update({ uploads: state.uploads.filter((other) => other !== upload) });
+  };
+  $("uploads").append(card.root);
+  return card;
 }
-
-const sendingRow = (upload) => [
-  h(
-    "div",
-    { class: "upload-head" },
-    h("span", { class: "name" }, upload.name),
-    h(
-      "button",
-      {
-        class: "icon-button",
-        "aria-label": `Cancel the upload of ${upload.name}`,
-        on: { click: () => abandon(upload) },
-      },
-      icon("cross"),
-    ),
-  ),
-  h("progress", { max: 1, value: 0, "aria-label": `Upload of ${upload.name}` }),
-];
-
-const failedRow = (upload) => [
-  h(
-    "div",
-    { class: "upload-head" },
-    h("span", { class: "name" }, upload.name),
-    h(
-      "button",
-      { class: "icon-button", "aria-label": `Close the note on ${upload.name}`, on: { click: () => remove(upload) } },
-      icon("cross"),
-    ),
-  ),
-  message("error", upload.error),
-];
 
 /** Wire up drop zone and pickers. */
 export function setUpUploads() {
