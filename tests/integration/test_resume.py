@@ -206,28 +206,26 @@ WHERE = {"the process": os.kill, "its group": os.killpg}
 def test_ctrl_c_and_a_polite_kill_end_at_once_leave_nothing_behind_and_say_how_to_go_on(
     jobs: str, to: str, which: signal.Signals, nursery: Nursery, whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    moments = random.Random(f"{jobs} {to} {which}")
-    for number in range(2):
-        share = 0.6 * moments.random()
-        study = nursery.start(f"interrupted_{jobs}_{to}_{which.name}_{number}".replace(" ", "_"), "--jobs", jobs, "-q")
-        study.await_work()
-        if not study.goes_on_for(share * whole.seconds) or (study.out / "report.html").exists():
-            assert study.exit_code() == 0  # too late to interrupt: its work is done, or only leaving is left
-            continue
-        running = study.running()
-        start = time.monotonic()
-        WHERE[to](study.process.pid, which)
-        code = study.exit_code()
-        seconds = time.monotonic() - start
-        with capsys.disabled():
-            print(f"\n--jobs {jobs}, {which.name} to {to} at {share * whole.seconds:.2f} s: {seconds:.2f} s", end="")
-        assert study.log.read_text() == (
-            f"microcalc: interrupted; what is finished is kept: go on with --resume --out {study.out.name}\n"
-        )
-        assert code == 1
-        assert seconds < LIMIT
-        assert_gone(running)
-        assert not [path.name for path in study.out.rglob(".*")]
+    share = 0.6 * random.Random(f"{jobs} {to} {which}").random()
+    study = nursery.start(f"interrupted_{jobs}_{to}_{which.name}".replace(" ", "_"), "--jobs", jobs, "-q")
+    study.await_work()
+    if not study.goes_on_for(share * whole.seconds) or (study.out / "report.html").exists():
+        assert study.exit_code() == 0  # too late to interrupt: its work is done, or only leaving is left
+        return
+    running = study.running()
+    start = time.monotonic()
+    WHERE[to](study.process.pid, which)
+    code = study.exit_code()
+    seconds = time.monotonic() - start
+    with capsys.disabled():
+        print(f"\n--jobs {jobs}, {which.name} to {to} at {share * whole.seconds:.2f} s: {seconds:.2f} s", end="")
+    assert study.log.read_text() == (
+        f"microcalc: interrupted; what is finished is kept: go on with --resume --out {study.out.name}\n"
+    )
+    assert code == 1
+    assert seconds < LIMIT
+    assert_gone(running)
+    assert not [path.name for path in study.out.rglob(".*")]
 
 
 def test_a_worker_killed_by_the_system_ends_the_study_in_one_line(nursery: Nursery, whole: Whole) -> None:
