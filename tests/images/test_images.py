@@ -297,6 +297,17 @@ def test_scaling_does_not_depend_on_the_values_present(tmp_path: Path) -> None:
             },
             (0.09, 0.09),
         ),
+        (
+            {
+                "PixelSpacing": [0.1, 0.08],
+                "PixelSpacingCalibrationType": "FIDUCIAL",
+                "ImagerPixelSpacing": [0.1, 0.08],
+                "EstimatedRadiographicMagnificationFactor": 1.2,
+            },
+            (0.1, 0.08),
+        ),
+        ({"NominalScannedPixelSpacing": [0.05, 0.04]}, (0.05, 0.04)),
+        ({"ImagerPixelSpacing": [0.1, 0.08], "NominalScannedPixelSpacing": [0.05, 0.04]}, (0.1, 0.08)),
         ({"ImagerPixelSpacing": [0.1, 0.1], "EstimatedRadiographicMagnificationFactor": 0}, None),
         ({"ImagerPixelSpacing": [0.1, 0.1], "EstimatedRadiographicMagnificationFactor": -2}, None),
         ({"PixelSpacing": [0, 0]}, None),

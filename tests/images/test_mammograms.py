@@ -187,6 +187,8 @@ def test_padding_does_not_set_the_scale_of_an_image_for_processing(tmp_path: Pat
     [
         ({"ImageLaterality": "R"}, "laterality", "R"),
         ({"Laterality": "L"}, "laterality", "L"),
+        ({"ImageLaterality": "R", "Laterality": "L"}, "laterality", "R"),
+        ({"ImageLaterality": "?", "Laterality": "L"}, "laterality", "L"),
         ({"ImageLaterality": "?"}, "laterality", None),
         ({"ViewPosition": "MLO"}, "view", "MLO"),
         ({"ViewCodeSequence": code("", "399162004")}, "view", "CC"),
