@@ -309,7 +309,7 @@ REFUSED = {
     ),
     "compressed, and no transfer syntax": (
         without_meta(compressed(dicom(patch(12), 12), RLELossless)),
-        "is compressed, and does not say how",
+        "is compressed, and does not state how",
     ),
     "a JPEG of another size": (
         changed(compressed(dicom(patch(12), 12), JPEGLSLossless), lambda dataset: setattr(dataset, "Rows", 61)),

@@ -11,7 +11,7 @@ from microcalc.images.silence import without_standard_error
 
 _DECOMPRESS = "decompress it: gdcmconv --raw"
 _COPY = "copy it again from where it came"
-_JP2_SIGNATURE = b"\0\0\0\x0cjP  "
+_SOC_AND_SIZ = b"\xff\x4f\xff\x51"
 
 
 def stored_range(dataset: Any) -> tuple[int, int]:
@@ -81,7 +81,7 @@ def _decoded(dataset: Any) -> NDArray[Any]:
     if syntax != uid.RLELossless:
         frame = encaps.get_frame(dataset.PixelData, 0, number_of_frames=1)
         if "JPEG 2000" in syntax.name:
-            frame = _codestream(frame)
+            frame = frame[max(frame.find(_SOC_AND_SIZ), 0) :]  # not all in a JP2 file, which DICOM does not allow
             _check_jpeg_2000(frame, dataset.Rows, dataset.Columns)
             dataset.PixelData = encaps.encapsulate([frame])
         else:
@@ -94,23 +94,20 @@ def _decoded(dataset: Any) -> NDArray[Any]:
 
 
 def _plugin(decoder: Any) -> str:
-    """pyjpegls and pylibjpeg before GDCM, which is the only one for lossless JPEG; none in pure Python but for RLE."""
-    known = decoder.available_plugins
-    return str(next((name for name in ("pyjpegls", "pylibjpeg", "gdcm") if name in known), ""))
+    """Return pyjpegls or pylibjpeg before GDCM, which alone reads lossless JPEG."""
+    return next((name for name in ("pyjpegls", "pylibjpeg", "gdcm") if name in decoder.available_plugins), "")
 
 
 def _array(dataset: Any, plugin: str) -> NDArray[Any]:
     from pydicom import pixels
 
+    options: Any = {"index": 0, "correct_unused_bits": False, "raw": True}
     try:
-        values: NDArray[Any] = pixels.pixel_array(
-            dataset, index=0, decoding_plugin=plugin, correct_unused_bits=False, raw=True
-        )
+        return np.asarray(pixels.pixel_array(dataset, decoding_plugin=plugin, **options))
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of Rust, by pylibjpeg-rle where a run is too long
             raise
-        return _array(dataset, "pydicom")
-    return values
+        return np.asarray(pixels.pixel_array(dataset, decoding_plugin="pydicom", **options))
 
 
 def _check_length(dataset: Any) -> None:
@@ -121,29 +118,10 @@ def _check_length(dataset: Any) -> None:
         )
 
 
-def _codestream(frame: bytes) -> bytes:
-    """The bare JPEG 2000 codestream, also of a frame in JP2 boxes (ITU-T T.800 I.4), which DICOM does not allow."""
-    if not frame.startswith(_JP2_SIGNATURE):
-        return frame
-    at = 0
-    while at + 8 <= len(frame):
-        length, kind = struct.unpack_from(">I4s", frame, at)
-        start = 8
-        if length == 1:
-            (length,), start = struct.unpack_from(">Q", frame, at + 8), 16
-        end = at + length if length else len(frame)
-        if kind == b"jp2c":
-            return frame[at + start : end]
-        if length and length < start:
-            break
-        at = end
-    raise ImageError(f"holds a JP2 file without an image; {_COPY}")
-
-
 def _check_jpeg_2000(codestream: bytes, rows: int, columns: int) -> None:
     """Refuse a codestream larger than its image, which OpenJPEG would make room for (ITU-T T.800 A.5.1)."""
-    marker, width, height, left, top, components = struct.unpack_from(">I4xIIII16xH", codestream)
-    if (marker, height - top, width - left, components) != (0xFF4FFF51, rows, columns, 1):
+    marker, width, height, left, top, components = struct.unpack_from(">4s4xIIII16xH", codestream)
+    if (marker, height - top, width - left, components) != (_SOC_AND_SIZ, rows, columns, 1):
         raise ImageError("holds a JPEG 2000 image of another size than the file says; copy it again")
 
 

@@ -1,15 +1,10 @@
 """A DICOM file -> the elements that matter to its pixels, and no element that identifies a patient."""
 
-import io
 import re
-import zlib
 from typing import Any, BinaryIO
 
 from microcalc.errors import ImageError
-from microcalc.images.image import LARGEST_PIXELS, check_size
-
-MOST_INFLATED_BYTES = 2 * LARGEST_PIXELS + 2**24
-"""Most bytes of a deflated file once unpacked: the largest image of 16 bits, and its header."""
+from microcalc.images.image import check_size
 
 _ELEMENTS = [
     *("SOPClassUID", "SOPInstanceUID", "Modality", "BodyPartExamined"),
@@ -78,56 +73,16 @@ def open_dicom(file: BinaryIO) -> Any:
 
 def _read(file: BinaryIO) -> Any:
     import pydicom
-    from pydicom.uid import ImplicitVRLittleEndian
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-    head = file.read(132)
-    file.seek(0)
-    if head[:2] == b"\x02\0":  # meta information, but no preamble
-        file = io.BytesIO(bytes(128) + b"DICM" + file.read())
-        head = file.getvalue()[:132]
-    if head[128:] == b"DICM" and _syntax(file) == pydicom.uid.DeflatedExplicitVRLittleEndian:
-        return _read_deflated(file)
     dataset = pydicom.dcmread(file, force=True, specific_tags=_ELEMENTS)
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
         if "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
-            raise ImageError(f"is compressed, and does not say how (Transfer Syntax UID); {_EXPORT}")
-        explicit = pydicom.uid.ExplicitVRLittleEndian if little else pydicom.uid.ExplicitVRBigEndian
+            raise ImageError(f"is compressed, and does not state how (Transfer Syntax UID); {_EXPORT}")
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
     return dataset
-
-
-def _syntax(file: BinaryIO) -> str | None:
-    """The Transfer Syntax UID; read by itself, as pydicom inflates a deflated file of any size at once."""
-    from pydicom.filebase import DicomBytesIO
-    from pydicom.filereader import read_dataset
-
-    file.seek(132)
-    meta = read_dataset(DicomBytesIO(file.read(4096)), False, True, stop_when=lambda tag, *_: tag.group != 2)
-    file.seek(0)
-    syntax: str | None = meta.get("TransferSyntaxUID")
-    return syntax
-
-
-def _read_deflated(file: BinaryIO) -> Any:
-    import pydicom
-
-    file.seek(132)
-    meta = pydicom.filereader.read_dataset(file, False, True, stop_when=lambda tag, *_: tag.group != 2)
-    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-    content = unpacker.decompress(file.read(), MOST_INFLATED_BYTES)
-    if unpacker.unconsumed_tail:
-        raise ImageError(f"is deflated, and unpacks to more than {MOST_INFLATED_BYTES:,} bytes; dcmconv +te writes it")
-    dataset = pydicom.filereader.read_dataset(io.BytesIO(content), False, True, specific_tags=_tags())
-    dataset.set_original_encoding(False, True)
-    dataset.file_meta = pydicom.dataset.FileMetaDataset(meta)
-    return dataset
-
-
-def _tags() -> list[Any]:
-    from pydicom.tag import Tag
-
-    return [Tag(keyword) for keyword in _ELEMENTS]
 
 
 def _lift_functional_groups(dataset: Any) -> None:

@@ -109,24 +109,19 @@ def _looked_up(values: NDArray[Any], item: Any, dataset: Any) -> Table:
     """A LUT over its own range, 0 to 1. Entries are words, or bytes where there are only as many bytes (packed)."""
     entries, first, bits = _descriptor(item, dataset)
     data = item.LUTData
-    if not isinstance(data, bytes):
-        table = np.atleast_1d(np.asarray(data, np.int64)) & 0xFFFF
-    elif len(data) in (entries, entries + 1) and entries > 1:
-        table = np.frombuffer(data, np.uint8).astype(np.int64)
-        if not _is_little_endian(dataset):
-            table = table[: len(table) // 2 * 2].reshape(-1, 2)[:, ::-1].ravel()
+    if isinstance(data, bytes):
+        little = dataset.file_meta.TransferSyntaxUID.is_little_endian
+        table = np.frombuffer(data, "<u2" if little else ">u2")
+        if entries > 1 and len(data) - entries in (0, 1):
+            table = table.astype("<u2").view(np.uint8)
     else:
-        table = np.frombuffer(data, "<u2" if _is_little_endian(dataset) else ">u2").astype(np.int64)
+        table = np.atleast_1d(np.asarray(data, np.int64)) & 0xFFFF
     if len(table) < entries:
         raise ImageError(f"has a look-up table of {len(table)} entries, and not {entries} as it says; export it again")
     table = table[:entries]
     if table.max() >= 2**bits:
         raise ImageError(f"has a look-up table with entries above its {bits} bits; export it again")
     return np.asarray(table[np.clip(values.astype(np.int64) - first, 0, entries - 1)] / (2**bits - 1))
-
-
-def _is_little_endian(dataset: Any) -> bool:
-    return bool(dataset.file_meta.TransferSyntaxUID.is_little_endian)
 
 
 def _windowed(dataset: Any, values: Table, warnings: list[str]) -> Table | None:
