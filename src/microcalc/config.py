@@ -18,6 +18,9 @@ Protocol = Literal["honest", "naive"]
 Preprocessing = Literal[
     "raw", "mean_centered", "high_pass", "contrast_normalized", "raw+high_pass", "raw+contrast_normalized"
 ]
+GivenPixelSize = float | Literal["unknown"] | None
+"""A pixel size as users give it, for images whose files do not: one in mm, that it is unknown, or nothing."""
+
 Engine = Literal["torch", "torch-bfloat16", "onnx"]
 Precision = Literal["auto", "float32", "bfloat16"]
 GradcamMethod = Literal["hirescam", "gradcam"]

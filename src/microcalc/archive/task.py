@@ -16,8 +16,8 @@ from microcalc import __version__
 from microcalc.archive.fetch import Failure, fetched
 from microcalc.committee.committee import Committee, description_file
 from microcalc.committee.predictions import plain_row, predict_files
-from microcalc.config import Engine
-from microcalc.data.patch_files import GivenPixelSize, Unreadable
+from microcalc.config import Engine, GivenPixelSize
+from microcalc.data.patch_files import Unreadable
 from microcalc.errors import ImageError, RequestError, TransientImageError
 from microcalc.images import read_mammogram
 from microcalc.images.resample import as_pixel_size

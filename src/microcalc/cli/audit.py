@@ -11,11 +11,11 @@ from tyro.conf import Positional
 
 from microcalc.cli.common import (
     Common,
-    PixelSize,
     dataset_files,
     describe,
     warn,
 )
+from microcalc.config import GivenPixelSize
 from microcalc.files import check_outputs, check_writable
 
 
@@ -27,7 +27,7 @@ class Audit(Common):
     """infn, phantom, external, or a folder with 0/ and 1/."""
     archive: Path | None = None
     """INFN archive to use instead of looking for it."""
-    pixel_size: PixelSize = None
+    pixel_size: GivenPixelSize = None
     """Of images that do not give it, in mm, or unknown."""
     against: str | None = None
     """Another dataset, to measure how far its grey levels lie from these."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from microcalc.data import Data
     from microcalc.data.patch_files import Unreadable
 
-PixelSize = float | Literal["unknown"] | None
 
 ASSUMED = "the pixel size was assumed to be 0.085 mm where neither the file nor --pixel-size gives it"
 NARROWEST_NAME = 15

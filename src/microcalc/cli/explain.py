@@ -8,13 +8,12 @@ from tyro.conf import Positional
 
 from microcalc.cli.common import (
     Common,
-    PixelSize,
     load_committee,
     print_reading,
     print_unreadable,
     shown_files,
 )
-from microcalc.config import GradcamMethod
+from microcalc.config import GivenPixelSize, GradcamMethod
 from microcalc.files import check_unused
 
 
@@ -33,7 +32,7 @@ class Explain(Common):
     """Explain the whole committee instead of its expert of highest weight."""
     method: GradcamMethod = "hirescam"
     """hirescam weights each place by its own gradient; gradcam is the method as published."""
-    pixel_size: PixelSize = None
+    pixel_size: GivenPixelSize = None
     """Of images that do not give it, in mm; or unknown: the highest answer of several magnifications counts."""
 
     def run(self, console: Console) -> None:

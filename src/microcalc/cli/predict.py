@@ -13,7 +13,6 @@ from tyro.conf import OmitArgPrefixes, Positional
 from microcalc.cli.archive import ManifestOptions, run_manifest
 from microcalc.cli.common import (
     Common,
-    PixelSize,
     committee_files,
     load_committee,
     print_reading,
@@ -22,7 +21,7 @@ from microcalc.cli.common import (
     printable,
     shown_files,
 )
-from microcalc.config import Engine
+from microcalc.config import Engine, GivenPixelSize
 from microcalc.errors import RequestError
 from microcalc.files import check_outputs, check_writable
 
@@ -45,7 +44,7 @@ class Predict(Common):
     """A file for all predictions as a table; - for standard output."""
     json: Path | None = None
     """A file for all predictions, each with its warnings."""
-    pixel_size: PixelSize = None
+    pixel_size: GivenPixelSize = None
     """Of images that do not give it, in mm; or unknown: the highest answer of several magnifications counts."""
     adapt: bool = False
     """First fit the committee to these files, at least 50 and all of one site, without labels. It may then rank film

@@ -12,9 +12,9 @@ from rich.markup import escape
 from tyro.conf import AvoidSubcommands, OmitArgPrefixes
 
 from microcalc.cli.archive import dask_client
-from microcalc.cli.common import Common, PixelSize, describe, print_table, printable, warn
+from microcalc.cli.common import Common, describe, print_table, printable, warn
 from microcalc.cli.study_progress import shown_progress
-from microcalc.config import StudyConfig
+from microcalc.config import GivenPixelSize, StudyConfig
 from microcalc.errors import RequestError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Run(Common):
     """INFN archive to use instead of looking for it."""
     external: str = "auto"
     """Patches from other mammograms: a folder or ZIP with 0/ and 1/, none, or auto for those that come with INFN."""
-    pixel_size: PixelSize = None
+    pixel_size: GivenPixelSize = None
     """Of images in --data and --external that do not give it, in mm; unknown is for --external alone."""
     test: str = "none"
     """Patches set aside before the study: official (INFN's own Test folder), a fraction of the patients, or none."""

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from microcalc.committee.committee import Committee
 from microcalc.committee.onnx_export import OnnxSession, committee_onnx
-from microcalc.config import Engine
-from microcalc.data.patch_files import Batch, GivenPixelSize, PatchFile, Unreadable, read_batches
+from microcalc.config import Engine, GivenPixelSize
+from microcalc.data.patch_files import Batch, PatchFile, Unreadable, read_batches
 from microcalc.files import write_atomically
 from microcalc.images.image import PixelSize
 from microcalc.networks.hypermodel import computing_in

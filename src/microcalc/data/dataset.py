@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from microcalc.config import AugmentationSettings, Count, Seed, WaveletBackend, WaveletName
+from microcalc.config import AugmentationSettings, Count, GivenPixelSize, Seed, WaveletBackend, WaveletName
 from microcalc.data.folder import PixelSizeKind, read_labelled_folder
-from microcalc.data.patch_files import GivenPixelSize
 from microcalc.data.phantom import make_phantom
 from microcalc.data.provenance import identical_pairs, linked_groups, parse_infn_name
 from microcalc.data.sources import download_infn, find_external, find_infn, read_infn

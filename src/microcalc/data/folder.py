@@ -11,9 +11,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from microcalc.config import GivenPixelSize
 from microcalc.data.archives import unpacked_zip
 from microcalc.data.groups import GROUPS_FILE, find_groups, read_groups, with_one_spelling
-from microcalc.data.patch_files import GivenPixelSize, PatchFile, read_patch
+from microcalc.data.patch_files import PatchFile, read_patch
 from microcalc.data.provenance import patients_from_names
 from microcalc.errors import DataError, FailedError, RequestError
 from microcalc.images import FoundImages, find_images, is_image

@@ -10,14 +10,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from microcalc.config import GivenPixelSize
 from microcalc.errors import DataError, ImageError, RequestError, TransientImageError
 from microcalc.images import FoundImages, find_images, read_image
 from microcalc.images.image import PixelSize
 from microcalc.images.resample import TRUE_PIXEL_MM, as_pixel_size
 from microcalc.images.tiles import PATCH_SIDE, views
-
-GivenPixelSize = float | Literal["unknown"] | None
-"""What a user says of images whose files do not give a pixel size: one in mm, that it is unknown, or nothing."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from microcalc.committee.committee import Committee
 from microcalc.committee.predictions import Prediction, predict_batch
-from microcalc.config import GradcamMethod
-from microcalc.data.patch_files import Batch, GivenPixelSize, Unreadable, read_batches
+from microcalc.config import GivenPixelSize, GradcamMethod
+from microcalc.data.patch_files import Batch, Unreadable, read_batches
 from microcalc.explain.drawing import contact_sheet, overlay, save_figure
 from microcalc.explain.maps import Explained, explain
 from microcalc.files import check_unused

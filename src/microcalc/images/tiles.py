@@ -22,10 +22,8 @@ LARGEST_FIELD = 600
 MAGNIFICATIONS = (1.0, 1.4, 2.0, 2.8, 4.0)
 """What an image of unknown pixel size is seen at: half an octave apart, up to pixels of 0.34 mm."""
 
-GivenPixelSize = float | PixelSize | Literal["unknown"]
 
-
-def views(pixels: NDArray[np.float32], pixel_size_mm: GivenPixelSize) -> NDArray[np.float32]:
+def views(pixels: NDArray[np.float32], pixel_size_mm: float | PixelSize | Literal["unknown"]) -> NDArray[np.float32]:
     """Every patch of a field, at 85 um a pixel; the field's answer is that of its highest patch.
 
     A field larger than a patch is covered by patches at most half a patch apart. Of unknown pixel size, it is seen

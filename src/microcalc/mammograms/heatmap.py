@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 from microcalc.committee.committee import Committee
 from microcalc.images import Mammogram
+from microcalc.images.image import PixelSize
 from microcalc.images.pictures import encode
 from microcalc.images.resample import to_true_scale
 from microcalc.mammograms.breast import find_breast
 from microcalc.mammograms.clusters import best_expert, cut_windows
 from microcalc.mammograms.progress import OnProgress, ignore_progress
-from microcalc.mammograms.scanner import PixelSize, known_pixel_size
+from microcalc.mammograms.scanner import known_pixel_size
 
 STEP = 20
 """Between windows, in pixels of 85 um: 1.7 mm, a third of a window."""
@@ -68,7 +69,7 @@ def colour_heat_map(grid: NDArray[np.float32], shape: tuple[int, int]) -> NDArra
     return np.asarray(colour, np.float32)
 
 
-def draw_heat_map(mammogram: Mammogram, pixel_size_mm: PixelSize | None, committee: Committee) -> bytes:
+def draw_heat_map(mammogram: Mammogram, pixel_size_mm: float | PixelSize | None, committee: Committee) -> bytes:
     """A PNG of the mammogram at 0.34 mm a pixel with its heat map over it.
 
     Raises:

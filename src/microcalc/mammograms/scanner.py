@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from microcalc.committee.committee import Committee
 from microcalc.errors import ImageError, RequestError
 from microcalc.images import Mammogram, read_mammogram
+from microcalc.images.image import PixelSize
 from microcalc.images.resample import as_pixel_size, to_true_scale
 from microcalc.mammograms.breast import Breast, find_breast
 from microcalc.mammograms.candidates import Spots, choose_windows, find_spots
@@ -32,13 +33,12 @@ BREAST_MM2 = (2000.0, 40000.0)
 """Area of a breast in a mammogram."""
 
 Pixels = NDArray[np.float32]
-PixelSize = float | tuple[float, float]
 Source = str | os.PathLike[str] | Pixels
 
 
 def scan_image(
     image_or_path: Source,
-    pixel_size_mm: PixelSize | None = None,
+    pixel_size_mm: float | PixelSize | None = None,
     committee: Committee | None = None,
     second_opinion: SecondOpinion | None = None,
 ) -> ScannedImage:
@@ -66,7 +66,7 @@ def scan_image(
 def scan_mammogram(
     mammogram: Mammogram,
     name: str,
-    pixel_size_mm: PixelSize | None = None,
+    pixel_size_mm: float | PixelSize | None = None,
     committee: Committee | None = None,
     second_opinion: SecondOpinion | None = None,
     on_progress: OnProgress = ignore_progress,
@@ -163,7 +163,7 @@ def _checked(image: Pixels) -> Pixels:
     return pixels
 
 
-def known_pixel_size(mammogram: Mammogram, given: PixelSize | None) -> tuple[float, float]:
+def known_pixel_size(mammogram: Mammogram, given: float | PixelSize | None) -> PixelSize:
     """The pixel size of the file, else that which is given.
 
     Raises:
@@ -182,7 +182,7 @@ def known_pixel_size(mammogram: Mammogram, given: PixelSize | None) -> tuple[flo
     return size
 
 
-def _contradiction(mammogram: Mammogram, given: PixelSize | None) -> tuple[str, ...]:
+def _contradiction(mammogram: Mammogram, given: float | PixelSize | None) -> tuple[str, ...]:
     own = mammogram.pixel_size_mm
     if given is None or own is None or np.allclose(as_pixel_size(given), own, rtol=0.01):
         return ()
@@ -210,7 +210,7 @@ def _findings(
     second_opinion: SecondOpinion,
     true_shape: tuple[int, ...],
     shape: tuple[int, ...],
-    pixel_size_mm: tuple[float, float],
+    pixel_size_mm: PixelSize,
 ) -> tuple[Finding, ...]:
     sides = np.array(shape[::-1])
     scores = second_opinion.scores(features(clusters, spots))
