@@ -26,7 +26,7 @@ ROOMS = [
     "evaluation",
     "mammograms",
     "dicom",
-    "archive",
+    "reader",
     "runs",
     "report",
     "model",

@@ -21,7 +21,7 @@ Preprocessing = Literal[
 GivenPixelSize = float | Literal["unknown"] | None
 """A pixel size as users give it, for images whose files do not: one in mm, that it is unknown, or nothing."""
 
-Engine = Literal["torch", "torch-bfloat16", "onnx"]
+Engine = Literal["torch", "torch-bfloat16"]
 Precision = Literal["auto", "float32", "bfloat16"]
 GradcamMethod = Literal["hirescam", "gradcam"]
 

@@ -25,8 +25,9 @@ from microcalc.app.scan_folders import open_places, sort_paths
 from microcalc.app.server import make_app
 from microcalc.app.session import Session, Settings
 from microcalc.committee.committee import Committee
-from microcalc.committee.predictions import predict_files
+from microcalc.committee.predictions import predict_patches
 from microcalc.data import Data
+from microcalc.data.patch_files import read_patch_file
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.dicom import objects
 from microcalc.mammograms.findings import ScannedImage
@@ -160,7 +161,7 @@ def test_a_patch_has_one_finding_and_all_values_of_predict(scanned, kind: str, t
     path, noise = tmp_path / "patch.png", np.random.default_rng(0).random((60, 60))
     pixels = noise if kind == "noise" else Data.load("phantom").images[0]
     PIL.Image.fromarray(np.rint(pixels * 65535).astype(np.uint16)).save(path)
-    (predicted,) = predict_files(Committee.pretrained(), [path])
+    (predicted,) = predict_patches(Committee.pretrained(), [read_patch_file(path)])
     image = upload(client, path.read_bytes())
     address = f"/api/images/{image['id']}"
     client.post(f"{address}/scan")

@@ -15,7 +15,6 @@ import numpy as np
 import PIL.Image
 import pydicom
 import pytest
-from matplotlib.figure import Figure
 from pydicom.uid import ExplicitVRLittleEndian
 from rich.console import Console
 
@@ -24,20 +23,18 @@ from microcalc.cli.run import next_commands
 from microcalc.cli.study_progress import shown_progress
 from microcalc.committee.calibration import Calibration, DecisionRule
 from microcalc.committee.committee import Committee, ExpertShape
-from microcalc.committee.predictions import BATCH, predict_files
+from microcalc.committee.predictions import predict_patches
 from microcalc.config import StudyConfig, WaveletSettings
-from microcalc.data import patch_files
-from microcalc.data.patch_files import PatchFile, find_files
+from microcalc.data.patch_files import PatchFile
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
 from microcalc.explain.drawing import overlay
 from microcalc.explain.maps import explain
-from microcalc.explain.pictures import distinct_names
 from microcalc.images.tiles import views
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.progress import Progress
 
-IMAGES, LABELS, NAMES, _ = make_phantom(patients=20, patches_per_patient=4, seed=0)
+IMAGES, _, _, _ = make_phantom(patients=20, patches_per_patient=4, seed=0)
 COLUMNS = ["file", "probability", "decision", "expert_0", "expert_1", "pixel_size_mm"]
 
 
@@ -176,7 +173,7 @@ def test_the_answer_of_a_larger_field_is_that_of_its_highest_patch(
     write(tmp_path / "large.png", field)
     table, options = tmp_path / "p.csv", ["--pixel-size", 0.085, "--committee", saved]
     code, out, _ = ask(capsys, "predict", tmp_path / "large.png", *options, "--csv", table)
-    assert code == 0 and "1 patches" in out and "assumed" not in out
+    assert code == 0 and "1 patch," in out and "assumed" not in out
     starts = range(0, 61, 30)
     tiles = np.stack([field[row : row + 60, column : column + 60] for row in starts for column in starts])
     (row,) = rows(table)
@@ -215,7 +212,7 @@ def test_of_a_larger_field_the_highest_patch_is_explained(
         drawn.append(image)
         return overlay(image, heat, probability, **more)
 
-    monkeypatch.setattr("microcalc.explain.pictures.overlay", noted)
+    monkeypatch.setattr("microcalc.reader.tasks.overlay", noted)
     field = (np.rint(255 * np.hstack([IMAGES[0], IMAGES[1]])) / 255).astype(np.float32)
     write(tmp_path / "large.png", field)
     options = ["--pixel-size", 0.085, "--committee", saved, "--committee-average", "--out", tmp_path / "out"]
@@ -340,34 +337,6 @@ def test_names_of_any_bytes_are_kept_and_cannot_steer_the_terminal(
     assert len(rows(tmp_path / "p.csv")) == 1
 
 
-def test_files_are_read_a_batch_at_a_time(committee: Committee, monkeypatch) -> None:
-    read: list[Path] = []
-    done: list[tuple[int, int]] = []
-
-    def read_patch_file(path: Path, pixel_size_mm: None) -> PatchFile:
-        read.append(path)
-        return PatchFile(path, IMAGES[len(read) % len(IMAGES)][None], (0.085, 0.085))
-
-    monkeypatch.setattr(patch_files, "read_patch_file", read_patch_file)
-    files = [Path(f"{number}.png") for number in range(3 * BATCH + 1)]
-    outcomes = predict_files(committee, files, progress=lambda count: done.append((count, len(read))))
-    assert [outcome.file for outcome in outcomes] == files
-    assert done == [(count, count) for count in (BATCH, 2 * BATCH, 3 * BATCH, 3 * BATCH + 1)]
-
-
-def test_an_interrupted_prediction_leaves_no_part_of_a_file(folder: Path, saved: Path, monkeypatch, capsys) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("microcalc.committee.predictions.predict_files", interrupted)
-    out = folder.parent / "out"
-    code, _, err = ask(
-        capsys, "predict", folder, "--committee", saved, "--csv", out / "p.csv", "--json", out / "p.json"
-    )
-    assert code == 1 and "interrupted" in err
-    assert not list(folder.parent.rglob("p.*"))
-
-
 def test_a_run_ends_with_commands_that_can_be_pasted() -> None:
     predict, explain, compare = next_commands(Path("my runs/first")).splitlines()
     assert shlex.split(predict)[:5] == ["microcalc", "predict", "IMAGES", "--committee", "my runs/first/committee"]
@@ -375,57 +344,46 @@ def test_a_run_ends_with_commands_that_can_be_pasted() -> None:
     assert shlex.split(compare)[2] == "my runs/first"
 
 
-# find_files
+def test_an_interrupted_prediction_leaves_no_part_of_a_file(folder: Path, saved: Path, monkeypatch, capsys) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
 
-
-def test_files_folders_and_patterns_name_each_file_once_and_in_order(folder: Path) -> None:
-    everything = find_files([str(folder)]).files
-    assert [path.name for path in everything] == [f"patch_{number}.png" for number in (0, 2, 4, 6, 1, 3, 5, 7)]
-    assert find_files([f"{folder}/**/*.png"]).files == everything
-    assert find_files([f"{folder}/*"]).files[:8] == everything
-    assert find_files([str(everything[0]), str(folder)]).files == everything
-
-
-def test_a_name_that_looks_like_a_pattern_is_taken_as_it_stands(tmp_path: Path) -> None:
-    for name in ("[12].png", "1.png"):
-        (tmp_path / name).touch()
-    assert [path.name for path in find_files([f"{tmp_path}/[12].png"]).files] == ["[12].png"]
+    monkeypatch.setattr("microcalc.reader.tasks.predict_patches", interrupted)
+    out = folder.parent / "out"
+    code, _, err = ask(
+        capsys, "predict", folder, "--committee", saved, "--csv", out / "p.csv", "--json", out / "p.json"
+    )
+    assert code == 1 and "interrupted" in err
+    assert not out.exists()
 
 
 # explain
 
 
-def test_explaining_draws_a_picture_a_file_and_a_contact_sheet(
-    folder: Path, saved: Path, tmp_path: Path, capsys
+def test_explaining_draws_a_picture_a_file_with_the_answer_of_predict(
+    folder: Path, saved: Path, committee: Committee, tmp_path: Path, capsys, monkeypatch
 ) -> None:
+    drawn: list[tuple[str, float]] = []
+
+    def noted(image: np.ndarray, heat: np.ndarray, probability: float, **more: Any) -> object:
+        drawn.append((more["name"], probability))
+        return overlay(image, heat, probability, **more)
+
+    monkeypatch.setattr("microcalc.reader.tasks.overlay", noted)
     twin = write(tmp_path / "patch_0.png", IMAGES[1])
-    sheet = write(tmp_path / "contact_sheet.png", IMAGES[1])
     (tmp_path / "empty.png").touch()
-    files = [folder / "0" / "patch_0.png", twin, sheet, tmp_path / "empty.png"]
-    code, out, err = ask(capsys, "explain", *files, "--committee", saved, "--out", tmp_path / "out")
-    assert code == 1 and "empty.png" in err and "pictures of 3 patches" in out
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"0_patch_0.png", f"{tmp_path.name}_patch_0.png", "contact_sheet.png", "contact_sheet_2.png"}
-    assert all(PIL.Image.open(tmp_path / "out" / name).width > 500 for name in names)
-
-
-@pytest.mark.parametrize(
-    ("paths", "names"),
-    [
-        (["x/a.png", "y/a.png"], ["x/a.png", "y/a.png"]),
-        (["left/1/a.png", "right/1/a.png", "right/1/b.png"], ["left/1/a.png", "right/1/a.png", "b.png"]),
-        (["x/a.png", "x/A.PNG", "x/a.dcm"], ["x/a.png", "x/A.PNG", "a.dcm"]),
-        (["a.png", "x/a.png"], ["{here}/a.png", "x/a.png"]),
-        ([], []),
-    ],
-)
-def test_files_of_one_name_keep_the_folders_that_tell_them_apart(paths, names, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    found = [name.as_posix() for name in distinct_names([Path(path) for path in paths])]
-    if "x/A.PNG" in paths:  # they differ in nothing but capitals all the way up
-        assert len(set(found)) == 3
-    else:
-        assert found == [name.format(here=tmp_path.name) for name in names]
+    files, out = [folder / "0" / "patch_0.png", twin, tmp_path / "empty.png"], tmp_path / "out"
+    code, said, err = ask(capsys, "explain", *files, "--committee", saved, "--out", out)
+    assert code == 1 and "empty.png" in err and "pictures of 2 patches" in said
+    names, probabilities = zip(*drawn, strict=True)
+    assert names == ("0/patch_0.png", f"{tmp_path.name}/patch_0.png")
+    assert probabilities == pytest.approx(committee.predict_proba(IMAGES[:2]), abs=1e-6)
+    pictures = {path.name for path in (out / "pictures").iterdir()}
+    assert pictures == {"patch_0.png", "patch_0-2.png"}
+    assert all(PIL.Image.open(out / "pictures" / name).width > 500 for name in pictures)
+    page = (out / "index.html").read_text()
+    assert all(f"probability {probability:.3f}" in page for probability in probabilities)
+    assert ask(capsys, "explain", *files, "--committee", saved, "--out", out)[0] == 1 and len(drawn) == 2
 
 
 @pytest.mark.parametrize("options", [[], ["--committee-average"]])
@@ -436,38 +394,15 @@ def test_explain_shows_the_probability_of_predict_and_names_the_vote_of_an_exper
     for number in (0, 2, 4):
         write(folder / f"field_{number}.png", np.hstack(IMAGES[number : number + 2]))
     titles: list[str] = []
-    monkeypatch.setattr("microcalc.explain.pictures.save_figure", lambda figure, _: titles.append(title_of(figure)))
+    monkeypatch.setattr("microcalc.reader.tasks.png", lambda figure: titles.append(figure.get_suptitle()) or b"")
     given = ["--committee", saved, "--pixel-size", 0.085]
     ask(capsys, "explain", folder, *given, "--out", tmp_path / "out", *options)
     ask(capsys, "predict", folder, *given, "--csv", tmp_path / "p.csv")
     best, table = committee.highest_weight, rows(tmp_path / "p.csv")
-    assert len(table) == 11 and len(titles) == 12
-    for row, title in zip(table, titles, strict=False):
+    assert len(table) == len(titles) == 11
+    for row, title in zip(table, titles, strict=True):
         alone = "" if options else f" (expert {best} alone: {float(row[f'expert_{best}']):.3f})"
         assert title.endswith(f"   probability of a cluster {float(row['probability']):.3f}{alone}")
-
-
-def title_of(figure: Figure) -> str:
-    return "" if figure.get_suptitle() is None else figure.get_suptitle()
-
-
-def test_pictures_of_files_of_one_name_are_told_apart_by_name_and_title(
-    saved: Path, tmp_path: Path, capsys, monkeypatch
-) -> None:
-    titles: list[str] = []
-
-    def noted(*drawn: object, name: str, **more: Any) -> object:
-        titles.append(name)
-        return overlay(*drawn, name=name, **more)
-
-    monkeypatch.setattr("microcalc.explain.pictures.overlay", noted)
-    for number, side in enumerate(("left", "right")):
-        write(tmp_path / "in" / side / "a.png", IMAGES[number])
-    dicom(tmp_path / "in" / "left" / "a.dcm", IMAGES[2])
-    assert ask(capsys, "explain", tmp_path / "in", "--committee", saved, "--out", tmp_path / "out")[0] == 0
-    assert sorted(titles) == ["a.dcm", "left/a.png", "right/a.png"]
-    pictures = {path.name for path in (tmp_path / "out").iterdir()}
-    assert pictures == {"a.png", "left_a.png", "right_a.png", "contact_sheet.png"}
 
 
 @pytest.mark.parametrize("of", ["highest_weight", "committee"])
@@ -492,31 +427,14 @@ def test_what_is_explained_is_checked(committee: Committee) -> None:
         explain(committee, IMAGES[:1], "everyone")  # type: ignore[arg-type]
 
 
-# other film
+# export and the other engine
 
 
-def test_adapting_to_a_handful_of_files_is_refused(folder: Path, saved: Path, capsys) -> None:
-    code, _, err = ask(capsys, "predict", folder, "--committee", saved, "--adapt")
-    assert code == 2 and "at least 50 patches to adapt to: got 8" in err
-
-
-def test_adapting_to_many_files_changes_the_probabilities(tmp_path: Path, saved: Path, capsys) -> None:
-    for number, image in enumerate(IMAGES[:52]):
-        write(tmp_path / "site" / f"patch_{number}.png", image)
-    for options in ([], ["--adapt"]):
-        table = tmp_path / f"{len(options)}.csv"
-        assert ask(capsys, "predict", tmp_path / "site", "--committee", saved, "--csv", table, *options)[0] == 0
-    plain, adapted = ([row["probability"] for row in rows(tmp_path / f"{number}.csv")] for number in (0, 1))
-    assert len(plain) == len(adapted) == 52 and plain != adapted
-
-
-# export and the other engines
-
-
-def test_the_bfloat16_engine_stays_as_near_as_the_help_says(folder: Path) -> None:
-    committee, files = Committee.pretrained(), find_files([str(folder)]).files
+def test_the_bfloat16_engine_stays_as_near_as_the_help_says() -> None:
+    committee = Committee.pretrained()
+    patches = [PatchFile(image[None], (0.085, 0.085)) for image in IMAGES[:8]]
     exact, rounded = (
-        np.array([(answer.probability, *answer.experts) for answer in predict_files(committee, files, engine=engine)])
+        np.array([(answer.probability, *answer.experts) for answer in predict_patches(committee, patches, engine)])
         for engine in ("torch", "torch-bfloat16")
     )
     assert not np.array_equal(exact, rounded)
@@ -524,20 +442,12 @@ def test_the_bfloat16_engine_stays_as_near_as_the_help_says(folder: Path) -> Non
 
 
 @pytest.mark.slow
-def test_the_exported_graph_and_the_onnx_engine_agree_with_pytorch(
-    folder: Path, saved: Path, committee, capsys
-) -> None:
+def test_the_exported_graph_agrees_with_pytorch(folder: Path, saved: Path, committee: Committee, capsys) -> None:
     runtime = pytest.importorskip("onnxruntime")
     assert ask(capsys, "export", "--onnx", folder / "c.onnx", "--committee", saved)[0] == 0
     session = runtime.InferenceSession(folder / "c.onnx", providers=["CPUExecutionProvider"])
     probability = session.run(["probability"], {"patches": IMAGES})[0]
     np.testing.assert_allclose(probability, committee.predict_proba(IMAGES), atol=1e-5)
-    for engine in ("torch", "onnx"):
-        ask(capsys, "predict", folder, "--committee", saved, "--engine", engine, "--csv", folder / f"{engine}.csv")
-    torch, onnx = (
-        [float(row["probability"]) for row in rows(folder / f"{engine}.csv")] for engine in ("torch", "onnx")
-    )
-    np.testing.assert_allclose(torch, onnx, atol=1e-5)
 
 
 def test_a_committee_with_a_wavelet_filter_is_not_exported(committee: Committee, tmp_path: Path, capsys) -> None:

@@ -17,10 +17,10 @@ from PIL import Image
 from scipy import ndimage
 
 from microcalc.data.dataset import Data
-from microcalc.data.patch_files import find_files
 from microcalc.data.phantom import PIXEL_UM, iter_phantom, make_phantom, write_phantom
 from microcalc.data.provenance import linked_groups
 from microcalc.errors import FailedError, RequestError
+from microcalc.images import find_images
 
 TOUCHING = np.ones((3, 3))
 
@@ -225,7 +225,7 @@ def test_a_written_phantom_reads_back_as_it_was_made(tmp_path: Path):
 
 def test_masks_are_never_taken_for_patches(tmp_path: Path):
     write_phantom(tmp_path / "phantom", *make_phantom(4, 2))
-    assert len(find_files([str(tmp_path / "phantom")]).files) == 8
+    assert len(find_images(tmp_path / "phantom").files) == 8
     assert Data.load(tmp_path / "phantom").warnings == ()
 
 

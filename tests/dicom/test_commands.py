@@ -64,22 +64,30 @@ def test_scan_writes_dicom_results_also_of_what_it_could_not_scan(
 
 
 @pytest.mark.slow
-def test_missing_dicom_results_end_a_scan_with_1_and_a_changed_file_gets_none(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_changes_while_it_is_scanned_has_the_results_of_one_state_and_then_of_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write_mammogram(tmp_path / "a.dcm", **large())
 
     def changed(*options: Any) -> bytes:
-        write_mammogram(file, **large(1, PatientName="Doe^Jane"))
+        write_mammogram(file, **large(1, PatientName="Other^Jane"))
         return make_overlay()
 
-    monkeypatch.setattr("microcalc.mammograms.output.draw_overlay", changed)
+    with monkeypatch.context() as patch:
+        patch.setattr("microcalc.reader.tasks.draw_overlay", changed)
+        before = scan_to(tmp_path / "out", file)
+    after = scan_to(tmp_path / "out", file)
+    reports = [pydicom.dcmread(BytesIO(written["a.sr.dcm"])) for written in (before, after)]
+    assert [report.PatientName for report in reports] == [make_mammogram().PatientName, "Other^Jane"]
+
+
+def test_missing_dicom_results_end_a_scan_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_mammogram(tmp_path / "a.dcm", **large(StudyInstanceUID=None))
     with pytest.raises(SystemExit, match="1"):
         main(["scan", str(file), "--out", str(tmp_path / "out"), "--dicom"])
     said = capsys.readouterr()
-    assert "No DICOM results: is not the image that these findings were found in" in said.out
+    assert "No DICOM results: lacks StudyInstanceUID" in said.out
     assert said.err == "microcalc: 1 of 1 files have no DICOM results, as listed above\n"
-    assert not (tmp_path / "out" / "dicom").exists()
 
 
 def test_a_missing_package_of_the_extra_is_one_line(tmp_path: Path) -> None:

@@ -12,12 +12,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from microcalc import Committee, Data, Model
-from microcalc.committee.predictions import predict_files
+from microcalc.committee.predictions import predict_patches
 from microcalc.config import SearchSettings, StudyConfig, TrainingSettings, WaveletSettings
+from microcalc.data.patch_files import read_patch_file
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import DataError, RequestError
 from microcalc.images.tiles import views
 from microcalc.model import run_naively
+from microcalc.reader.tasks import PredictTask
 from microcalc.training.calibration import choose_threshold, fit_calibration
 from microcalc.training.plan import check_nested, set_test_aside
 from microcalc.training.splits import LeakError, TooFewPatientsError
@@ -202,15 +204,15 @@ def test_an_external_set_of_unknown_pixel_size_is_judged_by_its_highest_view_at_
     for number, image in enumerate(few.images):
         PIL.Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(tmp_path / f"{number}.png")
     files = [tmp_path / f"{number}.png" for number in range(len(few))]
-    outcomes = predict_files(committee, files, "unknown")
+    outcomes = predict_patches(committee, [read_patch_file(file, "unknown") for file in files])
     np.testing.assert_allclose([each.probability for each in outcomes], expected, atol=0.02)
     assert [each.decision for each in outcomes] == [each.probability >= threshold for each in outcomes]
 
 
-def test_a_committee_without_a_threshold_for_unknown_pixel_size_says_so(study: Model, tmp_path: Path) -> None:
+def test_a_committee_without_a_threshold_for_unknown_pixel_size_says_so(study: Model) -> None:
     assert study.committee.unknown_scale is None
     with pytest.raises(RequestError, match="no threshold for images of unknown pixel size; give the pixel size"):
-        predict_files(study.committee, [tmp_path / "a.png"], "unknown")
+        PredictTask.of(study.out / "committee", pixel_size_mm="unknown")
 
 
 def test_a_planted_patient_stops_the_study(data: Data, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from archive.dask_processes import DaskProcesses, await_file
+from reader.dask_processes import DaskProcesses, await_file
 
 from microcalc.cli import main
 
@@ -46,7 +46,7 @@ def test_more_workers_than_folds_and_one_of_them_killed_give_the_figures_of_one_
     try:
         workers = [dask.start_worker() for _ in range(3)]
         dask.await_workers(3)
-        call = [sys.executable, "-m", "microcalc", *SETTINGS, "--out", "cluster", "--cluster", dask.address]
+        call = [sys.executable, "-m", "microcalc", *SETTINGS, "--out", "cluster", "--scheduler", dask.address]
         study = subprocess.Popen(call, cwd=folder, stderr=subprocess.PIPE, text=True)
         await_file("cluster/search/fold_*/ahead_*.json", folder, study)
         dask.kill(workers[0])
@@ -71,4 +71,4 @@ def test_jobs_and_workers_cannot_both_be_given(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit) as leaving:
         main(["run", "--jobs", "2", "--workers", "2"])
     assert leaving.value.code == 2
-    assert "--jobs does not go with --cluster or --workers" in capsys.readouterr().err
+    assert "--jobs does not go with --scheduler or --workers" in capsys.readouterr().err

@@ -1,6 +1,5 @@
 """What a user takes away from a session: tables, pictures, DICOM objects, or all of it in a folder."""
 
-import csv
 import io
 import json
 import shutil
@@ -15,7 +14,7 @@ from microcalc.app.open_image import OpenImage
 from microcalc.app.review import FILE, Review, plain_reviews
 from microcalc.app.session import Session
 from microcalc.errors import ImageError
-from microcalc.files import opened_atomically, write_atomically, write_json
+from microcalc.files import csv_lines, opened_atomically, write_atomically, write_json
 from microcalc.mammograms.findings import ScannedImage
 
 
@@ -58,19 +57,17 @@ def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> byte
 
 def table(session: Session) -> str:
     """findings.csv of all images that were scanned, with the verdict and the note on each finding."""
-    from microcalc.mammograms.output import COLUMNS, table_row
+    from microcalc.reader.tables import COLUMNS, table_row
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, "review", "note"])
+    rows: list[list[Any]] = [[*COLUMNS, "review", "note"]]
     for image in session.images.all():
         if image.scanned is None:
             continue
         scanned = replace(image.scanned, file=image.name)
         for finding in scanned.findings:
             review = session.reviews.get(image, finding)
-            writer.writerow([*table_row(scanned, finding), review and review.verdict, review and review.note])
-    return text.getvalue()
+            rows.append([*table_row(scanned, finding), review and review.verdict, review and review.note])
+    return "".join(csv_lines(rows))
 
 
 def save(session: Session, folder: Path) -> Path:

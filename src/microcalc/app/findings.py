@@ -23,6 +23,7 @@ from microcalc.mammograms.progress import OnProgress
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
     from microcalc.committee.predictions import Prediction
+    from microcalc.data.patch_files import PatchFile
     from microcalc.mammograms.second_opinion import SecondOpinion
 
 Points = NDArray[np.float64]
@@ -110,12 +111,10 @@ class Reader:
         return {finding.number: detail for finding, detail in zip(scanned.findings, details, strict=True)}
 
     def _predict(self, image: OpenImage) -> tuple[ScannedImage, float]:
-        from microcalc.committee.predictions import Prediction, predict_files
+        from microcalc.committee.predictions import predict_patches
 
         start = time.perf_counter()
-        (outcome,) = predict_files(self._patches(), [image.path], _given(image))
-        if not isinstance(outcome, Prediction):
-            raise ImageError(outcome.problem, image.name)
+        (outcome,) = predict_patches(self._patches(), [_read_patch(image)])
         odds = outcome.probability / max(1 - outcome.probability, 1e-12)
         box = (0, 0, image.columns - 1, image.rows - 1)
         whole = Finding(
@@ -146,14 +145,18 @@ class Reader:
 
     def _patch(self, image: OpenImage) -> Windows:
         """(1, 60, 60): the patch, or of a larger field the one that its answer is of."""
-        from microcalc.data.patch_files import read_patch_file
-
-        try:
-            views = read_patch_file(image.path, _given(image)).views
-        except ImageError as error:
-            error.file = image.name
-            raise
+        views = _read_patch(image).views
         return views[[int(self._patches().predict_proba(views).argmax())]]
+
+
+def _read_patch(image: OpenImage) -> "PatchFile":
+    from microcalc.data.patch_files import read_patch_file
+
+    try:
+        return read_patch_file(image.path, _given(image))
+    except ImageError as error:
+        error.file = image.name
+        raise
 
 
 class Once(Generic[Made]):

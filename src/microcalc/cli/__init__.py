@@ -17,7 +17,6 @@ from tyro.conf import subcommand
 
 from microcalc import __version__
 from microcalc.cli.app import App
-from microcalc.cli.archive import Archive
 from microcalc.cli.audit import Audit
 from microcalc.cli.common import Common
 from microcalc.cli.compare import Compare
@@ -40,7 +39,6 @@ COMMANDS: tuple[type[Common], ...] = (
     Explain,
     Scan,
     Evaluate,
-    Archive,
     Node,
     Audit,
     Compare,
@@ -115,7 +113,7 @@ def one_line(error: BaseException, command: Any) -> str:
         text = "interrupted"
         if isinstance(command, Run):
             text += f"; what is finished is kept: go on with --resume --out {command.out}"
-        elif isinstance(command, Predict | Scan) and command.archive.manifest is not None:
+        elif isinstance(command, Predict | Explain | Scan) and command.out is not None:
             text += "; what is finished is kept: the same command goes on"
     elif isinstance(error, MicrocalcError):
         text = str(error)

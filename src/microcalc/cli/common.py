@@ -1,25 +1,19 @@
-"""What several commands share: options, tables, progress, and how files and committees are named."""
+"""Options, tables and names that several commands share."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from tyro.conf import arg
 
-from microcalc.errors import FailedError
-
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
-    from microcalc.committee.predictions import Prediction
     from microcalc.data import Data
-    from microcalc.data.patch_files import Unreadable
 
 
 ASSUMED = "the pixel size was assumed to be 0.085 mm where neither the file nor --pixel-size gives it"
@@ -92,16 +86,9 @@ def dataset_files(*requests: str | Path | None) -> Iterator[Path]:
             yield from path.rglob("*") if path.is_dir() else [path]
 
 
-def print_reading(read: "Sequence[Prediction]", left_out: str, console: Console) -> None:
-    """What a user should know of how files were read: a size that was assumed, warnings, files left out."""
-    assumed = sum(each.assumed for each in read)
-    if assumed:
-        console.print(f"{ASSUMED}: {assumed} of {len(read)} files")
-    for each in read:
-        for warning in each.warnings:
-            console.print(f"{printable(each.file)}: {warning}", markup=False)
-    if left_out:
-        console.print(left_out, markup=False)
+def reporter(console: Console) -> Callable[[str], None]:
+    """Return what prints a line as it is."""
+    return lambda line: console.print(line, markup=False, soft_wrap=True)
 
 
 def load_committee(directory: Path | None) -> "Committee":
@@ -116,14 +103,6 @@ def committee_files(directory: Path | None) -> list[Path]:
     return [] if directory is None else [path for path in directory.rglob("*") if path.is_file()]
 
 
-@contextmanager
-def shown_files(total: int, console: Console) -> Iterator[Callable[[int], None]]:
-    """What moves a bar over files on a terminal."""
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("files", total=total)
-        yield lambda done: bar.update(task, completed=done)
-
-
 def printable(path: Path | str) -> str:
     """A path or a text without what could steer a terminal, or what its code page lacks."""
     name = str(path)
@@ -132,16 +111,3 @@ def printable(path: Path | str) -> str:
     except UnicodeEncodeError:
         return ascii(name)
     return name if name.isprintable() else ascii(name)
-
-
-def print_unreadable(unreadable: "Sequence[Unreadable]", total: int) -> None:
-    """Name every file that could not be read, quiet or not.
-
-    Raises:
-        FailedError: there is one.
-    """
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    for each in unreadable:
-        errors.print(f"microcalc: {each}", markup=False)
-    if unreadable:
-        raise FailedError(f"{len(unreadable)} of {total} files could not be used, as listed above; the rest is done")

@@ -1,18 +1,13 @@
 """``microcalc explain``: Grad-CAM pictures of patches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
-from microcalc.cli.common import (
-    Common,
-    load_committee,
-    print_reading,
-    print_unreadable,
-    shown_files,
-)
+from microcalc.cli.common import Common
+from microcalc.cli.reading import ReaderOptions, print_reading, read_inputs, refuse_failed
 from microcalc.config import GivenPixelSize, GradcamMethod
 from microcalc.files import check_unused
 
@@ -21,11 +16,11 @@ from microcalc.files import check_unused
 class Explain(Common):
     """Draw what in a patch raises the probability of a cluster, by Grad-CAM, one picture each and a contact sheet."""
 
-    paths: Positional[tuple[str, ...]]
+    paths: Positional[tuple[str, ...]] = ()
     """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
     or patterns such as 'scans/*.png'."""
     out: Path = Path("explained")
-    """Folder for the pictures; empty or missing."""
+    """Folder for pictures/ and index.html, empty or missing; the same command goes on with what is there."""
     committee: Path | None = None
     """A finished run or its committee/, instead of the committee that comes with microcalc."""
     committee_average: bool = False
@@ -34,20 +29,24 @@ class Explain(Common):
     """hirescam weights each place by its own gradient; gradcam is the method as published."""
     pixel_size: GivenPixelSize = None
     """Of images that do not give it, in mm; or unknown: the highest answer of several magnifications counts."""
+    reader: OmitArgPrefixes[ReaderOptions] = field(default_factory=ReaderOptions)
 
     def run(self, console: Console) -> None:
         """Draw explanations, and name the unreadable files at the end."""
-        from microcalc.data.patch_files import Unreadable, find_files
-        from microcalc.explain.maps import Explained
-        from microcalc.explain.pictures import Explanation, explain_files
+        from microcalc.reader.inputs import find_inputs
+        from microcalc.reader.store import RESULTS
+        from microcalc.reader.tables import write_explanations
+        from microcalc.reader.tasks import ExplainTask, loaded
 
-        found = find_files(self.paths)
-        check_unused(self.out)
-        committee = load_committee(self.committee)
-        of: Explained = "committee" if self.committee_average else "highest_weight"
-        with shown_files(len(found.files), console) as progress:
-            outcomes = explain_files(committee, found.files, self.out, of, self.pixel_size, self.method, progress)
-        explained = [outcome for outcome in outcomes if isinstance(outcome, Explanation)]
-        console.print(f"pictures of {len(explained)} patches: {self.out}", markup=False, soft_wrap=True)
-        print_reading([each.prediction for each in explained], found.note(), console)
-        print_unreadable([outcome for outcome in outcomes if isinstance(outcome, Unreadable)], len(found.files))
+        inputs = find_inputs(self.paths, self.reader.manifest)
+        if not (self.out / RESULTS).exists():
+            check_unused(self.out)
+        explained = "committee" if self.committee_average else "highest_weight"
+        settings = {"pixel_size_mm": self.pixel_size, "explained": explained, "method": self.method}
+        task = ExplainTask.of(self.committee, **settings)
+        with read_inputs(self.reader, task, inputs, self.out, console) as reading:
+            write_explanations(reading.store, inputs.names, loaded(task).name)
+            count = len(inputs.names) - reading.failed
+            console.print(f"pictures of {count:,} patches: {self.out / 'index.html'}", markup=False, soft_wrap=True)
+            print_reading(reading, console)
+            refuse_failed(reading)

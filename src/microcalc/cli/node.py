@@ -71,8 +71,7 @@ def prepare_scan(committee: Path | None, pixel_size: float | None, console: Cons
     from microcalc.cli.scan import load_committee
     from microcalc.dicom.results import Algorithm
     from microcalc.images import read_mammogram
-    from microcalc.mammograms.output import side
-    from microcalc.mammograms.overlay import draw_overlay
+    from microcalc.mammograms.overlay import draw_overlay, side
     from microcalc.mammograms.scanner import scan_mammogram
 
     loaded, opinion = load_committee(committee, console)

@@ -1,34 +1,21 @@
 """``microcalc predict``: a committee's answers for patches."""
 
-import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from tyro.conf import OmitArgPrefixes, Positional
 
-from microcalc.cli.archive import ManifestOptions, run_manifest
-from microcalc.cli.common import (
-    Common,
-    committee_files,
-    load_committee,
-    print_reading,
-    print_table,
-    print_unreadable,
-    printable,
-    shown_files,
-)
+from microcalc.cli.common import Common, committee_files, print_table, printable
+from microcalc.cli.reading import ReaderOptions, Reading, print_reading, read_inputs, refuse_failed
 from microcalc.config import Engine, GivenPixelSize
-from microcalc.errors import RequestError
 from microcalc.files import check_outputs, check_writable
 
 if TYPE_CHECKING:
-    from microcalc.archive.task import Task
     from microcalc.committee.committee import Committee
-    from microcalc.committee.predictions import Prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,78 +31,61 @@ class Predict(Common):
     """A file for all predictions as a table; - for standard output."""
     json: Path | None = None
     """A file for all predictions, each with its warnings."""
+    out: Path | None = None
+    """Folder for predictions.csv and predictions.json; the same command goes on with what is there."""
     pixel_size: GivenPixelSize = None
     """Of images that do not give it, in mm; or unknown: the highest answer of several magnifications counts."""
-    adapt: bool = False
-    """First fit the committee to these files, at least 50 and all of one site, without labels. It may then rank film
-    unlike its own better; its probabilities are no longer calibrated."""
     engine: Engine = "torch"
-    """What computes: torch; torch-bfloat16, about twice as fast where the processor has AMX or AVX512-BF16, with
-    probabilities that differ by about 0.02 at most; or onnx, which needs the extra: pip install "microcalc[onnx]"."""
+    """What computes: torch; or torch-bfloat16, about twice as fast where the processor has AMX or AVX512-BF16, with
+    probabilities that differ by about 0.02 at most."""
     rows: int = 20
     """Most predictions shown on the terminal."""
-    out: Path | None = None
-    """With --manifest: folder for the predictions as Parquet. The same command goes on with what is there."""
-    archive: OmitArgPrefixes[ManifestOptions] = field(default_factory=ManifestOptions)
+    reader: OmitArgPrefixes[ReaderOptions] = field(default_factory=ReaderOptions)
 
     def run(self, console: Console) -> None:
         """Read and predict files, then write the tables, and name the unreadable files at the end."""
-        self.archive.check(self.paths, self.out, {"--csv": self.csv, "--json": self.json, "--adapt": self.adapt})
-        if self.archive.manifest is not None and self.out is not None:
-            run_manifest(self.archive, self._task, self.archive.manifest, self.out, console)
-            return
-        if self.out is not None:
-            raise RequestError("--out needs --manifest; give --csv or --json for predictions of named images")
-        from microcalc.committee.predictions import BATCH, Prediction, predict_files, write_csv, write_json
-        from microcalc.data.patch_files import Unreadable, find_files, read_batches
+        from microcalc.reader.inputs import find_inputs
+        from microcalc.reader.tables import write_predictions
+        from microcalc.reader.tasks import PredictTask, loaded
 
-        found = find_files(self.paths)
-        files, size = found.files, self.pixel_size
+        inputs = find_inputs(self.paths, self.reader.manifest)
         outputs = {"--csv": self.csv, "--json": self.json}
-        check_outputs(outputs, [*files, *committee_files(self.committee)])
-        for output in outputs.values():
-            if output is not None:
-                check_writable(output)
-        committee = load_committee(self.committee)
-        if self.adapt:
-            mixed = random.Random(0).sample(files, len(files))
-            committee = committee.adapted(batch.views for batch in read_batches(mixed, BATCH, size) if batch.read)
-            console.print("adapted to these files: the probabilities rank them, and are no longer calibrated")
-        with shown_files(len(files), console) as progress:
-            outcomes = predict_files(committee, files, size, self.engine, progress)
-        predictions = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
-        unreadable = [outcome for outcome in outcomes if isinstance(outcome, Unreadable)]
-        if self.csv is not None:
-            write_csv(predictions, self.csv, len(committee.networks))
-        if self.json is not None:
-            write_json(predictions, unreadable, self.json, committee)
-        print_predictions(predictions, committee, self.rows, console)
-        print_reading(predictions, found.note(), console)
-        print_unreadable(unreadable, len(files))
-
-    def _task(self) -> "Task":
-        from microcalc.archive.task import PredictTask
-
-        return PredictTask.of(self.committee, pixel_size_mm=self.pixel_size, engine=self.engine)
+        check_outputs(outputs, [*map(Path, inputs.names), *committee_files(self.committee)])
+        for output in filter(None, outputs.values()):
+            check_writable(output)
+        task = PredictTask.of(self.committee, pixel_size_mm=self.pixel_size, engine=self.engine)
+        committee = loaded(task)
+        tables, plain = ([path] if path else [] for path in (self.csv, self.json))
+        if self.out is not None:
+            tables, plain = [*tables, self.out / "predictions.csv"], [*plain, self.out / "predictions.json"]
+        with read_inputs(self.reader, task, inputs, self.out, console) as reading:
+            write_predictions(reading.store, inputs.names, committee, tables, plain)
+            print_predictions(reading, committee, self.rows, console)
+            print_reading(reading, console)
+            refuse_failed(reading)
 
 
-def print_predictions(predictions: "Sequence[Prediction]", committee: "Committee", rows: int, console: Console) -> None:
-    """The first predictions as a table, and how many there are of each kind."""
-    shown = [prediction_row(prediction) for prediction in predictions[:rows]]
+def print_predictions(reading: Reading, committee: "Committee", rows: int, console: Console) -> None:
+    """Print the first predictions as a table, and how many there are of each kind."""
+    shown = [prediction_row(*result) for result in islice(reading.results(), rows)]
     print_table(console, ["file", "probability", "decision", "experts"], shown, breaks_cells=False)
-    if len(predictions) > len(shown):
-        console.print(f"and {len(predictions) - len(shown)} more; --csv and --json keep all of them")
-    clusters = sum(prediction.decision for prediction in predictions)
-    thresholds = {committee.rule(prediction.pixel_size_mm == "unknown").threshold for prediction in predictions}
+    decisions, thresholds = [], set[float]()
+    for _, result in reading.results():
+        decisions.append(result["decision"])
+        thresholds.add(committee.rule(result["pixel_size_mm"] == "unknown").threshold)
+    if len(decisions) > len(shown):
+        console.print(f"and {len(decisions) - len(shown):,} more; --csv and --json keep all of them")
     least = " or ".join(f"{threshold:.3g}" for threshold in sorted(thresholds or {committee.threshold}))
-    console.print(f"{len(predictions)} patches, {clusters} with a cluster (probability at least {least})")
+    clusters = f"{sum(decisions):,} with a cluster (probability at least {least})"
+    console.print(f"{len(decisions):,} patch{'' if len(decisions) == 1 else 'es'}, {clusters}")
 
 
-def prediction_row(prediction: "Prediction") -> list[str]:
-    """One prediction in words."""
+def prediction_row(name: str, result: dict[str, Any]) -> list[str]:
+    """Return one prediction in words."""
+    experts = (value for key, value in result.items() if key.startswith("expert_"))
     return [
-        escape(printable(prediction.file)),
-        f"{prediction.probability:.4f}",
-        "cluster" if prediction.decision else "normal",
-        " ".join(f"{vote:.2f}" for vote in prediction.experts),
+        escape(printable(name)),
+        f"{result['probability']:.4f}",
+        "cluster" if result["decision"] else "normal",
+        " ".join(f"{probability:.2f}" for probability in experts),
     ]

@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from tyro.conf import AvoidSubcommands, OmitArgPrefixes
 
-from microcalc.cli.archive import dask_client
-from microcalc.cli.common import Common, describe, print_table, printable, warn
+from microcalc.cli.common import Common, describe, print_table, printable, reporter, warn
 from microcalc.cli.study_progress import shown_progress
 from microcalc.config import GivenPixelSize, StudyConfig
 from microcalc.errors import RequestError
@@ -51,10 +50,10 @@ class Run(Common):
     """Vary the training patches on the fly."""
     jobs: int | None = None
     """Processes side by side; as many as cores when not given."""
-    cluster: str | None = None
+    scheduler: str | None = None
     """Address of a Dask scheduler, such as tcp://127.0.0.1:8786, whose workers do the folds; they must share --out."""
     workers: int | None = None
-    """Dask workers on this machine, instead of --cluster or --jobs; the study goes on when one of them is killed."""
+    """Dask workers on this machine, instead of --scheduler or --jobs; the study goes on when one of them is killed."""
     resume: bool = False
     """Continue the study that is in --out."""
     settings: OmitArgPrefixes[AvoidSubcommands[StudyConfig]]
@@ -69,10 +68,11 @@ class Run(Common):
         """Load the data, run the study, and say what it found and where it is."""
         from microcalc.data import Data
         from microcalc.model import Model
+        from microcalc.reader.executor import dask_client
         from microcalc.training.plan import set_test_aside
 
-        if self.jobs is not None and (self.cluster is not None or self.workers is not None):
-            raise RequestError("--jobs does not go with --cluster or --workers; give one of them")
+        if self.jobs is not None and (self.scheduler is not None or self.workers is not None):
+            raise RequestError("--jobs does not go with --scheduler or --workers; give one of them")
         config = self.config
         size = None if self.pixel_size == "unknown" else self.pixel_size
         data = Data.load(self.data, archive=self.archive, pixel_size_mm=size, seed=config.seed)
@@ -84,8 +84,14 @@ class Run(Common):
         for title, part in {"data": data, "test set": test, "external set": external}.items():
             if part is not None:
                 console.print(f"{title}: {describe(part)}")
-        with dask_client(self.cluster, self.workers, console) as client:
-            settings = {"config": config, "out": self.out, "jobs": self.jobs, "client": client, "resume": self.resume}
+        with dask_client(self.scheduler, self.workers, reporter(console)) as client:
+            settings: dict[str, Any] = {
+                "config": config,
+                "out": self.out,
+                "jobs": self.jobs,
+                "client": client,
+                "resume": self.resume,
+            }
             self._study(Model(data, external, test=test, **settings), console)
         console.print(f"report: {self.out / 'report.html'}")
         console.print(f"to try next:\n{next_commands(self.out)}", markup=False, soft_wrap=True)

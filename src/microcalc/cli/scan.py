@@ -1,24 +1,21 @@
 """``microcalc scan``: whole mammograms in, a folder of findings out."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.conf import OmitArgPrefixes, Positional
 
-from microcalc.cli.archive import ManifestOptions, run_manifest
-from microcalc.cli.common import Common
-from microcalc.errors import FailedError, ImageError, RequestError
+from microcalc.cli.common import Common, printable
+from microcalc.cli.reading import MOST_LISTED, ReaderOptions, read_inputs
+from microcalc.errors import FailedError, RequestError
 
 if TYPE_CHECKING:
-    from microcalc.archive.task import Task
     from microcalc.committee.committee import Committee
-    from microcalc.mammograms.findings import ScannedImage
-    from microcalc.mammograms.output import Each, FailedImage, Scanner
     from microcalc.mammograms.second_opinion import SecondOpinion
+    from microcalc.reader.store import Entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,117 +25,75 @@ class Scan(Common):
     paths: Positional[tuple[str, ...]] = ()
     """Mammograms (DICOM, PNG, TIFF, PGM, JPEG), folders of them, or patterns such as 'scans/*.dcm'."""
     out: Path
-    """Folder for findings.json, findings.csv, overlays/ and index.html; with --manifest, for findings as Parquet. The
-    same command goes on with what is there."""
+    """Folder for findings.json, findings.csv, overlays/ and index.html; the same command goes on with what is there."""
     pixel_size: float | None = None
     """Size of a pixel in mm, for files that do not give it."""
     committee: Path | None = None
     """A finished run or its committee/, instead of the committee that comes with microcalc."""
     threshold: float | None = None
     """Mark findings from this probability on, instead of from the operating point."""
+    overlays: bool = True
+    """Draw each mammogram with its findings."""
     dicom: bool = False
     """Write a CAD report, a presentation state and a secondary capture of each DICOM file to dicom/, too."""
     heatmap: bool = False
     """Draw a heat map of each mammogram, too: some seconds more for each."""
-
-    archive: OmitArgPrefixes[ManifestOptions] = field(default_factory=ManifestOptions)
+    reader: OmitArgPrefixes[ReaderOptions] = field(default_factory=ReaderOptions)
 
     def run(self, console: Console) -> None:
         """Scan all files behind a progress bar, then say what was found and what failed."""
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise RequestError(f"--threshold must be a probability from 0 to 1: got {self.threshold}")
-        self.archive.check(self.paths, self.out, {"--dicom": self.dicom, "--heatmap": self.heatmap})
-        if self.archive.manifest is not None:
-            run_manifest(self.archive, lambda: self._task(console), self.archive.manifest, self.out, console)
-            return
-        from microcalc.data.patch_files import find_files
+        from microcalc.reader.inputs import find_inputs
+        from microcalc.reader.tables import write_scan
+        from microcalc.reader.tasks import ScanTask
 
-        found = find_files(self.paths)
-        unwritten: list[Path] = []
-        scanner = self._scanner(console, unwritten)
-        columns: tuple[Any, ...] = (BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
-        with Progress(*columns, console=console, disable=not console.is_terminal or self.quiet) as bar:
-            results = bar.track(scanner.run(found.files), total=len(found.files))
-            marks = [print_result(result, console) for result in results]
-        scanned = [count for count in marks if count is not None]
-        console.print(f"{sum(scanned)} findings in {len(scanned)} mammograms: {self.out / 'index.html'}", markup=False)
-        if found.note():
-            console.print(found.note(), markup=False, soft_wrap=True)
-        if len(scanned) < len(marks):
-            failed = len(marks) - len(scanned)
-            raise FailedError(f"{failed} of {len(marks)} files could not be scanned; see {self.out / 'findings.json'}")
-        if unwritten:
-            raise FailedError(f"{len(unwritten)} of {len(marks)} files have no DICOM results, as listed above")
-
-    def _scanner(self, console: Console, unwritten: list[Path]) -> "Scanner":
-        from microcalc.mammograms.output import Scanner
-
+        inputs = find_inputs(self.paths, self.reader.manifest)
         committee, opinion = load_committee(self.committee, console)
-        if self.threshold is not None:
-            opinion = replace(opinion, threshold=self.threshold)
-        scanner = Scanner(self.out, committee, committee.name, opinion, self.pixel_size, self.heatmap)
-        if not self.dicom:
-            return scanner
-        return replace(scanner, each=self._dicom_writer(committee.name, opinion.threshold, console, unwritten))
+        point = opinion.threshold if self.threshold is None else self.threshold
+        pictures = {"overlays": self.overlays, "heatmap": self.heatmap, "dicom": self.dicom}
+        task = ScanTask.of(self.committee, pixel_size_mm=self.pixel_size, operating_point=point, **pictures)
+        without_dicom = 0
 
-    def _task(self, console: Console) -> "Task":
-        from microcalc.archive.task import ScanTask
+        def on_entry(entry: "Entry", notes: tuple[str, ...]) -> None:
+            nonlocal without_dicom
+            without_dicom += self.dicom and entry.result is not None and "dicom" not in entry.made
+            if len(inputs.names) <= MOST_LISTED:
+                print_entry(inputs.names[entry.file], entry, point, notes, console)
 
-        task = ScanTask.of(self.committee, pixel_size_mm=self.pixel_size, threshold=self.threshold)
-        say_whose_opinion(self.committee, console)
-        return task
-
-    def _dicom_writer(self, committee: str, operating_point: float, console: Console, unwritten: list[Path]) -> "Each":
-        """Write the DICOM results of each file and print what its header lacks; list files that get none."""
-        from microcalc import __version__
-        from microcalc.dicom.objects import write_results
-        from microcalc.dicom.results import Algorithm, NotAnalyzed
-        from microcalc.mammograms.output import FailedImage
-
-        algorithm = Algorithm(__version__, committee, operating_point)
-
-        def write(file: Path, name: str, result: "ScannedImage | FailedImage") -> None:
-            failed = isinstance(result, FailedImage)
-            overlay = None if failed else (self.out / "overlays" / f"{name}.png").read_bytes()
-            scanned = NotAnalyzed(result.reason) if isinstance(result, FailedImage) else result
-            try:
-                _, notes = write_results(file, scanned, overlay, algorithm, self.out / "dicom", name)
-            except ImageError as error:
-                unwritten.append(file)
-                notes = (f"No DICOM results: {error.problem}.",)
-            for note in notes:
-                console.print(f"{file}: {note}", markup=False, soft_wrap=True)
-
-        return write
+        with read_inputs(self.reader, task, inputs, self.out, console, on_entry) as reading:
+            counts = write_scan(reading.store, inputs.names, committee.name, point)
+            console.print(f"{counts}: {self.out / 'index.html'}", markup=False, soft_wrap=True)
+            if inputs.note():
+                console.print(inputs.note(), markup=False, soft_wrap=True)
+            total, table = len(inputs.names), self.out / "findings.json"
+            if reading.failed:
+                raise FailedError(f"{reading.failed:,} of {total:,} files could not be scanned; see {table}")
+            if without_dicom:
+                raise FailedError(f"{without_dicom:,} of {total:,} files have no DICOM results, as listed above")
 
 
-def print_result(result: "ScannedImage | FailedImage", console: Console) -> int | None:
-    """One line on a mammogram, and its warnings; give the number of marked findings, None where it was not scanned."""
-    from microcalc.mammograms.output import FailedImage
-
-    if isinstance(result, FailedImage):
-        console.print(f"[red]not scanned[/]: {escape(f'{result.file}: {result.reason}')}", soft_wrap=True)
-        return None
-    count = sum(finding.marked for finding in result.findings)
-    console.print(f"{result.file}: {count} findings, {result.seconds:.1f} s", markup=False, soft_wrap=True)
-    for warning in result.warnings:
+def print_entry(name: str, entry: "Entry", operating_point: float, notes: tuple[str, ...], console: Console) -> None:
+    """Print a line on a mammogram, and its warnings."""
+    if entry.result is None:
+        console.print(f"[red]not scanned[/]: {escape(f'{printable(name)}: {entry.reason}')}", soft_wrap=True)
+    else:
+        count = sum(finding["probability"] >= operating_point for finding in entry.result["findings"])
+        found = f"{count} finding{'' if count == 1 else 's'}"
+        line = f"{printable(name)}: {found}, {entry.result['seconds']:.1f} s"
+        console.print(line, markup=False, soft_wrap=True)
+    for warning in (entry.result or {}).get("warnings", ()):
         console.print(f"  {warning}", markup=False, soft_wrap=True)
-    return count
+    for note in notes:
+        console.print(f"{printable(name)}: {note}", markup=False, soft_wrap=True)
 
 
 def load_committee(directory: Path | None, console: Console) -> "tuple[Committee, SecondOpinion]":
-    """The committee and its second opinion; say so where the package's stands in for one."""
+    """Load a committee and its second opinion; say so where the package's stands in for one."""
     from microcalc.mammograms.scanner import load_for_scan
-
-    loaded = load_for_scan(directory)
-    say_whose_opinion(directory, console)
-    return loaded
-
-
-def say_whose_opinion(directory: Path | None, console: Console) -> None:
-    """Say where a committee has no second opinion of its own."""
     from microcalc.mammograms.second_opinion import SecondOpinion
 
+    loaded = load_for_scan(directory)
     if directory is not None and SecondOpinion.beside(directory) is None:
         console.print(
             f"{directory}: no second_opinion.json beside this committee; the one that comes with microcalc is used, "
@@ -146,3 +101,4 @@ def say_whose_opinion(directory: Path | None, console: Console) -> None:
             markup=False,
             soft_wrap=True,
         )
+    return loaded

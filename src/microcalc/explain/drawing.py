@@ -36,10 +36,15 @@ def save_figure(figure: Figure, path: Path) -> None:
     ...     Path(folder, "a.png").read_bytes()[1:4]
     b'PNG'
     """
+    write_atomically(path, png(figure))
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file at 150 dots an inch."""
     FigureCanvasAgg(figure)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=150, metadata={"Software": None})
-    write_atomically(path, content.getvalue())
+    return content.getvalue()
 
 
 def overlay(

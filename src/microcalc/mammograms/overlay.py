@@ -5,6 +5,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
 
+from microcalc.images import Mammogram
 from microcalc.images.pictures import encode
 from microcalc.mammograms.findings import Finding, ScannedImage
 
@@ -41,6 +42,15 @@ def draw_overlay(pixels: NDArray[np.float32], scanned: ScannedImage, view: str =
     pen.scale(SCALE_MM * pixels_a_mm)
     pen.write(view, [(10, 10)], TEXT)
     return encode(np.asarray(pen.picture))
+
+
+def side(mammogram: Mammogram) -> str:
+    """Return side and view, where the file gives them.
+
+    >>> side(Mammogram(np.zeros((9, 9), np.float32), None, laterality="R", view="MLO"))
+    'R MLO'
+    """
+    return " ".join(part for part in (mammogram.laterality, mammogram.view) if part)
 
 
 def shown(scanned: ScannedImage) -> list[Finding]:

@@ -26,6 +26,8 @@ LOW_FLOOR = 0.001
 
 SMALLEST_MM = 20.0
 LARGEST_MM = 500.0
+LARGEST_PATCH = 300
+"""Pixels of a side up to which an image without a pixel size may well be a patch."""
 DETECTOR_MM = (264.0, 330.0)
 """Short and long side of the largest detectors and films, 24 x 30 cm, and a tenth more for the edge of a scan."""
 
@@ -172,12 +174,14 @@ def known_pixel_size(mammogram: Mammogram, given: float | PixelSize | None) -> P
     """
     size = mammogram.pixel_size_mm or (None if given is None else as_pixel_size(given))
     if size is None:
-        raise ImageError("has no pixel size; give the pixel size in mm")
+        patch = "" if max(mammogram.pixels.shape) > LARGEST_PATCH else "; for a patch, use microcalc predict"
+        raise ImageError(f"has no pixel size; give the pixel size in mm{patch}")
     sides = [pixels * mm for pixels, mm in zip(mammogram.pixels.shape, size, strict=True)]
     if min(sides) < SMALLEST_MM or max(sides) > LARGEST_MM:
         raise ImageError(
             f"would be {sides[0]:.0f} x {sides[1]:.0f} mm with pixels of {size[0]:g} x {size[1]:g} mm; "
-            f"a mammogram has {SMALLEST_MM:.0f} to {LARGEST_MM:.0f} mm a side: check the pixel size"
+            f"a mammogram has {SMALLEST_MM:.0f} to {LARGEST_MM:.0f} mm a side: check the pixel size, or use microcalc "
+            "predict for a patch"
         )
     return size
 

@@ -12,7 +12,8 @@ import psutil
 from distributed import Client
 
 TESTS = str(Path(__file__).parents[1])
-SETTINGS = {"PYTHONPATH": TESTS, "OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
+PATH = os.pathsep.join(filter(None, (TESTS, os.environ.get("PYTHONPATH"))))
+SETTINGS = {"PYTHONPATH": PATH, "OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
 
 
 class DaskProcesses:

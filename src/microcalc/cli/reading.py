@@ -1,0 +1,139 @@
+"""What the commands that read many files share: how these are named, who does the work, and what is printed of it."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from microcalc.cli.common import ASSUMED, printable, reporter
+from microcalc.cli.progress import shown_progress
+from microcalc.errors import FailedError, ImageError
+
+if TYPE_CHECKING:
+    from microcalc.reader.inputs import Inputs
+    from microcalc.reader.store import Entry, Store
+    from microcalc.reader.tasks import Task
+
+MOST_LISTED = 1000
+"""Files that are named on the terminal, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderOptions:
+    """Options of commands that read many files."""
+
+    manifest: Path | None = None
+    """A file with a path or URL a line, of more files than can be named."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler, such as tcp://127.0.0.1:8786, whose workers do the work."""
+    workers: int | None = None
+    """Worker processes on this machine that do the work; without them and --scheduler, the command does it itself."""
+
+
+@dataclass
+class Reading:
+    """How the files of a request fared.
+
+    Attributes:
+        inputs: of the request.
+        store: of their results.
+        failed: those without a result.
+        notes: sentences that a user should know, by file, of the first thousand files.
+    """
+
+    inputs: "Inputs"
+    store: "Store"
+    failed: int = 0
+    unreadable: "list[Entry]" = field(default_factory=list)
+
+    def results(self) -> "Iterator[tuple[str, dict[str, Any]]]":
+        """Give the result of each file, by the name that the request gives it."""
+        for file, name in self.inputs.names.items():
+            entry = self.store.get(file)
+            if entry is not None and entry.result is not None:
+                yield name, entry.result
+
+
+@contextmanager
+def read_inputs(
+    options: ReaderOptions,
+    task: "Task",
+    inputs: "Inputs",
+    out: Path | None,
+    console: Console,
+    on_entry: "Callable[[Entry, tuple[str, ...]], None]" = lambda entry, notes: None,
+) -> Iterator[Reading]:
+    """Do a task to all inputs behind a progress bar, and hold the folder of results for the tables.
+
+    Args:
+        options: of the command.
+        task: to do.
+        inputs: of the request.
+        out: folder of results, which the same command goes on with; None for one that goes with the command.
+        console: for the progress.
+        on_entry: called for each input.
+
+    Raises:
+        RequestError: as for :class:`microcalc.reader.store.Store` and :func:`microcalc.reader.executor.dask_client`.
+        FailedError: as there.
+    """
+    from microcalc.reader.executor import dask_client, in_this_process, on_dask
+    from microcalc.reader.run import read_files
+    from microcalc.reader.store import Store
+
+    with ExitStack() as stack:
+        client = stack.enter_context(dask_client(options.scheduler, options.workers, reporter(console)))
+        executor = in_this_process if client is None else on_dask(client)
+        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="microcalc-")))
+        reading = Reading(inputs, stack.enter_context(Store.opened(folder, task.settings())))
+        done = 0
+
+        with shown_progress(console, len(inputs.names)) as progress:
+
+            def keep(entry: "Entry", notes: tuple[str, ...]) -> None:
+                nonlocal done
+                done += 1
+                if entry.result is None:
+                    reading.failed += 1
+                    if len(reading.unreadable) < MOST_LISTED:
+                        reading.unreadable.append(entry)
+                on_entry(entry, notes)
+                progress(done)
+
+            read_files(task, inputs, reading.store, keep, executor)
+        yield reading
+
+
+def print_reading(reading: Reading, console: Console) -> None:
+    """Print what a user should know of how patches were read: an assumed size, warnings, files left out."""
+    assumed = read = warned = 0
+    for name, result in reading.results():
+        read += 1
+        assumed += result["pixel_size_mm"].endswith("(assumed)")
+        for warning in result["warnings"]:
+            warned += 1
+            if warned <= MOST_LISTED:
+                console.print(f"{printable(name)}: {warning}", markup=False)
+    if assumed:
+        console.print(f"{ASSUMED}: {assumed:,} of {read:,} files")
+    if reading.inputs.note():
+        console.print(reading.inputs.note(), markup=False)
+
+
+def refuse_failed(reading: Reading) -> None:
+    """Name the files that have no result, quiet or not.
+
+    Raises:
+        FailedError: there is one.
+    """
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    names = reading.inputs.names
+    for entry in reading.unreadable:
+        errors.print(f"microcalc: {ImageError(entry.reason, names[entry.file])}", markup=False)
+    if reading.failed:
+        total = len(names)
+        raise FailedError(f"{reading.failed:,} of {total:,} files could not be used, as listed above; the rest is done")

@@ -1,0 +1,204 @@
+"""Tables and contact sheets of a folder of results, written from the store, one entry in memory at a time."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment
+
+from microcalc.committee.committee import Committee
+from microcalc.errors import ImageError
+from microcalc.files import opened_atomically, write_csv
+from microcalc.mammograms.findings import Finding, ScannedImage
+from microcalc.reader.store import Entry, Store
+
+COLUMNS = (
+    *("file", "number", "probability", "score", "marked", "center_column_px", "center_row_px"),
+    *("left_px", "top_px", "right_px", "bottom_px", "extent_mm", "calcifications"),
+)
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>microcalc {{ title }}</title><style>
+body {font: 15px/1.4 sans-serif; margin: 2em; max-width: 80em} figure {display: inline-block; margin: 0 1em 1em 0;
+vertical-align: top; width: 18em} img {max-width: 100%; max-height: 24em; background: #000}
+figcaption, td {overflow-wrap: anywhere} .warning {color: #8a4b00} td, th {padding: 0 1em 0 0; text-align: left}
+</style></head><body><h1>{{ title|capitalize }}</h1>
+<p>{{ lead }} Not a medical device.</p>
+{% for figure in figures %}<figure>{% if figure.picture %}<a href="{{ figure.picture }}"><img loading="lazy"
+alt="{{ figure.file }}" src="{{ figure.picture }}"></a>{% endif %}<figcaption>{{ figure.file }}
+{% for line in figure.lines %}<br>{{ line }}{% endfor %}
+{% if figure.heat_map %}<br><a href="{{ figure.heat_map }}">heat map</a>{% endif %}
+{% for warning in figure.warnings %}<br><span class="warning">{{ warning }}</span>{% endfor %}</figcaption></figure>
+{% endfor %}{% for entry in failed %}{% if loop.first %}<h2>Failed</h2><table><tr><th>file</th><th>reason</th></tr>
+{% endif %}<tr><td>{{ entry.file|shown }}</td><td>{{ entry.reason }}</td></tr>{% if loop.last %}</table>{% endif %}
+{% endfor %}</body></html>
+"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One image of a contact sheet; links are escaped."""
+
+    file: str
+    picture: str
+    lines: list[str]
+    warnings: Iterable[str]
+    heat_map: str = ""
+
+
+def write_scan(store: Store, files: Iterable[str], committee: str, operating_point: float) -> str:
+    """Write ``findings.json``, ``findings.csv`` and the contact sheet ``index.html`` of all that a folder holds.
+
+    Args:
+        store: of the folder.
+        files: that come first, in their order.
+        committee: name.
+        operating_point: probability from which findings are marked.
+
+    Returns:
+        How many images and findings there are, in words.
+    """
+    files = list(files)
+
+    def images() -> Iterator[tuple[Entry, ScannedImage]]:
+        for entry in store.entries(files):
+            if entry.result is not None:
+                yield entry, ScannedImage.from_dict(entry.result).marked_from(operating_point)
+
+    head = {"schema": 2, "committee": committee, "operating_point": operating_point}
+    failed = ({"file": entry.file, "reason": entry.reason} for entry in _failed(store, files))
+    _write_json(store.folder / "findings.json", head, images=(image.to_dict() for _, image in images()), failed=failed)
+    rows = (table_row(image, finding) for _, image in images() for finding in image.findings)
+    write_csv(store.folder / "findings.csv", _chained(COLUMNS, rows))
+    marks = count = 0
+    for _, image in images():
+        marks, count = marks + sum(finding.marked for finding in image.findings), count + 1
+    counts = f"{_number(marks, 'finding')} in {_number(count, 'mammogram')}"
+    lead = f"{counts} at or above the operating point of {operating_point:.3f}; committee: {committee}."
+    _write_page(store, files, "scan", lead, (_scan_figure(store, entry, image) for entry, image in images()))
+    return counts
+
+
+def _scan_figure(store: Store, entry: Entry, image: ScannedImage) -> Figure:
+    lines = [
+        f"{finding.number}: {finding.probability:.2f}, {len(finding.calcifications_px)} calcifications over "
+        f"{finding.extent_mm:.1f} mm"
+        for finding in image.findings
+        if finding.marked
+    ]
+    lines = lines or ["no finding at or above the operating point"]
+    return Figure(_shown(entry.file), _link(entry, "overlays"), lines, image.warnings, _link(entry, "heatmaps"))
+
+
+def write_explanations(store: Store, files: Iterable[str], committee: str) -> None:
+    """Write the contact sheet ``index.html`` of explained patches."""
+    files = list(files)
+    figures = (
+        Figure(
+            _shown(entry.file),
+            _link(entry, "pictures"),
+            [f"probability {entry.result['probability']:.3f}"],
+            entry.result["warnings"],
+        )
+        for entry in store.entries(files)
+        if entry.result is not None
+    )
+    _write_page(store, files, "explain", f"Committee: {committee}.", figures)
+
+
+def write_predictions(
+    store: Store, names: Mapping[str, str], committee: Committee, csv: Iterable[Path], plain: Iterable[Path]
+) -> None:
+    """Write all predictions that a store holds as tables.
+
+    The CSV files hold ``file``, ``probability``, ``decision`` (0 or 1), ``expert_0`` and so on, and ``pixel_size_mm``
+    (such as ``0.07``, ``0.07 x 0.08`` of rows and columns, ``0.085 (assumed)`` or ``unknown``). The JSON files hold the
+    ``threshold`` of the decision, the ``predictions``, also with ``warnings``, and the ``unreadable`` files, each with
+    its ``problem``.
+
+    Args:
+        store: of predictions.
+        names: that the request gives its files, by absolute path or URL; these come first.
+        committee: that predicted.
+        csv: tables to write.
+        plain: JSON files to write.
+
+    Raises:
+        RequestError: a path is a folder.
+        FailedError: a file cannot be written.
+    """
+    experts = [f"expert_{number}" for number in range(len(committee.networks))]
+    columns = ["file", "probability", "decision", *experts, "pixel_size_mm"]
+
+    def predictions() -> Iterator[dict[str, Any]]:
+        for entry in store.entries(names):
+            if entry.result is not None:
+                yield {"file": names.get(entry.file, entry.file), **entry.result}
+
+    for path in csv:
+        rows = ([_rounded(row[name]) for name in columns] for row in predictions())
+        write_csv(path, _chained(columns, rows))
+    head = {"schema": 1, "threshold": committee.threshold}
+    for path in plain:
+        failed = ((names.get(entry.file, entry.file), entry.reason) for entry in _failed(store, names))
+        unreadable = ({"file": name, "problem": str(ImageError(reason, name))} for name, reason in failed)
+        _write_json(path, head, predictions=predictions(), unreadable=unreadable)
+
+
+def table_row(image: ScannedImage, finding: Finding) -> list[str | int]:
+    """Return a finding as a row of ``findings.csv``, in the order of ``COLUMNS``."""
+    numbers = [f"{value:.6g}" for value in (finding.probability, finding.score)]
+    places = [f"{value:.2f}" for value in finding.center_px]
+    box, extent, count = finding.box_px, f"{finding.extent_mm:.2f}", len(finding.calcifications_px)
+    return [image.file, finding.number, *numbers, int(finding.marked), *places, *box, extent, count]
+
+
+def _failed(store: Store, files: Iterable[str]) -> Iterator[Entry]:
+    return (entry for entry in store.entries(files) if entry.result is None)
+
+
+def _chained(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> Iterator[Iterable[Any]]:
+    yield head
+    yield from rows
+
+
+def _rounded(value: Any) -> Any:
+    return f"{value:.7g}" if isinstance(value, float) else value
+
+
+def _write_json(path: Path, head: dict[str, Any], **lists: Iterable[dict[str, Any]]) -> None:
+    """Write an object of plain values and long lists, an entry a line."""
+    with opened_atomically(path) as file:
+        file.write(json.dumps(head, allow_nan=False).removesuffix("}").encode())
+        for name, entries in lists.items():
+            file.write(f',\n "{name}": ['.encode())
+            for number, entry in enumerate(entries):
+                file.write(((",\n  " if number else "\n  ") + json.dumps(entry, allow_nan=False)).encode())
+            file.write(b"]")
+        file.write(b"}\n")
+
+
+def _write_page(store: Store, files: list[str], title: str, lead: str, figures: Iterator[Figure]) -> None:
+    environment = Environment(autoescape=True)
+    environment.filters["shown"] = _shown
+    page = environment.from_string(PAGE)
+    with opened_atomically(store.folder / "index.html") as file:
+        for piece in page.generate(title=title, lead=lead, figures=figures, failed=_failed(store, files)):
+            file.write(piece.encode(errors="backslashreplace"))
+
+
+def _shown(file: str) -> str:
+    return file if file.isprintable() else ascii(file)[1:-1]
+
+
+def _link(entry: Entry, kind: str) -> str:
+    """Return the escaped address of a picture; empty where there is none."""
+    return quote(os.fsencode(f"{kind}/{entry.name}.png")) if kind in entry.made else ""
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
