@@ -84,12 +84,6 @@ def test_upside_down_predictions_are_flattened_never_turned_round():
     assert 0 < calibration.slope < 0.5
 
 
-def test_calibration_leaves_the_ranking_alone():
-    labels, probabilities = drawn(0.5, -1.0, 200)
-    calibrated = fit_calibration(probabilities, labels).apply(probabilities)
-    assert assess(labels, calibrated)["auc"] == assess(labels, probabilities)["auc"]
-
-
 def test_calibration_needs_both_classes():
     with pytest.raises(RequestError, match="both classes"):
         fit_calibration([0.2, 0.8], [1, 1])

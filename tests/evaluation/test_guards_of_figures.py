@@ -1,21 +1,17 @@
 """Thresholds, intervals and pairs: what a printed figure rests on."""
 
-import csv
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from recorders import make_data, read_rows
+from recorders import make_data
 
 from microcalc import Data
 from microcalc.data.provenance import linked_groups
-from microcalc.errors import FailedError
 from microcalc.evaluation.audit import audit, conclusions
-from microcalc.evaluation.compare import compare_predictions
 from microcalc.evaluation.intervals import bootstrap_intervals
 from microcalc.evaluation.metrics import assess
-from microcalc.evaluation.shortcuts import shortcut_figures, siblings_in_training
+from microcalc.evaluation.shortcuts import shortcut_figures
 from microcalc.files import read_json, write_json
 
 LABELS = [0, 0, 1, 1]
@@ -55,11 +51,6 @@ def test_the_interval_of_the_grouped_auc_is_its_own_and_that_is_what_is_printed(
         assert sum(printed in sentence for sentence in conclusions(audit(data))) == 1, name
 
 
-def test_plain_folds_leave_siblings_in_training_and_single_patches_have_none() -> None:
-    assert siblings_in_training(np.arange(40) % 2, np.arange(40)) == 0
-    assert siblings_in_training(np.arange(40) % 2, np.arange(40) // 20) == 1
-
-
 def test_the_official_test_is_counted_by_linked_patients_not_by_names() -> None:
     """Two names that share pixels are one patient: its patches in Train are not left to train on."""
     data = make_data("own", 40, seed=5)
@@ -76,31 +67,6 @@ def test_the_official_test_is_counted_by_linked_patients_not_by_names() -> None:
     assert figures["left_to_train_on"] == (~mask).sum() - lost
 
 
-def test_two_runs_are_compared_file_by_file_whatever_the_order_of_their_rows(tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    rows = [
-        {"file": f"{row}.png", "patient": f"p{row // 3}", "label": row // 3 % 2, "role": "external"}
-        | {"out_of_fold": round(float(np.clip(0.3 + 0.3 * (row // 3 % 2) + generator.normal(0, 0.3), 0, 1)), 3)}
-        for row in range(60)
-    ]
-    others = [{**row, "out_of_fold": round(float(generator.random()), 3)} for row in rows]
-    shuffled = [others[row] for row in generator.permutation(60)]
-    for name, table in (("first", rows), ("second", others), ("shuffled", shuffled)):
-        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(table)
-    compared = compare_predictions(tmp_path / "first.csv", tmp_path / "second.csv")
-    assert compare_predictions(tmp_path / "first.csv", tmp_path / "shuffled.csv") == compared
-    truth = np.array([row["label"] for row in rows])
-    for key, table in (("auc_first", rows), ("auc_second", others)):
-        values = np.array([row["out_of_fold"] for row in table])
-        pairs = values[truth == 1][:, None] - values[truth == 0]
-        assert compared["external"][key] == pytest.approx(np.mean((pairs > 0) + (pairs == 0) / 2))
-    assert compared["external"]["difference"] > 0 and compared["external"]["patients"] == 20
-    assert len(read_rows(tmp_path / "first.csv")) == 60
-
-
 # Records
 
 
@@ -113,17 +79,3 @@ def test_who_reads_a_json_file_while_it_is_written_anew_keeps_the_whole_old_one(
         whole = beginning + reader.read()
     assert len(whole) > 100_000 and whole.rstrip().endswith("}")
     assert read_json(path) == {"auc": 0.9}
-
-
-def test_a_json_file_that_cannot_be_written_to_the_end_leaves_the_old_one(tmp_path: Path, monkeypatch) -> None:
-    path = tmp_path / "metrics.json"
-    write_json(path, {"auc": 0.5})
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(FailedError, match="space"):
-        write_json(path, {"auc": 0.9})
-    assert read_json(path) == {"auc": 0.5}
-    assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.json"]

@@ -10,8 +10,6 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -481,12 +479,6 @@ def test_the_shares_of_a_confusion_matrix_are_of_its_rows() -> None:
             (0, 0): ["90", "90.0 %"], (1, 0): ["10", "10.0 %"], (0, 1): ["4", "20.0 %"], (1, 1): ["16", "80.0 %"]
         }  # fmt: skip
         assert [label.get_text() for label in axes.get_xticklabels()] == ["normal", "cluster"]
-
-
-@settings(max_examples=12, deadline=None)
-@given(st.integers(1, 11))
-def test_any_number_of_folds_has_its_confusion_matrices(folds: int) -> None:
-    assert len(figures.confusion_matrices([[[9, 1], [2, 8]]] * folds).axes) == folds
 
 
 def test_a_fold_without_search_shows_the_final_training_alone() -> None:
