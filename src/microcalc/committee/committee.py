@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -32,28 +31,6 @@ def filtered(images: NDArray[np.float32], wavelet: WaveletSettings) -> NDArray[n
     if wavelet.name == "none":
         return images
     return wavelet_filter(images, wavelet.name, wavelet.threshold, wavelet.backend)
-
-
-class WeightedAverage(torch.nn.Module):
-    """Weights in (0, 1) that sum to 1, as the softmax of free parameters that start equal.
-
-    >>> average = WeightedAverage(5)
-    >>> average(torch.full((3, 5), 0.25))
-    tensor([0.2500, 0.2500, 0.2500], grad_fn=<MvBackward0>)
-    """
-
-    def __init__(self, experts: int) -> None:
-        super().__init__()
-        self.scores = torch.nn.Parameter(torch.zeros(experts))
-
-    @property
-    def weights(self) -> torch.Tensor:
-        """(experts,) weights."""
-        return torch.softmax(self.scores, dim=0)
-
-    def forward(self, probabilities: torch.Tensor) -> torch.Tensor:
-        """(n, experts) probabilities to (n,) weighted averages."""
-        return probabilities @ self.weights
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from microcalc.networks.hypermodel import logit_model
 def predict(
     network: Any,
     images: NDArray[np.float32],
-    device: str | torch.device | None = None,
     batch_size: int = 64,
 ) -> NDArray[np.float64]:
     """Give the probability of a cluster in each patch: the sigmoid of the logit, in float64, so that few tie.
@@ -22,7 +21,6 @@ def predict(
         network: as :func:`microcalc.networks.hypermodel.build_network` makes it.
         images: (n, 60, 60) patches in [0, 1]; they are read a batch at a time, so that a memory map of any length
             will do.
-        device: "cpu", "cuda" or "auto"; None stays where the network is.
         batch_size: patches at a time.
 
     Returns:
@@ -32,10 +30,10 @@ def predict(
     >>> predict(build_network(dim=2, depth=1, dropout=0.0), np.zeros((3, 60, 60), np.float32)).shape
     (3,)
     """
-    where = choose_device(device) if device is not None else network.variables[0].value.device
+    where = network.variables[0].value.device
     probabilities = np.empty(len(images))
     with torch.inference_mode(), keras.device(keras_name(where)):
-        logits = logit_model(network.to(where))
+        logits = logit_model(network)
         for start in range(0, len(images), batch_size):
             batch = torch.tensor(images[start : start + batch_size], dtype=torch.float32, device=where).unsqueeze(1)
             outputs = logits(batch, training=False)[:, 0].double().sigmoid()

@@ -55,19 +55,26 @@ def evaluate_folds(own: Predicted, split: StudySplit, hyperparameters: list[dict
     return rows
 
 
+def _with_intervals(
+    labels: NDArray[np.int64], scores: Floats, groups: NDArray[np.int64], seed: int, threshold: float = 0.5
+) -> dict[str, Any]:
+    """Return the figures at a threshold, their intervals over patients, and the number of patients."""
+    return {
+        **assess(labels, scores, threshold),
+        **bootstrap_intervals(labels, scores, groups, threshold, seed),
+        "patients": len(np.unique(groups)),
+    }
+
+
 def evaluate_cross_validation(
     own: Predicted, split: StudySplit, folds: list[dict[str, Any]], seed: int
 ) -> dict[str, Any]:
     """``metrics.json["cross_validation"]``: all out-of-fold predictions together, with intervals over patients."""
     probabilities = out_of_fold(own, split)
     tested = ~np.isnan(probabilities)
-    figures = assess(own.data.labels[tested], probabilities[tested])
-    intervals = bootstrap_intervals(own.data.labels[tested], probabilities[tested], own.data.groups[tested], seed=seed)
     accuracies = [fold["accuracy"] for fold in folds]
     return {
-        **figures,
-        **intervals,
-        "patients": len(np.unique(own.data.groups[tested])),
+        **_with_intervals(own.data.labels[tested], probabilities[tested], own.data.groups[tested], seed),
         "accuracy_mean": float(np.mean(accuracies)),
         "accuracy_std": float(np.std(accuracies, ddof=1)),
     }
@@ -77,9 +84,7 @@ def evaluate_external(predicted: Predicted, seed: int) -> dict[str, Any]:
     """``metrics.json["external"]`` or ``["test"]``: the committee on a set that none of its parts has seen."""
     labels, probabilities, threshold = predicted.data.labels, predicted.committee, predicted.threshold
     return {
-        **assess(labels, probabilities, threshold),
-        **bootstrap_intervals(labels, probabilities, predicted.data.groups, threshold, seed),
-        "patients": len(np.unique(predicted.data.groups)),
+        **_with_intervals(labels, probabilities, predicted.data.groups, seed, threshold),
         "threshold": threshold,
         "brier_score": brier_score(labels, probabilities),
         "expected_calibration_error": expected_calibration_error(labels, probabilities),
@@ -94,16 +99,11 @@ def evaluate_nested(data: Data, probabilities: Floats, decisions: Floats, seed: 
         probabilities: (n,) by the committee of the patch's outer fold.
         decisions: (n,) 0 or 1, by the same committee at its threshold.
     """
-    ranked = {
-        **assess(data.labels, probabilities),
-        **bootstrap_intervals(data.labels, probabilities, data.groups, seed=seed),
-    }
-    decided = {**assess(data.labels, decisions), **bootstrap_intervals(data.labels, decisions, data.groups, seed=seed)}
+    ranked = _with_intervals(data.labels, probabilities, data.groups, seed)
     return {
-        **decided,
+        **_with_intervals(data.labels, decisions, data.groups, seed),
         "auc": ranked["auc"],
         "auc_ci95": ranked["auc_ci95"],
-        "patients": len(np.unique(data.groups)),
         "brier_score": brier_score(data.labels, probabilities),
         "expected_calibration_error": expected_calibration_error(data.labels, probabilities),
     }

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from microcalc.committee.calibration import Calibration, DecisionRule
-from microcalc.committee.committee import WeightedAverage
 from microcalc.committee.unknown_scale import highest_view
 from microcalc.training.calibration import choose_threshold, fit_calibration
 from microcalc.training.splits import split_groups
@@ -118,15 +117,16 @@ def learn_weights(
     fitting, stopping = split_groups(labels, groups, STOPPING_SHARE, seed)
     values = torch.from_numpy(probabilities).float().clamp(1e-6, 1 - 1e-6)
     targets = torch.from_numpy(labels).float()
-    average = WeightedAverage(values.shape[1])
-    optimizer = torch.optim.Adam(average.parameters(), lr=LEARNING_RATE)
+    scores = torch.zeros(values.shape[1], requires_grad=True)
+    optimizer = torch.optim.Adam([scores], lr=LEARNING_RATE)
     curves: dict[str, list[float]] = {"loss": [], "accuracy": [], "holdout_loss": [], "external_accuracy": []}
     weights: list[list[float]] = []
     for epoch in range(EPOCHS):
-        loss = functional.binary_cross_entropy(average(values[fitting]), targets[fitting])
+        shares = torch.softmax(scores, dim=0)
+        loss = functional.binary_cross_entropy(values[fitting] @ shares, targets[fitting])
         with torch.no_grad():
-            combined = average(values)
-            weights.append(average.weights.tolist())
+            combined = values @ shares
+            weights.append(shares.tolist())
             curves["loss"].append(loss.item())
             curves["accuracy"].append(((combined[fitting] >= 0.5) == (targets[fitting] > 0.5)).float().mean().item())
             curves["holdout_loss"].append(functional.binary_cross_entropy(combined[stopping], targets[stopping]).item())
@@ -136,7 +136,7 @@ def learn_weights(
         if epoch - chosen_epoch(curves["holdout_loss"]) >= PATIENCE:
             break
         optimizer.zero_grad()
-        torch.autograd.backward(loss + average.scores.square().sum() / (2 * len(fitting)))
+        torch.autograd.backward(loss + scores.square().sum() / (2 * len(fitting)))
         optimizer.step()
     best = np.array(weights[chosen_epoch(curves["holdout_loss"])], np.float64)
     return Ensemble(best / best.sum(), {**curves, "weights": weights})
