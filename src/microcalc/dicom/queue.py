@@ -5,8 +5,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +22,6 @@ CREATE TABLE IF NOT EXISTS images (
     scans INTEGER NOT NULL DEFAULT 0, -- started, finished or not
     state TEXT NOT NULL DEFAULT 'received' CHECK (state IN ('received', 'scanned', 'answered'))
 );
-CREATE TABLE IF NOT EXISTS results (
-    name TEXT PRIMARY KEY,            -- of its file
-    image TEXT NOT NULL REFERENCES images (key),
-    sent INTEGER NOT NULL DEFAULT 0
-);
 CREATE TABLE IF NOT EXISTS studies (
     uid TEXT PRIMARY KEY,             -- Study Instance UID; the row goes once all its images are answered
     tries INTEGER NOT NULL DEFAULT 0,
@@ -35,8 +30,10 @@ CREATE TABLE IF NOT EXISTS studies (
     problem TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS images_by_state ON images (state, study);
-CREATE INDEX IF NOT EXISTS results_by_image ON results (image);
 """
+
+MOST_RESULTS = 3
+"""Most results of an image."""
 
 
 class Waiting(NamedTuple):
@@ -74,10 +71,10 @@ def key_of(sop_instance_uid: str) -> str:
 
 
 class Queue:
-    """Images and results that wait, in a folder: SQLite for their states, a file for each image and each result.
+    """Images and results that wait, in a folder: SQLite for the states of images, a file for each image and result.
 
-    A file is on disk, flushed, before its row says so, and is deleted only after its row no longer needs it; files
-    without a row are deleted by :meth:`recover`. All methods may be called from any thread.
+    A file is on disk, flushed, before the row of its image says so, and goes once it is scanned or sent; files that no
+    row needs are deleted by :meth:`recover`. All methods may be called from any thread.
 
     Args:
         folder: made, for this user alone, where it is missing.
@@ -122,13 +119,11 @@ class Queue:
 
     def recover(self) -> None:
         """Take up where a killed node stopped: delete files without a row, and try parked studies once more."""
-        with self._transaction() as database:
-            images = {row[0] for row in database.execute("SELECT key FROM images WHERE state = 'received'")}
-            results = {row[0] for row in database.execute("SELECT name FROM results")}
-            database.execute("UPDATE studies SET parked = 0, tries = 0, due = 0")
-        for folder, known in ((self._images, images), (self._results, results)):
+        self._query("UPDATE studies SET parked = 0, tries = 0, due = 0")
+        for folder, state in ((self._images, "received"), (self._results, "scanned")):
+            known = {key for (key,) in self._query("SELECT key FROM images WHERE state = ?", state)}
             for path in folder.iterdir():
-                if path.name not in known:
+                if path.stem not in known:
                     path.unlink()
 
     def add(self, sop_instance_uid: str, study: str, content: bytes) -> bool:
@@ -142,10 +137,9 @@ class Queue:
             if self._query("SELECT 1 FROM images WHERE key = ?", key):
                 return False
             _write(self._images, {key: content})
-            with self._transaction() as database:
-                insert = "INSERT INTO images (key, study, received, bytes) VALUES (?, ?, ?, ?)"
-                database.execute(insert, (key, study, time.time(), len(content)))
-                database.execute("INSERT OR IGNORE INTO studies (uid, due) VALUES (?, 0)", (study,))
+            self._change("INSERT OR IGNORE INTO studies (uid, due) VALUES (?, 0)", study)
+            insert = "INSERT INTO images (key, study, received, bytes) VALUES (?, ?, ?, ?)"
+            self._change(insert, key, study, time.time(), len(content))
         return True
 
     def bytes_waiting(self) -> int:
@@ -155,20 +149,19 @@ class Queue:
 
     def start_scan(self) -> Waiting | None:
         """Return the image that has waited longest, or None; its scan is counted before it can end the program."""
-        with self._transaction() as database:
-            row = database.execute(
-                "SELECT key, study, scans FROM images JOIN studies ON study = uid "
-                "WHERE state = 'received' AND NOT parked ORDER BY scans, received LIMIT 1"
-            ).fetchone()
-            if row is None:
-                return None
-            database.execute("UPDATE images SET scans = scans + 1 WHERE key = ?", (row[0],))
-        return Waiting(row[0], row[1], self._images / row[0], row[2] + 1)
+        select = (
+            "SELECT key, study, scans FROM images JOIN studies ON study = uid "
+            "WHERE state = 'received' AND NOT parked ORDER BY scans, received LIMIT 1"
+        )
+        with self.changed:
+            for key, study, scans in self._query(select):
+                self._change("UPDATE images SET scans = scans + 1 WHERE key = ?", key)
+                return Waiting(key, study, self._images / key, scans + 1)
+        return None
 
     def withdraw_scan(self, image: Waiting) -> None:
         """Take back the count of a scan that did not end the program, yet whose results could not be kept."""
-        with self._transaction() as database:
-            database.execute("UPDATE images SET scans = scans - 1 WHERE key = ?", (image.key,))
+        self._change("UPDATE images SET scans = scans - 1 WHERE key = ?", image.key)
 
     def finish_scan(self, image: Waiting, results: Sequence[bytes]) -> None:
         """Keep the results of an image until they are sent, and delete the image.
@@ -176,14 +169,10 @@ class Queue:
         Raises:
             FailedError: the disk is full.
         """
-        files = {f"{image.key}.{number}": content for number, content in enumerate(results)}
-        _write(self._results, files)
+        _write(self._results, {f"{image.key}.{number}": content for number, content in enumerate(results)})
         with self.changed:
-            with self._transaction() as database:
-                insert = "INSERT OR REPLACE INTO results (name, image) VALUES (?, ?)"
-                database.executemany(insert, [(name, image.key) for name in files])
-                size = sum(map(len, results))
-                database.execute("UPDATE images SET state = 'scanned', bytes = ? WHERE key = ?", (size, image.key))
+            size = sum(map(len, results))
+            self._change("UPDATE images SET state = 'scanned', bytes = ? WHERE key = ?", size, image.key)
             image.file.unlink(missing_ok=True)
 
     def due_study(self, quiet_s: float) -> str | None:
@@ -198,42 +187,32 @@ class Queue:
 
     def unsent(self, study: str) -> list[Path]:
         """Return the files of the results of a study that are still to be sent."""
-        rows = self._query(
-            "SELECT name FROM results JOIN images ON image = key WHERE study = ? AND NOT sent ORDER BY name", study
-        )
-        return [self._results / row[0] for row in rows]
+        keys = self._query("SELECT key FROM images WHERE study = ? AND state = 'scanned' ORDER BY received", study)
+        return [path for (key,) in keys for path in self._files(key)]
 
     def sent(self, result: Path) -> None:
-        """Note that a receiver has a result; with the last of an image, the image is answered and its files go."""
+        """Delete a result that a receiver has; with the last of an image, the image is answered."""
         with self.changed:
-            with self._transaction() as database:
-                database.execute("UPDATE results SET sent = 1 WHERE name = ?", (result.name,))
-                image, study = database.execute(
-                    "SELECT key, study FROM results JOIN images ON image = key WHERE name = ?", (result.name,)
-                ).fetchone()
-                if database.execute("SELECT 1 FROM results WHERE image = ? AND NOT sent", (image,)).fetchone():
-                    return
-                names = [row[0] for row in database.execute("SELECT name FROM results WHERE image = ?", (image,))]
-                database.execute("DELETE FROM results WHERE image = ?", (image,))
-                database.execute("UPDATE images SET state = 'answered', study = NULL WHERE key = ?", (image,))
-                if not database.execute("SELECT 1 FROM images WHERE study = ?", (study,)).fetchone():
-                    database.execute("DELETE FROM studies WHERE uid = ?", (study,))
-            for name in names:
-                (self._results / name).unlink(missing_ok=True)
+            if self._files(result.stem) == [result]:
+                self._change("UPDATE images SET state = 'answered', study = NULL WHERE key = ?", result.stem)
+                waiting = "SELECT study FROM images WHERE state IN ('received', 'scanned')"
+                self._change(f"DELETE FROM studies WHERE uid NOT IN ({waiting})")
+            result.unlink()
+
+    def _files(self, key: str) -> list[Path]:
+        paths = (self._results / f"{key}.{number}" for number in range(MOST_RESULTS))
+        return [path for path in paths if path.exists()]
 
     def postpone(
         self, study: str, problem: str, pause_s: float = 0.0, longest_pause_s: float = 0.0, tries: int = 0
     ) -> bool:
         """Try a study again after a pause that doubles each time, or park it after ``tries``; return whether parked."""
-        with self._transaction() as database:
-            row = database.execute("SELECT tries FROM studies WHERE uid = ?", (study,)).fetchone()
-            tried, parked = int(row[0]) + 1, int(row[0]) + 1 >= tries
-            pause = min(pause_s * 2.0 ** min(tried - 1, 60), longest_pause_s)
-            database.execute(
-                "UPDATE studies SET tries = ?, due = ?, parked = ?, problem = ? WHERE uid = ?",
-                (tried, time.time() + pause, parked, problem, study),
-            )
-        return parked
+        with self.changed:
+            ((tried,),) = self._query("SELECT tries + 1 FROM studies WHERE uid = ?", study)
+            due = time.time() + min(pause_s * 2.0 ** min(tried - 1, 60), longest_pause_s)
+            update = "UPDATE studies SET tries = ?, due = ?, parked = ?, problem = ? WHERE uid = ?"
+            self._change(update, tried, due, tried >= tries, problem, study)
+        return bool(tried >= tries)
 
     def counts(self) -> Counts:
         """Return how many images are in which state."""
@@ -252,11 +231,9 @@ class Queue:
         with self.changed, closing(self._database.execute(statement, values)) as cursor:
             return cursor.fetchall()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self.changed, self._database:
-            self._database.execute("BEGIN IMMEDIATE")
-            yield self._database
+    def _change(self, statement: str, *values: object) -> None:
+        with self.changed:
+            self._query(statement, *values)
             self.changed.notify_all()
 
 
