@@ -87,8 +87,7 @@ class Reader:
 
         true = to_true_scale(mammogram.pixels, _size(image))
         grid = heat_map(true, find_breast(true).mask, self._scanning()[0], on_progress)
-        colours = colour_heat_map(grid, (true.shape[0], true.shape[1]))
-        return encode(np.rint(255 * colours).astype(np.uint8), "png")
+        return encode(colour_heat_map(grid, true.shape))
 
     def details(self, image: OpenImage, scanned: ScannedImage, images: Images) -> dict[int, Detail]:
         """Every finding of an image from near, by its number; all of them are made the first time.

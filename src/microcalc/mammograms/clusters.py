@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import pdist
+from scipy.special import expit
+from scipy.special import logit as plain_logit
 
 from microcalc.committee.committee import Committee
 from microcalc.images.resample import TRUE_PIXEL_MM
@@ -58,9 +59,7 @@ def logit(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> logit(np.array([0.5, 1.0])).round(1)
     array([ 0. , 27.6])
     """
-    kept = np.clip(probability, _LEAST, 1 - _LEAST)
-    odds: NDArray[np.float64] = np.log(kept) - np.log1p(-kept)
-    return odds
+    return np.asarray(plain_logit(np.clip(probability, _LEAST, 1 - _LEAST)))
 
 
 def window_corners(shape: tuple[int, ...], centers: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -138,7 +137,7 @@ def merge_windows(
     Returns:
         The clusters, of the highest logit first.
     """
-    joint = logit(committee.combine(1 / (1 + np.exp(-logits))))
+    joint = logit(committee.combine(expit(logits)))
     order = np.argsort(-joint, kind="stable")
     free = np.ones(len(order), bool)
     clusters = []
@@ -179,12 +178,3 @@ def _members(spots: Spots, centers: NDArray[np.float64], best: NDArray[np.float6
     if len(inside) >= FEWEST:
         return inside
     return np.flatnonzero(np.abs(spots.positions - best).max(axis=1) < FAR)[:FEWEST]
-
-
-def extent(points: NDArray[np.float64]) -> float:
-    """The largest distance between two of (n, 2) points.
-
-    >>> extent(np.array([[0.0, 0.0], [3.0, 4.0]]))
-    5.0
-    """
-    return float(pdist(points).max(initial=0.0))

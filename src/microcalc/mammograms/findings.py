@@ -4,11 +4,14 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal, Protocol, Self
 
+import numpy as np
 from annotated_types import Ge, Le
+from numpy.typing import NDArray
 from pydantic import PlainValidator
 
 from microcalc.errors import RequestError
 from microcalc.files import checked
+from microcalc.images.image import PixelSize
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
 
 Point = tuple[float, float]
@@ -56,6 +59,28 @@ class Identified(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+
+
+def placed(points: NDArray[np.float64], shape: tuple[int, ...], pixel_size_mm: PixelSize) -> dict[str, Any]:
+    """Return where calcifications lie and how far they extend, as fields of a :class:`Finding`.
+
+    Args:
+        points: (n, 2) column and row of each.
+        shape: rows and columns of their image.
+        pixel_size_mm: of the image.
+
+    >>> placed(np.array([[10.0, 20.0], [40.5, 20.0], [25.0, 60.0]]), (400, 300), (0.1, 0.1))["box_px"]
+    (10, 20, 41, 60)
+    """
+    left, top = np.floor(points.min(axis=0)).clip(0).astype(int).tolist()
+    millimetres = points * pixel_size_mm[::-1]
+    right, bottom = np.minimum(np.ceil(points.max(axis=0)), np.array(shape[::-1]) - 1).astype(int).tolist()
+    return {
+        "center_px": tuple(points.mean(axis=0).tolist()),
+        "box_px": (left, top, right, bottom),
+        "extent_mm": float(np.hypot(*(millimetres[:, None] - millimetres).T).max()),
+        "calcifications_px": tuple(map(tuple, points.tolist())),
+    }
 
 
 @dataclass(frozen=True)

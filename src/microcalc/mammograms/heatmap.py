@@ -1,11 +1,11 @@
 """A map of the whole breast: what one expert gives for windows on a full grid."""
 
-import matplotlib
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
 from microcalc.committee.committee import Committee
+from microcalc.explain.drawing import coloured
 from microcalc.images import Mammogram
 from microcalc.images.image import PixelSize
 from microcalc.images.pictures import encode
@@ -19,7 +19,6 @@ STEP = 20
 """Between windows, in pixels of 85 um: 1.7 mm, a third of a window."""
 
 SHRINK = 4
-STRONGEST = 0.6
 BATCH = 512
 
 
@@ -51,34 +50,28 @@ def heat_map(
     return grid
 
 
-def colour_heat_map(grid: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """A heat map in colour at 0.34 mm a pixel.
+def colour_heat_map(grid: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return a heat map in colour at 0.34 mm a pixel.
 
     Args:
         grid: of :func:`heat_map`.
         shape: rows and columns of its image at 85 um a pixel.
 
     Returns:
-        (rows / 4, columns / 4, 4) red, green, blue and, as opacity, the probability; all in [0, 1].
+        (rows / 4, columns / 4, 4) red, green, blue and opacity; see :func:`microcalc.explain.drawing.coloured`.
     """
     size = (max(shape[1] // SHRINK, 1), max(shape[0] // SHRINK, 1))
     covered = (0, 0, min(shape[1] / STEP, grid.shape[1]), min(shape[0] / STEP, grid.shape[0]))
-    heat = np.asarray(PIL.Image.fromarray(grid).resize(size, PIL.Image.Resampling.BILINEAR, covered))
-    colour = matplotlib.colormaps["inferno"](0.3 + 0.7 * heat)
-    colour[..., 3] = heat
-    return np.asarray(colour, np.float32)
+    return coloured(np.asarray(PIL.Image.fromarray(grid).resize(size, PIL.Image.Resampling.BILINEAR, covered)))
 
 
 def draw_heat_map(mammogram: Mammogram, pixel_size_mm: float | PixelSize | None, committee: Committee) -> bytes:
-    """A PNG of the mammogram at 0.34 mm a pixel with its heat map over it.
+    """Return a PNG of the mammogram at 0.34 mm a pixel with its heat map over it.
 
     Raises:
         ImageError: it has no pixel size, or shows no breast.
     """
     image = to_true_scale(mammogram.pixels, known_pixel_size(mammogram, pixel_size_mm))
-    colour = colour_heat_map(heat_map(image, find_breast(image).mask, committee), image.shape)
-    size = (colour.shape[1], colour.shape[0])
-    grey = np.asarray(PIL.Image.fromarray(image).resize(size, PIL.Image.Resampling.BOX))[..., None]
-    weight = STRONGEST * colour[..., 3:]
-    mixed = (1 - weight) * grey + weight * colour[..., :3]
-    return encode(np.rint(np.clip(mixed, 0, 1) * 255).astype(np.uint8))
+    heat = PIL.Image.fromarray(colour_heat_map(heat_map(image, find_breast(image).mask, committee), image.shape))
+    grey = PIL.Image.fromarray(np.rint(image * 255).astype(np.uint8)).resize(heat.size, PIL.Image.Resampling.BOX)
+    return encode(np.asarray(PIL.Image.alpha_composite(grey.convert("RGBA"), heat).convert("RGB")))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from microcalc.committee.committee import Committee
 from microcalc.errors import ImageError, RequestError
@@ -16,8 +17,8 @@ from microcalc.images.image import PixelSize
 from microcalc.images.resample import as_pixel_size, to_true_scale
 from microcalc.mammograms.breast import Breast, find_breast
 from microcalc.mammograms.candidates import Spots, choose_windows, find_spots
-from microcalc.mammograms.clusters import Cluster, cut_windows, extent, look_again, merge_windows, window_logits
-from microcalc.mammograms.findings import Finding, ScannedImage
+from microcalc.mammograms.clusters import Cluster, cut_windows, look_again, merge_windows, window_logits
+from microcalc.mammograms.findings import Finding, ScannedImage, placed
 from microcalc.mammograms.progress import OnProgress, ignore_progress
 from microcalc.mammograms.second_opinion import SecondOpinion, features
 
@@ -218,26 +219,14 @@ def _findings(
 ) -> tuple[Finding, ...]:
     sides = np.array(shape[::-1])
     scores = second_opinion.scores(features(clusters, spots))
-    probabilities = 1 / (1 + np.exp(-scores))
+    probabilities = expit(scores)
     findings = []
     for number, best in enumerate(np.argsort(-scores, kind="stable"), start=1):
-        if probabilities[best] < LOW_FLOOR:
+        score, probability = float(scores[best]), float(probabilities[best])
+        if probability < LOW_FLOOR:
             break
         points = (spots.centers(clusters[best].members) + 0.5) * sides / true_shape[::-1] - 0.5
         points = points.clip(0, sides - 1)  # an edge of the image lies half a pixel outside of the last centre
-        left, top = np.floor(points.min(axis=0)).astype(int).tolist()
-        right, bottom = np.ceil(points.max(axis=0)).astype(int).tolist()
-        column, row = points.mean(axis=0).tolist()
-        findings.append(
-            Finding(
-                number=number,
-                score=float(scores[best]),
-                probability=float(probabilities[best]),
-                marked=bool(probabilities[best] >= second_opinion.threshold),
-                center_px=(column, row),
-                box_px=(left, top, right, bottom),
-                extent_mm=extent(points * np.array(pixel_size_mm[::-1])),
-                calcifications_px=tuple((float(x), float(y)) for x, y in points),
-            )
-        )
+        marked = bool(probability >= second_opinion.threshold)
+        findings.append(Finding(number, score, probability, marked, **placed(points, shape, pixel_size_mm)))
     return tuple(findings)

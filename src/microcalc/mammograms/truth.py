@@ -11,12 +11,12 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
-from scipy.spatial.distance import pdist
 
 from microcalc.data.phantom_mammograms import PhantomMammogram
 from microcalc.errors import RequestError
 from microcalc.files import filled_folder, write_json
 from microcalc.images import read_mammogram
+from microcalc.mammograms.findings import placed
 
 LINK_MM = 5.0
 FEWEST = 3
@@ -130,17 +130,7 @@ def true_image(
         points = np.asarray(cluster, np.float64).reshape(-1, 2)
         if not len(points) or (points < -0.5).any() or (points > np.array(shape[::-1]) - 0.5).any():
             raise RequestError(f"{file}: cluster {number} has no calcification, or one outside of the image")
-        left, top = np.floor(points.min(axis=0)).astype(int).tolist()
-        right, bottom = np.ceil(points.max(axis=0)).astype(int).tolist()
-        column, row = points.mean(axis=0).tolist()
-        described.append(
-            TrueCluster(
-                center_px=(column, row),
-                box_px=(max(left, 0), max(top, 0), min(right, shape[1] - 1), min(bottom, shape[0] - 1)),
-                extent_mm=float(pdist(points * _columns_rows(pixel_size_mm)).max(initial=0.0)),
-                calcifications_px=tuple((float(column), float(row)) for column, row in points),
-            )
-        )
+        described.append(TrueCluster(**placed(points, shape, pixel_size_mm)))
     return TrueImage(file, pixels_sha256, pixel_size_mm, *shape, breast_mm2, tuple(described))
 
 
