@@ -21,7 +21,7 @@ from microcalc.report.html import write_report
 from microcalc.runs import open_run
 from microcalc.training.search import Trial
 
-FUZZ_SECONDS = float(os.environ.get("MICROCALC_FUZZ_SECONDS", "12"))
+FUZZ_SECONDS = float(os.environ.get("MICROCALC_FUZZ_SECONDS", "4"))
 unhurried = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=100, database=None)
 
 FILES = ["0/a.png", "0/b.png", "1/a.png", "1/c.png"]
