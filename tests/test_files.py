@@ -22,7 +22,6 @@ from microcalc.files import (
     TEMPORARY_SUFFIX,
     check_outputs,
     check_unused,
-    check_writable,
     checked,
     locked,
     opened_atomically,
@@ -238,14 +237,13 @@ def test_a_file_without_the_expected_numbers_is_refused_with_the_way_out(number:
 
 
 def test_a_place_that_takes_no_file_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_writable(tmp_path / "new" / "a.csv")
-    check_writable(Path("-"))
+    check_outputs({"--csv": tmp_path / "new" / "a.csv", "--json": Path("-")})
     assert not list(tmp_path.iterdir())
     with pytest.raises(RequestError, match="is a folder; name a file to write"):
-        check_writable(tmp_path)
+        check_outputs({"--csv": tmp_path})
     monkeypatch.setattr(os, "access", lambda place, how: place != tmp_path)  # root may write anywhere
     with pytest.raises(FailedError, match="you may not write there"):
-        check_writable(tmp_path / "new" / "a.csv")
+        check_outputs({"--csv": tmp_path / "new" / "a.csv"})
 
 
 def test_no_cell_of_a_table_is_a_formula_to_a_spreadsheet(tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from typing_extensions import TypeForm
 from microcalc.errors import FailedError, MicrocalcError, RequestError
 
 TEMPORARY_SUFFIX = ".part"
-LARGEST_NUMBER = 1e9
 MEND_RECORD = "delete it and resume the study"
 
 T = TypeVar("T")
@@ -143,43 +142,21 @@ def check_unused(folder: Path) -> None:
         raise RequestError(f"{folder}: is not empty; give another folder")
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a file that may not be written, before the work that it is for.
-
-    Raises:
-        RequestError: the path is a folder.
-        FailedError: the file or its folder may not be written.
-
-    >>> import tempfile
-    >>> check_writable(Path(tempfile.mkdtemp()))
-    Traceback (most recent call last):
-    ...
-    microcalc.errors.RequestError: ...: is a folder; name a file to write
-    """
-    _check_no_folder(path)
-    if is_standard_output(path):
-        return
-    there = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if there != path and not there.is_dir():
-        raise _cannot_write(path, OSError(errno.ENOTDIR, f"{there} is no folder"))
-    if not os.access(there, os.W_OK):
-        raise _cannot_write(path, OSError(errno.EACCES, os.strerror(errno.EACCES)))
-
-
 def _check_no_folder(path: Path) -> None:
     if path.is_dir():
         raise RequestError(f"{path}: is a folder; name a file to write")
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = ()) -> None:
-    """Refuse outputs that would overwrite each other or an input.
+    """Refuse outputs that would overwrite each other or an input, or that may not be written, before the work for them.
 
     Args:
         outputs: by the names that the error gives them; None where one is not requested.
         inputs: files that are read.
 
     Raises:
-        RequestError: two outputs are one file, or an output is one of the inputs.
+        RequestError: two outputs are one file, or an output is one of the inputs, or a folder.
+        FailedError: a file or its folder may not be written.
 
     >>> check_outputs({"csv": Path("a.csv"), "json": Path("./a.csv")})
     Traceback (most recent call last):
@@ -193,9 +170,21 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = (
         place = "-" if is_standard_output(path) else os.path.realpath(path)
         if named.setdefault(place, name) != name:
             raise RequestError(f"{path}: is named for both {named[place]} and {name}; give each a file of its own")
+        _check_writable(path)
     for given in inputs:
         if (place := os.path.realpath(given)) in named:
             raise RequestError(f"{given}: is an input, and {named[place]} would overwrite it; name another file")
+
+
+def _check_writable(path: Path) -> None:
+    _check_no_folder(path)
+    if is_standard_output(path):
+        return
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if there != path and not there.is_dir():
+        raise _cannot_write(path, OSError(errno.ENOTDIR, f"{there} is no folder"))
+    if not os.access(there, os.W_OK):
+        raise _cannot_write(path, OSError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 @contextmanager
@@ -362,24 +351,6 @@ def read_record(path: Path, type_: TypeForm[T], advice: str = MEND_RECORD) -> T:
 def damaged_record(path: Path) -> RequestError:
     """Return the error for a record that no run of this study writes."""
     return RequestError(f"{path}: does not hold what this study leaves there; {MEND_RECORD}")
-
-
-def fits(value: Any, shape: Any) -> bool:
-    """Whether plain values have a shape: a type, a dict of shapes by key, or a list of one shape for every entry.
-
-    A number is finite and at most ``LARGEST_NUMBER`` either way; ``float`` takes whole numbers too.
-
-    >>> fits({"loss": [0.5, 1]}, {"loss": [float]}), fits({"loss": [float("nan")]}, {"loss": [float]})
-    (True, False)
-    """
-    if isinstance(shape, dict):
-        known = isinstance(value, dict) and value.keys() == shape.keys()
-        return known and all(fits(value[key], part) for key, part in shape.items())
-    if isinstance(shape, list):
-        return isinstance(value, list) and all(fits(entry, shape[0]) for entry in value)
-    if shape in (int, float):
-        return type(value) in (int, shape) and abs(value) <= LARGEST_NUMBER
-    return type(value) is shape
 
 
 def csv_lines(rows: Iterable[Iterable[Any]]) -> Iterator[str]:

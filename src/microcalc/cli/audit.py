@@ -16,7 +16,7 @@ from microcalc.cli.common import (
     warn,
 )
 from microcalc.config import GivenPixelSize
-from microcalc.files import check_outputs, check_writable
+from microcalc.files import check_outputs
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,6 @@ class Audit(Common):
         data = Data.load(self.data, archive=self.archive, pixel_size_mm=self.pixel_size)
         console.print(describe(data), markup=False)
         warn(data)
-        if self.out is not None:
-            check_writable(self.out)
         figures = audit_data(data) | ({"warnings": list(data.warnings)} if data.warnings else {})
         sentences = conclusions(figures)
         if self.against is not None:

@@ -12,7 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from microcalc.cli.common import Common, committee_files, print_table, printable
 from microcalc.cli.reading import ReaderOptions, Reading, print_reading, read_inputs, refuse_failed
 from microcalc.config import Engine, GivenPixelSize
-from microcalc.files import check_outputs, check_writable
+from microcalc.files import check_outputs
 
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
@@ -51,8 +51,6 @@ class Predict(Common):
         inputs = find_inputs(self.paths, self.reader.manifest)
         outputs = {"--csv": self.csv, "--json": self.json}
         check_outputs(outputs, [*map(Path, inputs.names), *committee_files(self.committee)])
-        for output in filter(None, outputs.values()):
-            check_writable(output)
         task = PredictTask.of(self.committee, pixel_size_mm=self.pixel_size, engine=self.engine)
         committee = loaded(task)
         tables, plain = ([path] if path else [] for path in (self.csv, self.json))
