@@ -16,6 +16,7 @@ from rich.markup import escape
 from tyro.conf import subcommand
 
 from microcalc import __version__
+from microcalc.cli.adapt import Adapt
 from microcalc.cli.app import App
 from microcalc.cli.audit import Audit
 from microcalc.cli.common import Common
@@ -39,6 +40,7 @@ COMMANDS: tuple[type[Common], ...] = (
     Explain,
     Scan,
     Evaluate,
+    Adapt,
     Node,
     Audit,
     Compare,

@@ -97,7 +97,7 @@ def load_committee(directory: Path | None, console: Console) -> "tuple[Committee
     if directory is not None and SecondOpinion.beside(directory) is None:
         console.print(
             f"{directory}: no second_opinion.json beside this committee; the one that comes with microcalc is used, "
-            "whose operating point may not suit it (make one with benchmarks/scan_model.py)",
+            "whose operating point may not suit it (make one with microcalc adapt)",
             markup=False,
             soft_wrap=True,
         )

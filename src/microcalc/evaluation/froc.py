@@ -152,12 +152,28 @@ def resampled_sensitivity(images: Sequence[ScoredImage], weights: Floats, rates:
     array([[0., 1.]])
     """
     _, hits, false = _counts(images, weights)
-    limits = weights.sum(axis=1)[:, None] * np.array(rates) + 1e-9
-    last = [np.searchsorted(row, limit, side="right") - 1 for row, limit in zip(false, limits, strict=True)]
-    found = np.take_along_axis(hits, np.array(last), axis=1)
+    found = np.take_along_axis(hits, _last_points(weights, false, rates), axis=1)
     with np.errstate(invalid="ignore"):
         shares: Floats = found / (weights @ np.array([image.clusters.size for image in images]))[:, None]
     return shares
+
+
+def resampled_thresholds(images: Sequence[ScoredImage], weights: Floats, rate: float) -> Floats:
+    """(rounds,) lowest threshold that gives at most ``rate`` false marks an image; inf where none does.
+
+    >>> resampled_thresholds([score_findings([(5, 5)], [0.7], [], (0.1, 0.1))], np.ones((1, 1)), 1.0)
+    array([0.7])
+    """
+    thresholds, _, false = _counts(images, weights)
+    chosen: Floats = thresholds[_last_points(weights, false, [rate])[:, 0]]
+    return chosen
+
+
+def _last_points(weights: Floats, false: Floats, rates: Sequence[float]) -> npt.NDArray[np.intp]:
+    """(rounds, rates): the last point of each resampled curve with at most so many false marks an image."""
+    limits = weights.sum(axis=1)[:, None] * np.array(rates) + 1e-9
+    last = [np.searchsorted(row, limit, side="right") - 1 for row, limit in zip(false, limits, strict=True)]
+    return np.array(last)
 
 
 def _counts(images: Sequence[ScoredImage], weights: Floats) -> tuple[Floats, Floats, Floats]:

@@ -1,0 +1,240 @@
+"""A reader made to suit a user's mammograms: the operating point, and with true clusters the second opinion too.
+
+All figures are of patients left out: each patient is scored and marked by what the other patients gave.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from microcalc import __version__
+from microcalc.committee.committee import Committee
+from microcalc.errors import RequestError
+from microcalc.evaluation.detection import Case, Measured, measure
+from microcalc.evaluation.froc import (
+    RATES,
+    Floats,
+    ScoredImage,
+    find_hits,
+    froc_curve,
+    resampled_sensitivity,
+    resampled_thresholds,
+    score_findings,
+)
+from microcalc.evaluation.intervals import resamples
+from microcalc.evaluation.truth.image import ImageTruth
+from microcalc.images import read_mammogram
+from microcalc.mammograms.findings import Scan
+from microcalc.mammograms.matching import KnownImage, Others, join
+from microcalc.mammograms.scanner import scan_mammogram
+from microcalc.mammograms.second_opinion import SecondOpinion
+
+FEWEST_NORMALS, FEW_NORMALS, FEWEST_CLUSTERS = 10, 30, 10
+PARTS, STRENGTH, ROUNDS = 10, 0.1, 1000
+LOWEST_LOGIT = -6.0
+"""A candidate keeps this logit at least, so that a scan lists all of them."""
+
+
+class Seen(NamedTuple):
+    """One mammogram with its truth, and (n, 15) features of its findings; None where only their scores are known."""
+
+    known: KnownImage
+    features: Floats | None
+
+
+class Adapted(NamedTuple):
+    """A second opinion with its new operating point and the 95 % interval of that; figures on patients left out.
+
+    ``relearned`` is its mean sensitivity at ``RATES`` before and after it was fitted; None where it was not.
+    """
+
+    opinion: SecondOpinion
+    interval: tuple[float, float]
+    relearned: tuple[float, float] | None
+    kept: bool
+    before: Measured
+    after: Measured
+
+
+@dataclass(frozen=True)
+class _Recorder(SecondOpinion):
+    """A second opinion that keeps the features which it is given, in the order of the findings."""
+
+    seen: list[Floats] = field(default_factory=list)
+
+    def scores(self, described: Floats) -> Floats:
+        scores = np.maximum(super().scores(described), LOWEST_LOGIT)
+        self.seen.append(described[np.argsort(-scores, kind="stable")])
+        return scores
+
+
+def look(
+    files: Iterable[Path],
+    truth: Sequence[ImageTruth],
+    committee: Committee,
+    opinion: SecondOpinion,
+    pixel_size_mm: float | None = None,
+    others: Others = None,
+) -> list[Seen]:
+    """Scan mammograms for the features of all their candidates, and join them to their truth.
+
+    Raises:
+        ImageError: one cannot be read or scanned.
+        RequestError: as for :func:`microcalc.mammograms.matching.join`.
+    """
+    recorder = _Recorder(**vars(opinion))
+    images = tuple(
+        scan_mammogram(read_mammogram(file), str(file), pixel_size_mm, committee, recorder) for file in files
+    )
+    features = {image.file: each for image, each in zip(images, recorder.seen, strict=True)}
+    known, _ = join(Scan(2, "", opinion.threshold, images, ()), truth, others)
+    return [Seen(each, features[each.scanned.file]) for each in known]
+
+
+def adapt(images: Sequence[Seen], opinion: SecondOpinion, false_marks: float, seed: int = 0) -> Adapted:
+    """Choose the operating point that gives so many false marks a normal image; fit the second opinion to clusters.
+
+    The latter where there are ten clusters, of two patients: drawn towards the given one, and kept where its mean
+    sensitivity at 0.05 to 2 false marks an image is not lower on the patients left out.
+
+    Args:
+        images: with features, if a second opinion is to be fitted.
+        opinion: to begin with.
+        false_marks: wished on an image without a cluster.
+        seed: of the parts into which patients are dealt, and of the resamples.
+
+    Raises:
+        RequestError: too few images are normal: below ten, or below one false mark in all.
+    """
+    if false_marks <= 0:
+        raise RequestError(f"false_marks must be above 0: got {false_marks:g}")
+    before = [_scored(each, opinion) for each in images]
+    needed = max(FEWEST_NORMALS, int(np.ceil(1 / false_marks)))
+    if (normals := len(_normals(before))) < needed:
+        raise RequestError(
+            f"{normals} mammograms without a cluster cannot show a rate of {false_marks:g} false marks; give {needed}"
+        )
+    crossed = _crossed(images, opinion, seed)
+    relearned = (_mean_sensitivity(before), _mean_sensitivity(crossed)) if crossed else None
+    kept = relearned is not None and relearned[1] >= relearned[0]
+    after = crossed if crossed and kept else before
+    final = replace(_fit(images, opinion) if kept else opinion, threshold=_threshold(after, false_marks))
+    by_patient = {
+        patient: _threshold([case for case in after if case.patient != patient], false_marks)
+        for patient in {case.patient for case in after}
+    }
+    marked = [case._replace(scored=_marks(case.scored, by_patient[case.patient])) for case in after]
+    return Adapted(
+        final,
+        _interval(after, false_marks, seed),
+        relearned,
+        kept,
+        measure(before, opinion.threshold, seed, ROUNDS),
+        measure(marked, 0.5, seed, ROUNDS),
+    )
+
+
+def _scored(each: Seen, opinion: SecondOpinion) -> Case:
+    """An image with its candidates scored by a second opinion."""
+    known = each.known
+    if each.features is None:
+        return known.case
+    probabilities = 1 / (1 + np.exp(-opinion.scores(each.features)))
+    centers = [finding.center_px for finding in known.scanned.findings]
+    scored = score_findings(centers, probabilities, known.boxes_px, known.scanned.pixel_size_mm)
+    return known.case._replace(scored=scored)
+
+
+def _crossed(images: Sequence[Seen], opinion: SecondOpinion, seed: int) -> list[Case]:
+    """All images, each scored by a second opinion fitted to other patients; none where clusters are too few for it."""
+    patients = np.array([each.known.case.patient for each in images])
+    clusters = [len(each.known.boxes_px) for each in images if each.features is not None]
+    holders = {each.known.case.patient for each in images if each.known.boxes_px}
+    if sum(clusters) < FEWEST_CLUSTERS or len(holders) < 2:
+        return []
+    scored: dict[int, Case] = {}
+    for part in np.array_split(np.random.default_rng(seed).permutation(np.unique(patients)), PARTS):
+        inside = np.isin(patients, part)
+        fitted = _fit([images[n] for n in np.flatnonzero(~inside).tolist()], opinion)
+        scored |= {n: _scored(images[n], fitted) for n in np.flatnonzero(inside).tolist()}
+    return [scored[n] for n in range(len(images))]
+
+
+def _fit(images: Sequence[Seen], opinion: SecondOpinion) -> SecondOpinion:
+    """Logistic regression, penalised by how far its weights lie from those of the given second opinion."""
+    features = np.concatenate([each.features for each in images if each.features is not None])
+    labels: NDArray[np.float64] = np.concatenate([_labels(each.known) for each in images])
+    standardised = (features - np.array(opinion.mean)) / np.array(opinion.scale)
+    start = np.array([*opinion.weights, opinion.bias])
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        scores, moved = standardised @ weights[:-1] + weights[-1], weights[:-1] - start[:-1]
+        missing = 1 / (1 + np.exp(-scores)) - labels
+        value = np.logaddexp(0, scores).sum() - labels @ scores + moved @ moved / (2 * STRENGTH)
+        return value, np.array([*(missing @ standardised + moved / STRENGTH), missing.sum()])
+
+    *weights, bias = minimize(loss, start, jac=True, method="L-BFGS-B").x.tolist()
+    return replace(opinion, weights=tuple(weights), bias=bias)
+
+
+def _labels(known: KnownImage) -> Floats:
+    centers = [finding.center_px for finding in known.scanned.findings]
+    hits = find_hits(centers, known.boxes_px, known.scanned.pixel_size_mm)
+    return np.asarray(np.any(hits, axis=1), np.float64)
+
+
+def _threshold(cases: Sequence[Case], false_marks: float) -> float:
+    """The lowest probability that gives at most so many false marks an image without a cluster; else 1."""
+    return min(froc_curve(_normals(cases)).threshold_at(false_marks), 1.0)
+
+
+def _normals(cases: Sequence[Case]) -> list[ScoredImage]:
+    return [case.scored for case in cases if not case.scored.clusters.size]
+
+
+def _interval(cases: Sequence[Case], false_marks: float, seed: int) -> tuple[float, float]:
+    normal = [case for case in cases if not case.scored.clusters.size]
+    owner = np.unique([case.patient for case in normal], return_inverse=True)[1]
+    drawn = np.concatenate(list(resamples(np.ones((1, owner.max() + 1)), ROUNDS, seed, 16 * len(normal))))
+    thresholds = resampled_thresholds(_normals(normal), drawn[:, owner], false_marks)
+    low, high = np.quantile(np.minimum(thresholds, 1.0), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _marks(scored: ScoredImage, threshold: float) -> ScoredImage:
+    """1 for what is marked at a threshold, 0 for the rest."""
+    return ScoredImage(*(np.where(each >= threshold, 1.0, 0.0) for each in (scored.clusters, scored.false_marks)))
+
+
+def _mean_sensitivity(cases: Sequence[Case]) -> float:
+    return float(resampled_sensitivity([case.scored for case in cases], np.ones((1, len(cases))), RATES).mean())
+
+
+def describe(images: Sequence[Seen], adapted: Adapted, before: SecondOpinion, committee: str) -> str:
+    """Describe a reader in Markdown: the mammograms that it was made from, and its figures on patients left out."""
+    template = resources.files("microcalc.mammograms").joinpath("card.md.j2").read_text(encoding="utf-8")
+    cases = [each.known.case for each in images]
+    return (
+        Environment(undefined=StrictUndefined, trim_blocks=True)
+        .from_string(template)
+        .render(
+            version=__version__,
+            committee=committee,
+            images=len(cases),
+            patients=len({case.patient for case in cases}),
+            normals=len(_normals(cases)),
+            few=FEW_NORMALS,
+            clusters=sum(case.scored.clusters.size for case in cases),
+            opinion=before,
+            adapted=adapted,
+            before=adapted.before.estimates(),
+            after=adapted.after.estimates(),
+        )
+    )
