@@ -133,6 +133,16 @@ def test_normal_images_alone_have_false_marks_and_nothing_else(tmp_path: Path) -
     assert "False marks: 12" in (tmp_path / "out" / "evaluation.html").read_text()
 
 
+@pytest.mark.filterwarnings("error")
+def test_without_a_normal_image_there_is_no_roc(tmp_path: Path) -> None:
+    write_scan(tmp_path / "found")
+    saved = evaluate(tmp_path, "--others", "skip")
+    assert (saved["images"], saved["normal_images"]) == (3, 0)
+    assert saved["figures"]["auc_by_image"]["value"] is None
+    assert saved["curve"]["false_marks_on_normals"] is None
+    assert (tmp_path / "out" / "evaluation.html").read_text().count('src="data:image/png;base64,') == 4
+
+
 def test_the_command_prints_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_scan(tmp_path / "found")
     (tmp_path / "truth.csv").write_text("\n".join(["file,left,top,right,bottom", *LINES]))
