@@ -33,7 +33,6 @@ PARTS = {
     "choose_threshold": "microcalc.training.calibration",
     "gradcam": "microcalc.explain.gradcam",
     "overlay": "microcalc.explain.drawing",
-    "contact_sheet": "microcalc.explain.drawing",
     "save_figure": "microcalc.explain.drawing",
     "shortcut_figures": "microcalc.evaluation.shortcuts",
     "labelled_patches": "microcalc.report.figures",
@@ -202,7 +201,7 @@ class Recorder:
         """Take the places of training and prediction, and leave out what only costs time: drawing and shortcuts."""
         replace(patch, "train", self.train)
         replace(patch, "predict", self.predict)
-        for part in ("overlay", "contact_sheet", "save_figure", "shortcut_figures"):
+        for part in ("overlay", "save_figure", "shortcut_figures"):
             replace(patch, part, nothing(original(part)))
         for name, function in inspect.getmembers(figures, inspect.isfunction):
             if function.__module__ == figures.__name__ and not name.startswith("_"):

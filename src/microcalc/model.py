@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microcalc import __version__
-from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape, filtered
 from microcalc.committee.unknown_scale import all_views, highest_view
 from microcalc.config import StudyConfig
@@ -166,23 +165,22 @@ class Model:
             start = time.monotonic()
             with no_worker_left(self.jobs):
                 experts = predict_by_experts(self._tasks(), self._filtered, jobs=self.jobs, client=self.client)
-            uniform = self._uniform_committee()
-            chosen = self.split.committee
+            trained = [load_expert(task) for task in self._tasks()]
+            chosen, config = self.split.committee, self.config
             check_split(self.split, self.data.groups)
             patients = CommitteePatients(
                 experts["own"][chosen], self.data.labels[chosen], self.data.groups[chosen], experts.get("magnified")
             )
-            fit = fit_committee(
-                patients,
-                seed=self.config.seed,
-                sensitivity=self.config.sensitivity,
-                external=self._followed(experts, uniform.weights),
-            )
-            self._committee = dataclasses.replace(
-                uniform,
+            followed = self._followed(experts, np.full(len(trained), 1 / len(trained)))
+            fit = fit_committee(patients, seed=config.seed, sensitivity=config.sensitivity, external=followed)
+            preprocessing = config.training.preprocessing
+            self._committee = Committee(
+                networks=tuple(network for network, _ in trained),
+                shapes=tuple(ExpertShape(**found, preprocessing=preprocessing) for _, found in trained),
                 weights=fit.ensemble.weights,
                 calibration=fit.calibration,
                 threshold=fit.threshold,
+                wavelet=config.wavelet,
                 unknown_scale=fit.unknown_scale,
             )
             self._committee.save(self.out / "committee")
@@ -252,21 +250,6 @@ class Model:
             for number, fold in enumerate(self.split.folds)
         ]
 
-    def _uniform_committee(self) -> Committee:
-        tasks = self._tasks()
-        trained = [load_expert(task) for task in tasks]
-        return Committee(
-            networks=tuple(network for network, _ in trained),
-            shapes=tuple(
-                ExpertShape(**hyperparameters, preprocessing=self.config.training.preprocessing)
-                for _, hyperparameters in trained
-            ),
-            weights=np.full(len(trained), 1 / len(trained)),
-            calibration=Calibration(slope=1.0, intercept=0.0),
-            threshold=0.5,
-            wavelet=self.config.wavelet,
-        )
-
     def _evaluate(self) -> dict[str, Any]:
         """``metrics.json`` but for the whole time and memory."""
         own, config = self._predicted["own"], self.config
@@ -312,9 +295,7 @@ class Model:
             "warnings": [FAST_EXECUTION_WARNING] * config.fast_execution
             + [NAIVE_WARNING] * (config.protocol == "naive")
             + [f"{data.name}: {ASSUMED_SIZE}" for data in self._datasets().values() if data.pixel_size == "assumed"]
-            + list(
-                dict.fromkeys(f"{data.name}: {text}" for data in self._datasets().values() for text in data.warnings)
-            ),
+            + list(dict.fromkeys(f"{data.name}: {t}" for data in self._datasets().values() for t in data.warnings)),
         }
 
     @contextmanager

@@ -20,9 +20,6 @@ SHAPES = (ExpertShape(2, 1, 0.0, "mean_centered"), ExpertShape(3, 2, 0.1, "raw")
 IMAGES = np.random.default_rng(0).random((5, 60, 60), dtype=np.float32)
 
 
-MANY = np.random.default_rng(1).random((64, 60, 60), dtype=np.float32)
-
-
 @pytest.fixture
 def committee() -> Committee:
     networks = tuple(build_network(**vars(shape), seed=number) for number, shape in enumerate(SHAPES))
@@ -134,33 +131,6 @@ def test_the_external_set_is_followed_but_changes_nothing() -> None:
     watched = learn_weights(values, labels, groups, seed=0, external=(1 - values, labels))
     assert np.array_equal(alone.weights, watched.weights)
     assert len(watched.history["external_accuracy"]) == len(watched.history["loss"])
-
-
-def first_statistics(committee: Committee) -> tuple[np.ndarray, np.ndarray]:
-    layer = committee.networks[1].get_layer("normalization_1")
-    return layer.moving_mean.numpy(), layer.moving_variance.numpy()
-
-
-def test_adapting_takes_the_statistics_of_all_batches_and_leaves_the_committee_as_it_was(committee: Committee) -> None:
-    plain = replace(committee, wavelet=WaveletSettings("none"))
-    before, kept = plain.predict_proba(IMAGES), first_statistics(plain)
-    whole, parts = plain.adapted([MANY]), plain.adapted([MANY[:16], MANY[16:]])
-    mean, variance = first_statistics(whole)
-    np.testing.assert_allclose(first_statistics(parts)[0], mean, rtol=1e-5)
-    convolved = plain.networks[1].get_layer("convolution_1")(MANY[:, None]).detach().numpy()
-    np.testing.assert_allclose(mean, convolved.mean((0, 2, 3)), rtol=1e-3)
-    np.testing.assert_allclose(variance, convolved.var((0, 2, 3)), rtol=1e-3)
-    ordered = MANY[np.argsort(MANY.mean((1, 2)))] * np.linspace(0.2, 1, 64, dtype=np.float32)[:, None, None]
-    joined, at_once = plain.adapted([ordered[:16], ordered[16:40], ordered[40:]]), plain.adapted([ordered])
-    np.testing.assert_allclose(first_statistics(joined)[1], first_statistics(at_once)[1], rtol=1e-3)
-    assert all(np.array_equal(now, then) for now, then in zip(first_statistics(plain), kept, strict=True))
-    assert np.array_equal(plain.predict_proba(IMAGES), before)
-    assert not np.allclose(whole.predict_proba(IMAGES), before)
-
-
-def test_a_committee_does_not_adapt_to_a_handful(committee: Committee) -> None:
-    with pytest.raises(RequestError, match="at least 50 patches to adapt to: got 5"):
-        committee.adapted([IMAGES])
 
 
 def test_a_committee_has_a_hash_and_is_equal_to_itself_alone(committee: Committee) -> None:

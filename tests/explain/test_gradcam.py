@@ -16,7 +16,7 @@ from torch.nn import functional
 from microcalc.config import GradcamMethod
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
-from microcalc.explain.drawing import contact_sheet, overlay
+from microcalc.explain.drawing import overlay
 from microcalc.explain.gradcam import gradcam
 from microcalc.explain.methods import METHODS
 from microcalc.explain.pointing_game import peaks, pointing_game_accuracy
@@ -177,7 +177,6 @@ def test_overlays_take_file_names_that_look_like_mathematics(patches: NDArray[np
     hostile = r"$\frac{a$.png"
     heat = np.zeros((60, 60), np.float32)
     overlay(patches[0], heat, 0.5, name=hostile).draw_without_rendering()
-    contact_sheet(patches[:1], heat[None], [0.5], names=[hostile]).draw_without_rendering()
 
 
 def test_every_method_of_the_settings_is_there() -> None:

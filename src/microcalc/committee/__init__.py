@@ -1,1 +1,1 @@
-"""The committee of experts, and all that it needs to answer."""
+"""The committee of experts: its answers, its files, and its export."""

@@ -1,6 +1,5 @@
 """The committee: the weighted average of the experts, calibrated, with the threshold that turns it into a decision."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from microcalc import __version__
-from microcalc.committee.adaptation import observe
 from microcalc.committee.calibration import Calibration, DecisionRule
 from microcalc.committee.inference import predict
 from microcalc.committee.weights import load_weights, save_weights
@@ -22,7 +20,6 @@ from microcalc.images.patches import check_patches
 from microcalc.networks.hypermodel import build_network
 from microcalc.transforms.wavelet import wavelet_filter
 
-FEWEST_TO_ADAPT = 50
 ADVICE = "give a finished run or its committee/, of this version"
 
 
@@ -146,33 +143,6 @@ class Committee:
         (2,)
         """
         return self.combine(self.expert_probabilities(images))
-
-    def adapted(self, batches: Iterable[NDArray[np.float32]]) -> Self:
-        """Fit a copy to a site by patches of it, without labels; see :func:`microcalc.committee.adaptation.observe`.
-
-        It may rank patches of other film better. Its probabilities and its threshold are no longer calibrated. The
-        patches should be a fair sample of what the site sees: what is common among them becomes what is normal.
-
-        Args:
-            batches: raw patches (n, 60, 60) in [0, 1] of any n, at least 50 in all.
-
-        Raises:
-            RequestError: fewer patches.
-        """
-        networks = tuple(build_network(**vars(shape)) for shape in self.shapes)
-        for network, own in zip(networks, self.networks, strict=True):
-            network.set_weights(own.get_weights())
-        seen = 0
-        for images in batches:
-            seen += len(images)
-            prepared = self.filtered(images)
-            for network in networks:
-                observe(network, prepared, share=len(images) / seen)
-        if seen < FEWEST_TO_ADAPT:
-            raise RequestError(
-                f"a committee needs at least {FEWEST_TO_ADAPT} patches to adapt to: got {seen}; give more or leave it"
-            )
-        return replace(self, networks=networks)
 
     def save(self, directory: str | Path, dtype: type[np.floating] = np.float32) -> None:
         """Write the committee: one file of weights an expert, in ``dtype``, and ``committee.json`` last.

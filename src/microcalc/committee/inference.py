@@ -53,7 +53,7 @@ def choose_device(name: str | torch.device) -> torch.device:
 
 
 def keras_name(device: torch.device) -> str:
-    """What Keras calls a device of PyTorch.
+    """Return the name that Keras has for a device of PyTorch.
 
     >>> keras_name(torch.device("cpu"))
     'cpu:0'

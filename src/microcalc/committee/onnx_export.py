@@ -6,9 +6,7 @@ import logging
 import warnings
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from microcalc import __version__
@@ -18,7 +16,6 @@ from microcalc.errors import RequestError, extra_needed
 from microcalc.networks.hypermodel import PATCH_SIDE, logit_model
 
 OPSET = 18
-BATCH = 64
 INPUT = (
     "patches: (n, 60, 60) float32, raw grey values in [0, 1], 0 black and 1 white, at 85 um a pixel; an image of "
     "another pixel size must be resampled to 85 um first, and a larger one cut into patches"
@@ -100,29 +97,6 @@ def require(package: str) -> Any:
     """
     with extra_needed("onnx"):
         return importlib.import_module(package)
-
-
-class OnnxSession:
-    """A committee run by onnxruntime from its ONNX model, on the processor."""
-
-    def __init__(self, content: bytes) -> None:
-        """Load what :func:`committee_onnx` wrote.
-
-        Raises:
-            RequestError: the package onnxruntime is not installed.
-        """
-        runtime = require("onnxruntime")
-        options = runtime.SessionOptions()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or idle threads burn the processor
-        self._session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-    def expert_probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, 60, 60) raw patches in [0, 1] to (n, experts) probabilities."""
-        experts = [
-            self._session.run(["expert_probabilities"], {"patches": np.ascontiguousarray(part, np.float32)})[0]
-            for part in np.split(images, range(BATCH, len(images), BATCH))
-        ]
-        return np.concatenate(experts).astype(np.float64)
 
 
 def _metadata(committee: Committee) -> dict[str, str]:

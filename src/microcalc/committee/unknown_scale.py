@@ -1,4 +1,4 @@
-"""How a committee answers for patches of unknown pixel size: by the highest answer over magnifications and tiles."""
+"""The views of patches of unknown pixel size, of which the highest answer counts."""
 
 import numpy as np
 from numpy.typing import NDArray

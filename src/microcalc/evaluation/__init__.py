@@ -1,1 +1,1 @@
-"""How good the predictions are, and how sure we can be of it."""
+"""Figures of predictions, with their intervals."""

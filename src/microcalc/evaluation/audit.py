@@ -1,4 +1,4 @@
-"""What a reader must know about a dataset before believing any result on it, found from its pixels and names."""
+"""The audit of a dataset: its patients, shared pixels, shortcuts and grey levels, found from pixels and names."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ def audit(data: Data) -> dict[str, Any]:
 
 
 def intensity_drift(first: Data, second: Data) -> dict[str, Any]:
-    """How brightness and contrast (a patch's mean and standard deviation) differ from one dataset to another.
+    """Compare brightness and contrast (a patch's mean and standard deviation) of two datasets.
 
     Returns:
         ``first`` and ``second``, their names; ``all``, ``normal`` and ``cluster``, each with ``brightness`` and
@@ -79,7 +79,7 @@ def intensity_drift(first: Data, second: Data) -> dict[str, Any]:
 
 
 def conclusions(figures: dict[str, Any]) -> list[str]:
-    """What the figures of :func:`audit` mean, a sentence or two each, the most basic first.
+    """Put the figures of :func:`audit` into sentences, the most basic first.
 
     >>> conclusions(audit(Data.load("phantom")))[0]
     'phantom holds 264 normal patches and 216 with a cluster, of 80 patients: the patients, not the patches, are the
@@ -95,7 +95,7 @@ def conclusions(figures: dict[str, Any]) -> list[str]:
 
 
 def drift_conclusions(drift: dict[str, Any]) -> list[str]:
-    """What the figures of :func:`intensity_drift` mean, on normal patches where both have them.
+    """Put the figures of :func:`intensity_drift` into sentences, on normal patches where both have them.
 
     >>> phantom = Data.load("phantom")
     >>> drift_conclusions(intensity_drift(phantom, phantom))

@@ -73,7 +73,7 @@ def delong_test(
 
 
 def structural_components(truth: npt.NDArray[np.bool_], scores: Floats) -> Floats:
-    """For each patch, the share of patches of the other class that it is ranked rightly against, ties one half.
+    """Return for each patch the share of patches of the other class that it is ranked rightly against, ties one half.
 
     Args:
         truth: (n,), both classes.

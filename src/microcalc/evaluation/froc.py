@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class ScoredImage:
-    """What the FROC curve needs to know of one image.
+    """The scores of one image that an FROC curve counts.
 
     Attributes:
         clusters: (true clusters,) the highest score of a finding that hits each; -inf where none does.

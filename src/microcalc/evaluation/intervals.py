@@ -63,7 +63,7 @@ def bootstrap_intervals(
 
 
 def resamples(cases: Floats, rounds: int, seed: int, size: int) -> Iterator[Floats]:
-    """How often each group is drawn in each of ``rounds`` resamples that hold every kind of case which there is.
+    """Count how often each group is drawn, in ``rounds`` resamples that hold every kind of case there is.
 
     Args:
         cases: (kinds, groups), how many of each kind a group has.

@@ -1,4 +1,4 @@
-"""What a set of predictions is worth: area under the ROC curve, rates at a threshold, ROC curves over folds."""
+"""Figures of a set of predictions: area under the ROC curve, rates at a threshold, ROC curves over folds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,7 +101,7 @@ def roc(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Floats, Fl
 
 
 def auc_costs(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> Floats:
-    """By how much each patch keeps the AUC below 1: the share of all pairs of the two classes that it has wrong.
+    """Return what each patch costs the AUC: the share of all pairs of the two classes that it has wrong.
 
     A pair counts for both of its patches, a tie for half; so the costs of either class sum to 1 - AUC. Where one patch
     costs most of what is missing, its label deserves a look.

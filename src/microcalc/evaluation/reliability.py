@@ -1,4 +1,4 @@
-"""How far probabilities mean what they say."""
+"""Measures of calibration: Brier score, reliability curve and expected calibration error."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ def brier_score(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
 
 
 def reliability_curve(labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = 10) -> Reliability:
-    """How often patches of about the same probability are positive, in bins that hold equally many patches.
+    """Compare predicted and observed shares of positives, in bins that hold equally many patches.
 
     Edges are quantiles of the probabilities, and equal probabilities share a bin: ties leave fewer, fuller bins.
 

@@ -1,4 +1,4 @@
-"""How far a few numbers a patch go without looking at it: the bar that a network has to clear."""
+"""Simple baselines: logistic regression on a few statistics of a patch, which a network has to beat."""
 
 from collections.abc import Callable
 from typing import Any

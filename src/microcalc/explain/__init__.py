@@ -1,1 +1,1 @@
-"""What a network looked at."""
+"""Maps of the parts of a patch that raise its probability."""

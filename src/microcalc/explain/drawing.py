@@ -1,7 +1,6 @@
 """Pictures of an explanation: the patch, its heat map, and one over the other."""
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 
 from microcalc.config import GradcamMethod
 from microcalc.explain.methods import METHODS
 from microcalc.files import write_atomically
+from microcalc.images.pictures import encode
 
 CLASS_NAMES = ("normal", "cluster")
 CLASS_COLOURS = ("#0072B2", "#D55E00")
@@ -91,46 +90,6 @@ def overlay(
     return figure
 
 
-def contact_sheet(
-    images: ArrayLike,
-    maps: ArrayLike,
-    probabilities: ArrayLike,
-    labels: Sequence[int | None] | None = None,
-    names: Sequence[str] | None = None,
-    votes: Sequence[Vote | None] | None = None,
-) -> Figure:
-    """Draw many explanations on one sheet: each patch beside its overlay, four pairs a row.
-
-    Args:
-        images: (n, h, w) in [0, 1].
-        maps: (n, h, w) in [0, 1].
-        probabilities: (n,), of a cluster.
-        labels: n labels, None where one is not known.
-        names: n file names.
-        votes: of the experts that the maps explain, n.
-
-    >>> len(contact_sheet(np.zeros((5, 60, 60)), np.zeros((5, 60, 60)), np.full(5, 0.5)).axes)
-    10
-    """
-    images, maps, probabilities = np.asarray(images), np.asarray(maps), np.asarray(probabilities)
-    labels = [None] * len(images) if labels is None else labels
-    names = [""] * len(images) if names is None else names
-    votes = [None] * len(images) if votes is None else votes
-    columns = min(4, len(images))
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(3.2 * columns, 2.0 * rows), layout="constrained", facecolor="white")
-    cells = figure.subfigures(rows, columns, squeeze=False).ravel()[: len(images)]
-    explained = zip(cells, images, maps, probabilities, labels, names, votes, strict=True)
-    for cell, image, heat, probability, label, name, vote in explained:
-        left, right = cell.subplots(1, 2)
-        _show_stretched(left, image)
-        _show_stretched(right, image)
-        _show_heat(right, heat, covering=True)
-        title = "\n".join(filter(None, [name, describe(probability, label, vote)]))
-        cell.suptitle(title, fontsize=8.5, parse_math=False)
-    return figure
-
-
 def show_patch(axes: Axes, image: NDArray[Any], darkest: float = 0.0, brightest: float = 1.0) -> None:
     """Show a patch in grey on axes without ticks or frame.
 
@@ -177,9 +136,7 @@ def patch_and_map(image: NDArray[np.float32], heat: NDArray[np.float32]) -> byte
     colours = coloured(heat).astype(np.float32)
     opacity = colours[..., 3:] / 255
     over = np.rint((1 - opacity) * grey + opacity * colours[..., :3]).astype(np.uint8)
-    content = io.BytesIO()
-    Image.fromarray(np.concatenate([grey, over], axis=1)).save(content, "PNG")
-    return content.getvalue()
+    return encode(np.concatenate([grey, over], axis=1))
 
 
 def _show_stretched(axes: Axes, image: NDArray[Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the figures of a study share: colours, sizes, and the ways of drawing on axes.
+"""Colours, sizes and ways of drawing that the figures of a study share.
 
 Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which colour-blind readers can distinguish.
 Curves that share a panel also differ in dash, so that they survive a black-and-white printer.

@@ -55,16 +55,8 @@ def write_report(directory: Path) -> Path:
         page = _render(_read_run(directory))
     except RequestError:
         raise
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RecursionError,
-        TemplateError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise RequestError(f"{directory}: holds what no study leaves ({error!r}); resume the study") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TemplateError, TypeError, ValueError) as odd:
+        raise RequestError(f"{directory}: holds what no study leaves ({odd!r}); resume the study") from odd
     write_atomically(report, page)
     return report
 
@@ -148,7 +140,7 @@ def _headline(metrics: dict[str, Any], audit: dict[str, Any] | None) -> list[dic
 
 
 def _compare(naive: dict[str, Any], honest: dict[str, Any]) -> list[tuple[str, float, float]]:
-    """Each figure that both protocols have: its name, as the naive one gives it, and as this study does.
+    """Return the name and both values of each figure that the naive protocol and this study have.
 
     The naive protocol tests on the clusters of the external set alone; its accuracy there is a sensitivity.
     """
@@ -165,7 +157,7 @@ def _compare(naive: dict[str, Any], honest: dict[str, Any]) -> list[tuple[str, f
 
 
 def _count_roles(predictions: Sequence[PredictedPatch]) -> list[dict[str, Any]]:
-    """How many patches and patients served for what."""
+    """Count the patches and patients of each role."""
     return [
         {
             "role": role,
@@ -191,7 +183,7 @@ def _gallery(folder: Path, wrong: Sequence[WrongPatch]) -> dict[str, Any]:
 
 
 def _number(value: float | None, places: int = 3) -> str:
-    """With so many places, or one more where it would be rounded to a perfect 1."""
+    """Write a number with so many places, or one more where it would be rounded to a perfect 1."""
     if value is None:
         return MISSING
     text = f"{value:.{places}f}"

@@ -1,4 +1,4 @@
-"""Everything that a finished study leaves in its run directory besides the committee itself."""
+"""The files that a finished study leaves in its run directory, but for the committee."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,7 +63,7 @@ def write_study(
 
 
 def audit_study(predicted: Mapping[str, Predicted]) -> dict[str, Any]:
-    """What must be known of the study's own data, and how far the grey levels of the external set lie from them."""
+    """Audit the study's own data, and compare the grey levels of the external set with them."""
     figures = audit(predicted["own"].data)
     if "external" in predicted:
         figures["drift"] = intensity_drift(predicted["own"].data, predicted["external"].data)
