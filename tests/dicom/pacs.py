@@ -4,17 +4,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    DigitalMammographyXRayImageStorageForPresentation,
-    DigitalMammographyXRayImageStorageForProcessing,
-    SecondaryCaptureImageStorage,
-)
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification
 
 from microcalc.dicom.sender import SOP_CLASSES
+
+REQUESTED = (
+    *(Verification, uid.SecondaryCaptureImageStorage, uid.DigitalMammographyXRayImageStorageForPresentation),
+    uid.DigitalMammographyXRayImageStorageForProcessing,
+)
 
 
 class Archive:
@@ -50,9 +51,8 @@ class Archive:
 
     def _keep(self, event: evt.Event) -> int:
         if self._status == 0:
-            dataset = event.dataset
-            dataset.file_meta = event.file_meta
-            self.received.append(dataset)
+            self.received.append(event.dataset)
+            self.received[-1].file_meta = event.file_meta
             self.associations[-1] += 1
         return self._status
 
@@ -71,12 +71,7 @@ def connected(port: int, called: str = "MICROCALC", calling: str = "MODALITY", *
     """An association with a node; the test ends it however it leaves."""
     entity = AE(calling)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 60
-    entity.add_requested_context(Verification)
-    for sop_class in (
-        DigitalMammographyXRayImageStorageForPresentation,
-        DigitalMammographyXRayImageStorageForProcessing,
-        SecondaryCaptureImageStorage,
-    ):
+    for sop_class in REQUESTED:
         entity.add_requested_context(sop_class)
     association = entity.associate("localhost", port, ae_title=called, **options)
     try:

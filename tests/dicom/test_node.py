@@ -79,27 +79,33 @@ def test_an_image_sent_again_is_answered_once(tmp_path: Path) -> None:
         assert node.queue.counts() == Counts(0, 0, 1) and len(pacs.received) == 3
 
 
+LARGE: dict[str, Any] = {"Rows": 1000, "Columns": 1000, "PixelData": bytes(2_000_000)}
+SMALL: dict[str, Any] = {"Rows": 500, "Columns": 600, "PixelData": bytes(600_000)}
+
+
 @pytest.mark.parametrize(
-    ("changes", "status"),
+    ("options", "images", "statuses"),
     [
-        ({"Modality": "CT"}, 0xA900),
-        ({"Modality": None}, 0xA900),
-        ({"PixelData": None}, 0xA900),
-        ({"NumberOfFrames": 2}, 0xA900),
-        ({"StudyInstanceUID": None}, 0xA900),
-        ({"StudyInstanceUID": "1.2/../../3"}, 0xA900),
-        ({"SOPClassUID": SecondaryCaptureImageStorage, "Modality": "OT"}, 0xA900),
-        ({"SOPClassUID": SecondaryCaptureImageStorage}, 0x0000),
+        ({}, [{"Modality": "CT"}], [0xA900]),
+        ({}, [{"Modality": None}], [0xA900]),
+        ({}, [{"PixelData": None}], [0xA900]),
+        ({}, [{"NumberOfFrames": 2}], [0xA900]),
+        ({}, [{"StudyInstanceUID": None}], [0xA900]),
+        ({}, [{"StudyInstanceUID": "1.2/../../3"}], [0xA900]),
+        ({}, [{"SOPClassUID": SecondaryCaptureImageStorage, "Modality": "OT"}], [0xA900]),
+        ({}, [{"SOPClassUID": SecondaryCaptureImageStorage}], [0]),
+        ({"disk_gib": 0.0003}, [{}, {"number": 1}], [0, 0xA700]),
+        ({"largest_object_mib": 1}, [LARGE], [None]),  # the association ends
+        ({"largest_object_mib": 1}, [{"number": number, **SMALL} for number in range(3)], [0, 0, 0]),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
-def test_what_is_no_mammogram_is_refused_and_stored_nowhere(
-    changes: dict[str, Any], status: int, tmp_path: Path
+def test_each_object_is_answered_by_status_and_none_that_is_refused_is_stored(
+    options: dict[str, Any], images: list[dict[str, Any]], statuses: list[int | None], tmp_path: Path
 ) -> None:
-    with node_running(tmp_path, NOWHERE, quiet_s=100) as node:
-        assert store(node.port, make_mammogram(**changes)) == [status]
-        assert sum(node.queue.counts()) == (status == 0)
-        assert status == 0 or files_of(tmp_path) == []
+    with node_running(tmp_path, NOWHERE, quiet_s=100, **options) as node:
+        assert store(node.port, *(make_mammogram(**changes) for changes in images)) == statuses
+        assert sum(node.queue.counts()) == statuses.count(0) and bool(files_of(tmp_path)) == (0 in statuses)
 
 
 def test_raw_images_for_processing_are_not_negotiated(tmp_path: Path) -> None:
@@ -107,32 +113,23 @@ def test_raw_images_for_processing_are_not_negotiated(tmp_path: Path) -> None:
         assert len(association.accepted_contexts) == 3
 
 
-@pytest.mark.parametrize(("called", "calling"), [("OTHER", "MODALITY"), ("MICROCALC", "STRANGER")])
-def test_only_known_titles_may_connect(called: str, calling: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "titles"),
+    [
+        ({"calling": ("MODALITY",)}, ("OTHER", "MODALITY")),
+        ({"calling": ("MODALITY",)}, ("MICROCALC", "STRANGER")),
+        ({"associations": 1}, ("MICROCALC", "MODALITY")),
+    ],
+)
+def test_strangers_and_too_many_associations_are_rejected(
+    options: dict[str, Any], titles: tuple[str, str], tmp_path: Path
+) -> None:
     with (
-        node_running(tmp_path, NOWHERE, calling=("MODALITY",)) as node,
-        connected(node.port, called, calling) as association,
+        node_running(tmp_path, NOWHERE, **options) as node,
         connected(node.port) as known,
+        connected(node.port, *titles) as association,
     ):
         assert association.is_rejected and known.is_established
-
-
-def test_more_associations_than_the_limit_are_rejected(tmp_path: Path) -> None:
-    with (
-        node_running(tmp_path, NOWHERE, associations=1) as node,
-        connected(node.port) as first,
-        connected(node.port) as second,
-    ):
-        assert first.is_established and second.is_rejected
-
-
-def test_an_object_beyond_the_limit_ends_its_association_and_leaves_nothing(tmp_path: Path) -> None:
-    large = make_mammogram(Rows=1000, Columns=1000, PixelData=bytes(2_000_000))
-    half = [make_mammogram(number, Rows=500, Columns=600, PixelData=bytes(600_000)) for number in range(3)]
-    with node_running(tmp_path, NOWHERE, largest_object_mib=1) as node:
-        assert store(node.port, large) == [None]
-        assert files_of(tmp_path) == [] and node.queue.counts() == Counts(0, 0, 0)
-        assert store(node.port, *half) == [0, 0, 0]  # the limit is that of one object, not of an association
 
 
 def test_an_object_with_another_uid_than_announced_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,11 +138,6 @@ def test_an_object_with_another_uid_than_announced_is_refused(tmp_path: Path, mo
         monkeypatch.setattr("pynetdicom.association.encode", lambda *_: other)
         assert store(node.port, make_mammogram()) == [0xA900]
         assert files_of(tmp_path) == [] and node.queue.counts() == Counts(0, 0, 0)
-
-
-def test_a_full_queue_says_so(tmp_path: Path) -> None:
-    with node_running(tmp_path, NOWHERE, disk_gib=0.0003) as node:
-        assert store(node.port, make_mammogram(0), make_mammogram(1)) == [0, 0xA700]
 
 
 def test_a_connection_that_announces_4_gib_is_closed(tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ class Node(Common):
     committee: Path | None = None
     """The committee/ of a finished run, instead of the committee that comes with microcalc."""
     pixel_size: float | None = None
-    """Of the mammograms that do not state it, in mm."""
+    """Size of a pixel in mm, for mammograms that do not give it."""
     status: bool = False
-    """Say what waits in --queue and which studies are parked, and leave."""
+    """Print how many images wait in --queue and which studies are parked, and end."""
 
     def run(self, console: Console) -> None:
         """Work until interrupted; what is not finished then is taken up by the next node with the same queue."""
@@ -66,7 +66,7 @@ def show_status(folder: Path, console: Console) -> None:
 
 
 def prepare_scan(committee: Path | None, pixel_size: float | None, console: Console) -> "tuple[Scan, Algorithm]":
-    """The scan by a committee, and what results state of it."""
+    """Return the scan by a committee, and the description of it for results."""
     from microcalc import __version__
     from microcalc.cli.scan import load_committee
     from microcalc.dicom.results import Algorithm

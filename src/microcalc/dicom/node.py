@@ -22,7 +22,7 @@ Scan = Callable[[bytes], tuple[ScannedImage, bytes]]
 """Finds the clusters of a mammogram, given its DICOM file, and draws them: the findings, and the overlay as a PNG."""
 
 MOST_SCANS = 5
-"""After so many scans of one image that ended with the node, it is answered as not analyzed."""
+"""Most scans of one image that may end with the node; then it is answered as not analyzed."""
 
 _LONGEST_WAIT_S = 1.0
 

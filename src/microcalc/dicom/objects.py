@@ -18,7 +18,7 @@ from microcalc.images.silence import quiet
 from microcalc.mammograms.findings import ScannedImage
 
 SUFFIXES = {cad_report.KIND: ".sr.dcm", presentation.KIND: ".pr.dcm", capture.KIND: ".sc.dcm"}
-"""What is added to the name of a mammogram for each kind of result."""
+"""Suffix of the file of each kind of result."""
 
 
 def make_objects(outcome: Outcome, overlay: bytes | None) -> dict[str, Dataset]:

@@ -1,4 +1,4 @@
-"""What the node has taken on and not yet finished, on disk: it outlives a kill at any moment."""
+"""Images and results that the node has not finished, on disk: they outlive a kill at any moment."""
 
 import hashlib
 import os

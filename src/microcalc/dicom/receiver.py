@@ -27,7 +27,7 @@ SOP_CLASSES = (
     uid.ComputedRadiographyImageStorage,
     uid.SecondaryCaptureImageStorage,
 )
-"""What is taken, where its Modality is MG: digital mammograms, those of image plates, and digitized film."""
+"""Accepted SOP classes, where Modality is MG: digital mammograms, those of image plates, and digitized film."""
 
 SUCCESS, OUT_OF_RESOURCES, NO_MAMMOGRAM, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
 
@@ -118,7 +118,7 @@ class Receiver:
         return status
 
     def _accept(self, event: evt.Event) -> tuple[int, str]:
-        """Check an object, keep it on disk, and only then say so."""
+        """Check an object, keep it on disk, and only then return success."""
         try:
             content, request = event.encoded_dataset(), cast(C_STORE, event.request)
             with quiet():

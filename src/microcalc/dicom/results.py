@@ -21,7 +21,7 @@ IMPLEMENTATION_UID = generate_uid(entropy_srcs=["microcalc", "implementation"])
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What made the findings.
+    """The program and committee that made the findings.
 
     Attributes:
         version: of microcalc.
@@ -38,7 +38,7 @@ class Algorithm:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What else decides the findings, a line each."""
+        """Further lines on how the findings were made."""
         return (
             plain_text(f"committee: {self.committee}"),
             f"operating point: probability of a cluster at least {self.operating_point:g}",

@@ -73,7 +73,7 @@ class Source:
 
     @property
     def is_mammogram(self) -> bool:
-        """Whether Modality or SOP class say so; the body part alone does not, as CT and ultrasound name it, too."""
+        """True by Modality or SOP class; the body part alone proves nothing, as CT and ultrasound give it, too."""
         return self.header.get("Modality") == "MG" or self.header.SOPClassUID in _MAMMOGRAPHY
 
 
