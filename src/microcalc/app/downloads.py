@@ -42,10 +42,10 @@ def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> byte
     from microcalc.dicom.results import Algorithm
 
     algorithm = Algorithm(__version__, session.settings.committee, image.operating_point)
-    drawn = overlay(session, image, scanned)
+    drawn, rejected = overlay(session, image, scanned), session.reviews.rejected(image, scanned)
     with tempfile.TemporaryDirectory(dir=session.folder) as folder, io.BytesIO() as written:
         try:
-            paths, _ = write_results(image.path, scanned, drawn, algorithm, Path(folder), image.stem)
+            paths, _ = write_results(image.path, scanned, drawn, algorithm, Path(folder), image.stem, rejected)
         except ImageError as error:
             error.file = image.name
             raise

@@ -1,6 +1,6 @@
 """Routes of the findings: what they are, from near, their reviews, and downloads."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException, Response
@@ -78,19 +78,14 @@ def reviewed(session: Session, image: OpenImage, finding: Finding) -> dict[str, 
     """A finding with its review, as the page expects it."""
     review = session.reviews.get(image, finding)
     opinion = {"verdict": review and review.verdict, "note": review.note if review else ""}
-    return vars(finding) | {"decision": int(finding.marked), "review": opinion}
+    return vars(finding) | {"review": opinion}
 
 
 @router.get(f"{ONE_IMAGE}/findings")
 def findings(image: Named, scanned: Scanned, session: Here) -> dict[str, Any]:
     """All findings of an image, the most probable first."""
-    return {
-        "operating_point": image.operating_point,
-        "pixel_size_mm": scanned.pixel_size_mm,
-        "seconds": scanned.seconds,
-        "warnings": scanned.warnings,
-        "findings": [reviewed(session, image, finding) for finding in scanned.findings],
-    }
+    listed = [reviewed(session, image, finding) for finding in scanned.findings]
+    return {"operating_point": image.operating_point, "findings": listed}
 
 
 @router.get(ONE_FINDING)
@@ -107,16 +102,10 @@ def detail(image: Named, finding: One, near: Near) -> dict[str, Any]:
     }
 
 
-@router.get(f"{ONE_FINDING}/patch.png")
-def patch(near: Near) -> Response:
-    """The window around a finding, 60 x 60 pixels at 85 um, stretched to its own greys."""
-    return Response(near.patch, media_type=MEDIA["png"])
-
-
-@router.get(f"{ONE_FINDING}/gradcam.png")
-def gradcam(near: Near) -> Response:
-    """The Grad-CAM map of that window, to be laid over it."""
-    return Response(near.gradcam, media_type=MEDIA["png"])
+@router.get(f"{ONE_FINDING}/{{picture}}.png")
+def picture(near: Near, picture: Literal["patch", "gradcam"]) -> Response:
+    """Give the window around a finding, 60 x 60 pixels at 85 um, or the Grad-CAM map to be laid over it."""
+    return Response(getattr(near, picture), media_type=MEDIA["png"])
 
 
 @router.put(f"{ONE_FINDING}/review")

@@ -4,7 +4,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 Points = NDArray[np.float64]
 Windows = NDArray[np.float32]
-Made = TypeVar("Made")
 
 
 class Reader:
@@ -44,7 +44,8 @@ class Reader:
         load_scanning: "Callable[[], tuple[Committee, SecondOpinion]]",
         load_patches: "Callable[[], Committee]",
     ) -> None:
-        self._scanning, self._patches = Once(load_scanning), Once(load_patches)
+        self._scanning, self._patches = cache(load_scanning), cache(load_patches)
+        self._loading = threading.Lock()
 
     def prepare(self) -> None:
         """Load what the first mammogram needs, and compute once, as PyTorch is slow the first time.
@@ -54,13 +55,21 @@ class Reader:
         import torch
 
         torch.set_num_threads(max(min(torch.get_num_threads(), (os.cpu_count() or 1) - 1), 1))
-        committee, _ = self._scanning()
+        committee, _ = self._for_mammograms()
         committee.expert_probabilities(np.zeros((1, 60, 60), np.float32))
 
     @property
     def operating_point(self) -> float | None:
         """Probability from which a finding of a mammogram is marked; None until the committee is loaded."""
-        return self._scanning.made[0][1].threshold if self._scanning.made else None
+        return self._scanning()[1].threshold if self._scanning.cache_info().currsize else None
+
+    def _for_mammograms(self) -> "tuple[Committee, SecondOpinion]":
+        with self._loading:  # whoever comes second waits for the first
+            return self._scanning()
+
+    def _for_patches(self) -> "Committee":
+        with self._loading:
+            return self._patches()
 
     def scan(self, image: OpenImage, mammogram: Mammogram, on_progress: OnProgress) -> tuple[ScannedImage, float]:
         """The findings of a mammogram, or of a patch as one that stands for all of it; and their operating point.
@@ -73,7 +82,7 @@ class Reader:
         from microcalc.mammograms.scanner import scan_mammogram
 
         size = None if mammogram.pixel_size_mm else image.pixel_size_mm
-        committee, opinion = self._scanning()
+        committee, opinion = self._for_mammograms()
         return scan_mammogram(mammogram, image.name, size, committee, opinion, on_progress), opinion.threshold
 
     def draw_heatmap(self, image: OpenImage, mammogram: Mammogram, on_progress: OnProgress) -> bytes:
@@ -86,7 +95,7 @@ class Reader:
         from microcalc.mammograms.heatmap import colour_heat_map, heat_map
 
         true = to_true_scale(mammogram.pixels, _size(image))
-        grid = heat_map(true, find_breast(true).mask, self._scanning()[0], on_progress)
+        grid = heat_map(true, find_breast(true).mask, self._for_mammograms()[0], on_progress)
         return encode(colour_heat_map(grid, true.shape))
 
     def details(self, image: OpenImage, scanned: ScannedImage, images: Images) -> dict[int, Detail]:
@@ -104,48 +113,30 @@ class Reader:
         if not scanned.findings:
             return {}
         if not any(finding.calcifications_px for finding in scanned.findings):  # of a patch
-            details = _details(self._patches(), self._patch(image), [np.empty((0, 2))])
+            details = _details(self._for_patches(), self._patch(image), [np.empty((0, 2))])
         else:
-            details = _details(self._scanning()[0], *_windows(scanned, images.read(image).pixels))
+            details = _details(self._for_mammograms()[0], *_windows(scanned, images.read(image).pixels))
         return {finding.number: detail for finding, detail in zip(scanned.findings, details, strict=True)}
 
     def _predict(self, image: OpenImage) -> tuple[ScannedImage, float]:
         from microcalc.committee.predictions import predict_patches
 
         start = time.perf_counter()
-        (outcome,) = predict_patches(self._patches(), [_read_patch(image)])
+        (outcome,) = predict_patches(self._for_patches(), [_read_patch(image)])
         odds = outcome.probability / max(1 - outcome.probability, 1e-12)
         box = (0, 0, image.columns - 1, image.rows - 1)
-        whole = Finding(
-            number=1,
-            score=float(np.log(max(odds, 1e-12))),
-            probability=outcome.probability,
-            marked=bool(outcome.decision),
-            center_px=(box[2] / 2, box[3] / 2),
-            box_px=box,
-            extent_mm=0.0,
-            calcifications_px=(),
-        )
+        known = float(np.log(max(odds, 1e-12))), outcome.probability, bool(outcome.decision)
+        whole = Finding(1, *known, (box[2] / 2, box[3] / 2), box, 0.0, ())
         seconds = time.perf_counter() - start
         warnings = (*outcome.warnings, *_doubts(outcome))
-        scanned = ScannedImage(
-            image.name,
-            image.sop_instance_uid,
-            image.pixels_sha256,
-            _size(image),
-            image.rows,
-            image.columns,
-            0.0,
-            seconds,
-            warnings,
-            (whole,),
-        )
-        return scanned, self._patches().threshold
+        identity = image.name, image.sop_instance_uid, image.pixels_sha256
+        scanned = ScannedImage(*identity, _size(image), *image.shape, 0.0, seconds, warnings, (whole,))
+        return scanned, self._for_patches().threshold
 
     def _patch(self, image: OpenImage) -> Windows:
         """(1, 60, 60): the patch, or of a larger field the one that its answer is of."""
         views = _read_patch(image).views
-        return views[[int(self._patches().predict_proba(views).argmax())]]
+        return views[[int(self._for_patches().predict_proba(views).argmax())]]
 
 
 def _read_patch(image: OpenImage) -> "PatchFile":
@@ -156,28 +147,6 @@ def _read_patch(image: OpenImage) -> "PatchFile":
     except ImageError as error:
         error.file = image.name
         raise
-
-
-class Once(Generic[Made]):
-    """Makes something the first time that it is asked for, whichever thread asks.
-
-    >>> numbers = iter(range(9))
-    >>> once = Once(lambda: next(numbers))
-    >>> once(), once()
-    (0, 0)
-    """
-
-    def __init__(self, make: Callable[[], Made]) -> None:
-        self._make = make
-        self.made: list[Made] = []
-        self._lock = threading.Lock()
-
-    def __call__(self) -> Made:
-        """What was made."""
-        with self._lock:
-            if not self.made:
-                self.made.append(self._make())
-            return self.made[0]
 
 
 def _windows(scanned: ScannedImage, pixels: NDArray[np.float32]) -> tuple[Windows, list[Points]]:
