@@ -90,6 +90,7 @@ def test_missing_dicom_results_end_a_scan_with_1(tmp_path: Path, capsys: pytest.
     assert said.err == "microcalc: 1 of 1 files have no DICOM results, as listed above\n"
 
 
+@pytest.mark.slow
 def test_a_missing_package_of_the_extra_is_one_line(tmp_path: Path) -> None:
     command = ["node", "--send-to", "PACS@localhost:104"]
     program = f"import sys; sys.modules['pynetdicom'] = None; from microcalc.cli import main; main({command})"

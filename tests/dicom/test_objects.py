@@ -61,6 +61,7 @@ def errors(said: str) -> list[str]:
     return [line for line in said.splitlines() if line.startswith(("Error", "E:"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("header", HEADERS)
 @pytest.mark.parametrize("count", [0, 3, 50])
 def test_validators_find_no_error_in_any_result(

@@ -14,6 +14,8 @@ from scipy import ndimage
 from microcalc import Data
 from microcalc.data.sources import find_infn
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 

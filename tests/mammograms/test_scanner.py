@@ -21,6 +21,8 @@ from microcalc.mammograms.clusters import Cluster
 from microcalc.mammograms.findings import ScannedImage
 from microcalc.mammograms.scanner import _findings, packaged_opinion, scan_image, scan_mammogram
 
+pytestmark = pytest.mark.slow
+
 MM = 0.05
 
 

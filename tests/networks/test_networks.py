@@ -170,6 +170,7 @@ def test_keras_on_another_backend_is_refused(monkeypatch):
         backend._refuse_another_backend()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have another OpenMP, which may tell nothing")
 @pytest.mark.parametrize("own", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}], ids=["by default", "chosen"])
 def test_waiting_threads_leave_the_cores_to_others_unless_the_user_chose(own):
