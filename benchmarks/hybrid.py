@@ -78,7 +78,7 @@ def spot_noise(response: Pixels) -> float:
 
 
 def lift(patch: Pixels, file: str) -> Lifted | None:
-    """Lift the calcifications of one patch of 60 x 60 pixels at 85 um; None where fewer than three can be told.
+    """Lift the calcifications of one patch of 60 x 60 pixels at 85 um; None where fewer than three can be seen.
 
     Spots are where a difference of Gaussians exceeds 4.5 standard deviations, carried on down to 2; those that touch
     the rim are cut off and left out, and so are those longer than 1.5 mm. The background is a Gaussian of 0.35 mm over

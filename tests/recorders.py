@@ -94,7 +94,7 @@ def mark_of(network: Any) -> int:
 
 
 class Ledger:
-    """Which patch is which, told by its pixels."""
+    """Which patch is which, known by its pixels."""
 
     def __init__(self, **datasets: Data) -> None:
         self.datasets = datasets

@@ -96,7 +96,7 @@ def test_what_is_not_a_number_is_never_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_damaged_json_is_told(tmp_path: Path) -> None:
+def test_damaged_json_is_named(tmp_path: Path) -> None:
     for content in (b"{", b"\xff", b"[" * 100_000):
         (tmp_path / "config.json").write_bytes(content)
         with pytest.raises(RequestError, match=r"config\.json: cannot be read"):

@@ -199,7 +199,7 @@ def test_no_result_shows_a_finding_that_the_reader_has_rejected(client: TestClie
     address = f"/api/images/{dicom_image.id}"
 
     def marked() -> list[int]:
-        """Of findings 1 and 2, those whose left edge is drawn as a mark."""
+        """Findings 1 and 2, as far as their left edge is drawn as a mark."""
         picture = np.asarray(PIL.Image.open(io.BytesIO(client.get(f"{address}/overlay.png").content)).convert("RGB"))
         down = picture.shape[0] / 700
         edges = ((round(100 * n - 20 - MARGIN_MM / PIXEL_MM[1]), round((150 * n + 10) * down)) for n in (1, 2))

@@ -1,4 +1,4 @@
-"""The images of a session: uploads, names, what the page is told, and memory."""
+"""The images of a session: uploads, names, what the page gets, and memory."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_an_image_of_60_pixels_is_a_patch(client: TestClient) -> None:
     assert client.post(f"/api/images/{image['id']}/heatmap").status_code == 409
 
 
-def test_a_dicom_film_is_told_as_its_header_has_it(session: Session) -> None:
+def test_a_dicom_film_is_described_as_its_header_has_it(session: Session) -> None:
     entry = session.images.open(FILM, FILM.name, "folder", 0.045).entry()
     assert entry["dicom"] and entry["laterality"] == "L" and entry["study"] == "study-1"
     assert (entry["kind"], entry["tiles"]["levels"], entry["chest_wall"]) == ("mammogram", 5, "left")

@@ -1,4 +1,4 @@
-"""What the server refuses, and what every answer carries."""
+"""Requests that the server refuses, and headers of every answer."""
 
 import asyncio
 import socket

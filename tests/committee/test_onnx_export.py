@@ -87,7 +87,7 @@ def test_a_committee_with_a_wavelet_filter_is_refused() -> None:
         committee_onnx(committee(wavelet=WaveletSettings("sym3")))
 
 
-def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(RequestError, match=r"the package onnx is missing; install it"):
         committee_onnx(committee())

@@ -120,5 +120,5 @@ def make_overlay() -> bytes:
 
 
 def remark(report: Dataset) -> str:
-    """What a CAD report says in words."""
+    """The text of a CAD report."""
     return str(next(items(report, "Impression Description")).TextValue)

@@ -1,4 +1,4 @@
-"""What surrounds a node in the tests: an archive that takes results, and modalities that send mammograms."""
+"""The surroundings of a node in the tests: an archive that takes results, and modalities that send mammograms."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -283,7 +283,7 @@ def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(
 
 
 def serious_faults(page: Any) -> list[str]:
-    """What axe-core calls serious or critical; a script of the debugger's, which the page's policy does not concern."""
+    """Serious and critical problems by axe-core; it is run by the debugger, past the page's policy."""
     page.evaluate(f"() => {{ {axe.AXE_SCRIPT} }}")
     found = page.evaluate("() => axe.run({iframes: false}).then(result => result.violations)")
     return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]

@@ -1,4 +1,4 @@
-"""What the page shows of findings, images and reviews, in a real browser; nothing is scanned."""
+"""The page with findings, images and reviews, in a real browser; nothing is scanned."""
 
 import json
 import re

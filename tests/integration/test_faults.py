@@ -51,7 +51,7 @@ def study(finished: Path, tmp_path: Path) -> Path:
 
 
 class Told:
-    """What a command said on standard error, and its exit code."""
+    """Run a command; give its exit code and its standard error."""
 
     def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
         self.capfd = capfd
@@ -201,7 +201,7 @@ def test_a_read_only_directory_is_refused(patches: Path, tmp_path: Path, told: T
             assert code == 2 and "Read-only file system" in line and "give another folder" in line
 
 
-def test_a_data_file_that_vanishes_half_way_is_told_by_name(
+def test_a_data_file_that_vanishes_half_way_is_named(
     patches: Path, tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = shutil.copytree(patches, tmp_path / "patches")

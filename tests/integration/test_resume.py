@@ -38,8 +38,8 @@ for line in sys.stdin:
     study = os.fork()
     if not study:
         os.setsid()
-        told = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
-        os.dup2(told, 1), os.dup2(told, 2)
+        output = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+        os.dup2(output, 1), os.dup2(output, 2)
         main(arguments)
         sys.exit()
     print(study, flush=True)
@@ -289,7 +289,7 @@ def test_ctrl_c_in_an_import_that_would_abort_on_it_is_one_line(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", ["audit", "imports"])
-def test_a_ctrl_c_that_python_or_a_library_drops_is_told_again(kind: str) -> None:
+def test_a_ctrl_c_that_python_or_a_library_drops_is_repeated(kind: str) -> None:
     command = [sys.executable, "-c", DROPPED.format(kind)]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert (answer.returncode, answer.stderr) == (1, "microcalc: interrupted\n")

@@ -1,4 +1,4 @@
-"""What a user takes away from a session: tables, pictures, DICOM objects, or all of it in a folder."""
+"""Downloads of a session: tables, pictures, DICOM objects, or all of it in a folder."""
 
 import io
 import json

@@ -22,7 +22,7 @@ ONE_FINDING = "/images/{identity}/findings/{number}"
 
 
 class Opinion(BaseModel):
-    """What a reader thinks of a finding."""
+    """One reader's review of a finding."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -90,7 +90,7 @@ def findings(image: Named, scanned: Scanned, session: Here) -> dict[str, Any]:
 
 @router.get(ONE_FINDING)
 def detail(image: Named, finding: One, near: Near) -> dict[str, Any]:
-    """What the experts give for the window around a finding, and where its pictures are."""
+    """Return the experts' votes on the window around a finding, and where its pictures are."""
     address = f"/api/images/{image.id}/findings/{finding.number}"
     return {
         "number": finding.number,

@@ -1,4 +1,4 @@
-"""What a committee says of an image, and of each finding in it."""
+"""Answers of a committee for an image, and for each finding in it."""
 
 import os
 import threading
@@ -196,5 +196,5 @@ def _size(image: OpenImage) -> PixelSize:
 
 
 def _doubts(prediction: "Prediction") -> list[str]:
-    """What else a user must know of a patch, a sentence each."""
+    """Return further warnings for a patch, a sentence each."""
     return ["The pixel size was assumed to be 0.085 mm."] if prediction.assumed else []

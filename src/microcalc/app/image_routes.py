@@ -21,7 +21,7 @@ Millimetres = Annotated[float, Field(ge=SMALLEST_PIXEL_MM, le=LARGEST_PIXEL_MM)]
 
 
 class Change(BaseModel):
-    """What the page may change of an image; what is not named stays."""
+    """Changes that the page may make to an image; the rest stays."""
 
     model_config = ConfigDict(extra="forbid")
 

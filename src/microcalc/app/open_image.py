@@ -1,4 +1,4 @@
-"""One image of a session, and all that the page is told of it."""
+"""One image of a session, and its description for the page."""
 
 import itertools
 import math
@@ -126,7 +126,7 @@ class OpenImage:
 
     @property
     def pixel_size_mm(self) -> PixelSize | None:
-        """Of the file, else as given; 85 um of an image of 60 x 60 pixels that has neither."""
+        """The pixel size of the file, else as given; 85 um of an image of 60 x 60 pixels that has neither."""
         if self.file_pixel_size_mm:
             return self.file_pixel_size_mm
         if self.given_pixel_size_mm:
@@ -135,7 +135,7 @@ class OpenImage:
 
     @property
     def kind(self) -> Kind | None:
-        """What the committee takes it for; None where that needs the pixel size."""
+        """The kind that the committee takes it for; None where that needs the pixel size."""
         size = self.pixel_size_mm
         if size is None:
             return None
@@ -153,7 +153,7 @@ class OpenImage:
         self.state = "ready" if self.pixel_size_mm else "needs_pixel_size"
 
     def entry(self) -> dict[str, Any]:
-        """What the page is told."""
+        """Return the description that the page gets."""
         return {
             "id": self.id,
             "name": self.name,
@@ -181,7 +181,7 @@ class OpenImage:
 
 
 def clean_name(given: str) -> str:
-    """What a browser calls a file, without folders and without letters that steer a terminal or a header.
+    """Return the browser's name of a file without folders and without letters that steer a terminal or a header.
 
     >>> clean_name("C:\\\\scans\\\\a\\n.dcm"), clean_name("../../etc/passwd"), clean_name("..")
     ('a.dcm', 'passwd', 'image')

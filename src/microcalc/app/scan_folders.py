@@ -1,4 +1,4 @@
-"""What the command line names: images, finished scans and runs; and scans that are dropped on the page."""
+"""The paths of the command line: images, finished scans and runs; and scans that are dropped on the page."""
 
 import contextlib
 import threading
@@ -22,7 +22,7 @@ ADVICE = "give the --out of a finished scan"
 
 @dataclass(frozen=True)
 class Places:
-    """What the paths of a command line are.
+    """The paths of a command line, by their kind.
 
     Attributes:
         images: files that are to be opened.
@@ -38,7 +38,7 @@ class Places:
 
 
 def sort_paths(paths: Iterable[Path]) -> Places:
-    """Tell images, folders of images, finished scans and runs apart.
+    """Sort paths into images, folders of images, finished scans and runs.
 
     Raises:
         RequestError: a path does not exist, or holds none of these.

@@ -1,4 +1,4 @@
-"""What every request passes before anything else sees it, and what every answer carries."""
+"""Checks of every request before anything else sees it, and headers of every answer."""
 
 import ipaddress
 import logging

@@ -26,7 +26,7 @@ PREFIX = "microcalc-app-"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a session was started with.
+    """The options that a session was started with.
 
     Attributes:
         host: address to listen on.
@@ -84,7 +84,7 @@ class Session:
         self.problems: list[str] = []
 
     def address(self, port: int) -> str:
-        """What a browser opens; with the token where one is needed."""
+        """The address for a browser; with the token where one is needed."""
         host = reachable_address(self.settings.host)
         host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{port}/" + (f"?token={self.token}" if self.token else "")
@@ -99,7 +99,7 @@ class Session:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def entry(self) -> dict[str, Any]:
-        """What the page is told first."""
+        """Return the description that the page gets first."""
         return {
             "version": __version__,
             "committee": self.settings.committee,
