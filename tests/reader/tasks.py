@@ -28,16 +28,15 @@ class SizeTask(Task):
         return None
 
     def outcomes(self, loaded: Any, files: Iterable[Read]) -> Iterator[tuple[str, Outcome]]:
-        for job, content in files:
+        for job, data in files:
             self.done.append(Path(job.file).name)
-            if len(content.data) == 1:
-                yield job.file, Outcome(content.without_data(), reason="is too short")
+            if len(data) == 1:
+                yield job.file, Outcome(reason="is too short")
                 continue
-            known = job.result is not None and job.sha256 == content.sha256
-            result = job.result if known else {"size": len(content.data) * self.unit}
-            drawn = job.lacking if known else ("overlays",)
+            result = job.result or {"size": len(data) * self.unit}
+            drawn = job.lacking if job.result else ("overlays",)
             made = {kind: {"overlays/{}.png": f"{result['size']} at {self.point}".encode()} for kind in drawn}
-            yield job.file, Outcome(content.without_data(), result, made=made)
+            yield job.file, Outcome(result, made=made)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +47,9 @@ class PoisonedTask(PredictTask):
 
     def outcomes(self, loaded: Any, files: Iterable[Read]) -> Iterator[tuple[str, Outcome]]:
         def checked() -> Iterator[Read]:
-            for job, content in files:
+            for job, data in files:
                 if job.file.endswith("poison.pgm"):
                     os._exit(9)
-                yield job, content
+                yield job, data
 
         return super().outcomes(loaded, checked())

@@ -119,6 +119,8 @@ def one_line(error: BaseException, command: Any) -> str:
             text += "; what is finished is kept: the same command goes on"
     elif isinstance(error, MicrocalcError):
         text = str(error)
+    elif isinstance(error, RuntimeError) and "home directory" in str(error):
+        text = "this user has no home folder; set HOME to a folder that may be written"
     else:
         text = f"{type(error).__name__}: {error}; give --debug to see where"
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(text.split()))

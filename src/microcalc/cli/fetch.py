@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.progress import Progress
 from tyro.conf import Positional
 
-from microcalc.cli.common import (
-    Common,
-)
+from microcalc.cli.common import Common
+from microcalc.cli.progress import shown_progress
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,6 @@ class Fetch(Common):
         """Fetch and check the archive."""
         from microcalc.data.sources import fetch_infn
 
-        with Progress(console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task(self.dataset, total=None)
-            path = fetch_infn(self.archive, lambda done, total: bar.update(task, completed=done, total=total or None))
+        with shown_progress(console) as show:
+            path = fetch_infn(self.archive, lambda done, total: show(done, total or None))
         console.print(f"{self.dataset}: all patches checked, {path}")

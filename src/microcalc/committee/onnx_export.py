@@ -38,7 +38,7 @@ def committee_onnx(committee: Committee) -> bytes:
     if committee.wavelet.name != "none":
         raise RequestError(
             f"this committee filters patches by the wavelet {committee.wavelet.name}, which an ONNX graph cannot hold; "
-            "use the engine torch, or a committee of a study without a wavelet filter"
+            "give a committee of a study without a wavelet filter"
         )
     onnx = require("onnx")
     require("onnxscript")

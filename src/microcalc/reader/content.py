@@ -5,9 +5,8 @@ import hashlib
 import io
 import os
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import pydicom
 
@@ -35,10 +34,6 @@ class Content:
     data: bytes
     stamp: Stamp
     sha256: str
-
-    def without_data(self) -> Self:
-        """Return stamp and hash alone."""
-        return replace(self, data=b"")
 
 
 def is_url(name: str) -> bool:

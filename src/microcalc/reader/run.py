@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from microcalc.files import write_atomically
-from microcalc.reader.content import Stamp
 from microcalc.reader.executor import Executor, in_this_process
 from microcalc.reader.inputs import Inputs
 from microcalc.reader.store import Entry, Store
@@ -95,14 +94,11 @@ class _Run:
             self.again.append(file)
             return
         known = self.store.get(file)
-        stamp, sha256 = Stamp(), ""
-        if outcome.content is not None:
-            stamp, sha256 = outcome.content.stamp, outcome.content.sha256
-        entry = Entry(file, stamp, sha256, outcome.result, outcome.reason, outcome.transient)
+        entry = Entry(file, outcome.stamp, outcome.sha256, outcome.result, outcome.reason, outcome.transient)
         if known is not None:
             if outcome.result is None and file not in self.inputs.names:
                 entry = known  # its findings stay; pictures of another operating point go
-            is_same = outcome.result is not None and known.sha256 == sha256
+            is_same = outcome.result is not None and known.sha256 == outcome.sha256
             if not is_same:
                 self.store.remove_files(known)
             entry = replace(entry, name=known.name, made=known.made if is_same else {})

@@ -27,7 +27,7 @@ from microcalc.mammograms.heatmap import draw_heat_map
 from microcalc.mammograms.overlay import draw_overlay, side
 from microcalc.mammograms.scanner import load_for_scan, scan_mammogram
 from microcalc.mammograms.second_opinion import SecondOpinion
-from microcalc.reader.content import Content, is_result_of_ours, read_once
+from microcalc.reader.content import Stamp, is_result_of_ours, read_once
 
 Files = dict[str, bytes]
 """Files by their place in the folder of results, where ``{}`` stands for the name of the input's pictures."""
@@ -46,8 +46,8 @@ class Job:
     Attributes:
         file: absolute path or URL.
         sha256: of the bytes that a known result comes from; empty where there is none.
-        result: the known result, which stays where the bytes are the same.
-        lacking: kinds of pictures and objects to make of it; of a new result all are made.
+        result: the known result; None where there is none or the bytes are others.
+        lacking: kinds of files to make of a known result; of a new one all are made.
     """
 
     file: str
@@ -61,23 +61,25 @@ class Outcome:
     """The result of a file, or the reason why there is none.
 
     Attributes:
-        content: stamp and hash of its bytes; None where they could not be read.
         result: plain values.
         reason: why there is none, without the name of the file.
         transient: whether another try may succeed.
         made: files of each kind that was made.
         notes: what a user should know, a sentence each.
+        stamp: of the file before it was read; see :func:`microcalc.reader.content.stamp`. Empty where it was not read.
+        sha256: of the bytes that were read.
     """
 
-    content: Content | None = None
     result: dict[str, Any] | None = None
     reason: str = ""
     transient: bool = False
     made: dict[str, Files] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    stamp: Stamp = ()
+    sha256: str = ""
 
 
-Read = tuple[Job, Content]
+Read = tuple[Job, bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,19 +162,23 @@ def do(task: Task, jobs: Sequence[Job]) -> dict[str, Outcome]:
         RequestError: this worker differs from the command; see :func:`loaded`.
     """
     done: dict[str, Outcome] = {}
+    stamps: dict[str, tuple[Stamp, str]] = {}
+
+    def read() -> Iterator[Read]:
+        for job in jobs:
+            try:
+                content = read_once(job.file)
+            except ImageError as error:
+                done[job.file] = Outcome(reason=error.problem, transient=isinstance(error, TransientImageError))
+                continue
+            stamps[job.file] = content.stamp, content.sha256
+            yield job if job.sha256 == content.sha256 else Job(job.file), content.data
+
     with _one_batch_at_a_time:
-        done.update(task.outcomes(loaded(task), _contents(jobs, done)))
+        for file, outcome in task.outcomes(loaded(task), read()):
+            stamp, sha256 = stamps[file]
+            done[file] = replace(outcome, stamp=stamp, sha256=sha256)
     return done
-
-
-def _contents(jobs: Sequence[Job], failed: dict[str, Outcome]) -> Iterator[Read]:
-    for job in jobs:
-        try:
-            content = read_once(job.file)
-        except ImageError as error:
-            failed[job.file] = Outcome(reason=error.problem, transient=isinstance(error, TransientImageError))
-        else:
-            yield job, content
 
 
 def committee_sha256(directory: Path) -> str:
@@ -231,30 +237,27 @@ class PredictTask(Task):
 
     def outcomes(self, loaded: Committee, files: Iterable[Read]) -> Iterator[tuple[str, Outcome]]:
         """Predict files, some patches at a time."""
-        waiting: list[tuple[str, Content, PatchFile]] = []
-        for job, content in files:
+        waiting: dict[str, PatchFile] = {}
+        for job, data in files:
             try:
-                waiting.append((job.file, content.without_data(), read_patch_file(content.data, self.pixel_size_mm)))
+                waiting[job.file] = read_patch_file(data, self.pixel_size_mm)
             except ImageError as error:
-                yield job.file, Outcome(content.without_data(), reason=error.problem)
-            if sum(len(patch.views) for _, _, patch in waiting) >= PATCHES_AT_ONCE:
+                yield job.file, Outcome(reason=error.problem)
+            if sum(len(patch.views) for patch in waiting.values()) >= PATCHES_AT_ONCE:
                 yield from self._predicted(loaded, waiting)
-                waiting = []
+                waiting = {}
         yield from self._predicted(loaded, waiting)
 
-    def _predicted(
-        self, committee: Committee, read: Sequence[tuple[str, Content, PatchFile]]
-    ) -> Iterator[tuple[str, Outcome]]:
-        patches = [patch for _, _, patch in read]
-        predictions = predict_patches(committee, patches, self.engine)
-        pictures = self._pictures(committee, [file for file, _, _ in read], patches, predictions)
-        for (file, content, _), prediction, made in zip(read, predictions, pictures, strict=True):
-            yield file, Outcome(content, prediction.to_dict(), made=made)
+    def _predicted(self, committee: Committee, read: dict[str, PatchFile]) -> Iterator[tuple[str, Outcome]]:
+        predictions = dict(zip(read, predict_patches(committee, list(read.values()), self.engine), strict=True))
+        pictures = self._pictures(committee, read, predictions)
+        for file, prediction in predictions.items():
+            yield file, Outcome(prediction.to_dict(), made=pictures.get(file, {}))
 
     def _pictures(
-        self, committee: Committee, files: Sequence[str], patches: Sequence[PatchFile], found: Sequence[Prediction]
-    ) -> list[dict[str, Files]]:
-        return [{} for _ in files]
+        self, committee: Committee, read: dict[str, PatchFile], predictions: dict[str, Prediction]
+    ) -> dict[str, dict[str, Files]]:
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,18 +280,18 @@ class ExplainTask(PredictTask):
         return {"pictures": 0.0}
 
     def _pictures(
-        self, committee: Committee, files: Sequence[str], patches: Sequence[PatchFile], found: Sequence[Prediction]
-    ) -> list[dict[str, Files]]:
-        if not files:
-            return []
-        images = np.stack([patch.views[prediction.view] for patch, prediction in zip(patches, found, strict=True)])
+        self, committee: Committee, read: dict[str, PatchFile], predictions: dict[str, Prediction]
+    ) -> dict[str, dict[str, Files]]:
+        if not read:
+            return {}
+        images = np.stack([read[file].views[prediction.view] for file, prediction in predictions.items()])
         maps = explain(committee, images, self.explained, self.method)
         best = committee.highest_weight if self.explained == "highest_weight" else None
-        pictures = []
-        for file, image, heat, prediction in zip(files, images, maps, found, strict=True):
+        pictures = {}
+        for image, heat, (file, prediction) in zip(images, maps, predictions.items(), strict=True):
             title, vote = "/".join(Path(file).parts[-2:]), None if best is None else (best, prediction.experts[best])
             figure = overlay(image, heat, prediction.probability, name=title, method=self.method, vote=vote)
-            pictures.append({"pictures": {"pictures/{}.png": png(figure)}})
+            pictures[file] = {"pictures": {"pictures/{}.png": png(figure)}}
         return pictures
 
 
@@ -339,28 +342,29 @@ class ScanTask(Task):
 
     def outcomes(self, loaded: tuple[Committee, SecondOpinion], files: Iterable[Read]) -> Iterator[tuple[str, Outcome]]:
         """Scan files, or make what the results of unchanged ones lack."""
-        for job, content in files:
+        for job, data in files:
             try:
-                yield job.file, self._outcome(loaded, job, content)
+                yield job.file, self._outcome(loaded, job, data)
             except ImageError as error:
-                made, notes = self._dicom(loaded[0], content, error.problem) if self.dicom else ({}, ())
-                yield job.file, Outcome(content.without_data(), reason=error.problem, made=made, notes=notes)
+                made, notes = self._dicom(loaded[0], data, error.problem) if self.dicom else ({}, ())
+                yield job.file, Outcome(reason=error.problem, made=made, notes=notes)
 
-    def _outcome(self, loaded: tuple[Committee, SecondOpinion], job: Job, content: Content) -> Outcome:
-        if is_result_of_ours(content.data):
+    def _outcome(self, loaded: tuple[Committee, SecondOpinion], job: Job, data: bytes) -> Outcome:
+        if is_result_of_ours(data):
             raise ImageError("is a result of microcalc; give the mammogram itself")
-        known, lacking = None, tuple(self.wanted())
-        if job.result is not None and job.sha256 == content.sha256:
-            known, lacking = ScannedImage.from_dict(job.result), job.lacking
-        if known is not None and not lacking:
-            return Outcome(content.without_data(), job.result)
-        mammogram = read_mammogram(content.data)
-        scanned = known or scan_mammogram(mammogram, job.file, self.pixel_size_mm, *loaded)
-        made, notes = self._made(loaded[0], mammogram, scanned.marked_from(self.operating_point), lacking, content)
-        return Outcome(content.without_data(), scanned.to_dict(), made=made, notes=notes)
+        if job.result is not None and not job.lacking:
+            return Outcome(job.result)
+        mammogram = read_mammogram(data)
+        if job.result is not None:
+            scanned, lacking = ScannedImage.from_dict(job.result), job.lacking
+        else:
+            scanned = scan_mammogram(mammogram, job.file, self.pixel_size_mm, *loaded)
+            lacking = tuple(self.wanted())
+        made, notes = self._made(loaded[0], mammogram, scanned.marked_from(self.operating_point), lacking, data)
+        return Outcome(scanned.to_dict(), made=made, notes=notes)
 
     def _made(
-        self, committee: Committee, mammogram: Mammogram, scanned: ScannedImage, kinds: Sequence[str], content: Content
+        self, committee: Committee, mammogram: Mammogram, scanned: ScannedImage, kinds: Sequence[str], data: bytes
     ) -> tuple[dict[str, Files], tuple[str, ...]]:
         made: dict[str, Files] = {}
         notes: tuple[str, ...] = ()
@@ -372,12 +376,12 @@ class ScanTask(Task):
         if "heatmaps" in kinds:
             made["heatmaps"] = {"heatmaps/{}.png": draw_heat_map(mammogram, self.pixel_size_mm, committee)}
         if "dicom" in kinds:
-            dicom, notes = self._dicom(committee, content, scanned, overlay)
+            dicom, notes = self._dicom(committee, data, scanned, overlay)
             made.update(dicom)
         return made, notes
 
     def _dicom(
-        self, committee: Committee, content: Content, scanned: ScannedImage | str, overlay: bytes | None = None
+        self, committee: Committee, data: bytes, scanned: ScannedImage | str, overlay: bytes | None = None
     ) -> tuple[dict[str, Files], tuple[str, ...]]:
         """Make the DICOM objects of findings, or of the reason why there are none."""
         from microcalc.dicom.objects import SUFFIXES, encode, make_objects
@@ -387,7 +391,7 @@ class ScanTask(Task):
 
         algorithm = Algorithm(self.version, committee.name, self.operating_point)
         try:
-            source = read_source(content.data)
+            source = read_source(data)
             results = Results(source, NotAnalyzed(scanned) if isinstance(scanned, str) else scanned, algorithm)
         except ImageError as error:
             return {}, (f"No DICOM results: {error.problem}.",)
