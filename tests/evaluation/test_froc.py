@@ -58,23 +58,6 @@ def test_an_image_without_findings_misses_every_cluster() -> None:
     assert scored.clusters.tolist() == [-np.inf, -np.inf]
 
 
-@pytest.mark.parametrize(
-    ("centers", "scores", "boxes", "pixel"),
-    [
-        ([(1, 1)], [np.nan], [BOX], PIXEL),
-        ([(1, 1)], [1.0, 2.0], [BOX], PIXEL),
-        ([(1, np.inf)], [1.0], [BOX], PIXEL),
-        ([(1, 1)], [1.0], [(9, 0, 1, 1)], PIXEL),
-        ([(1, 1)], [1.0], [BOX], (0.0, 0.1)),
-    ],
-)
-def test_findings_that_make_no_sense_are_refused(
-    centers: list[tuple[float, float]], scores: list[float], boxes: list[tuple[int, ...]], pixel: tuple[float, float]
-) -> None:
-    with pytest.raises(RequestError):
-        score_findings(centers, scores, boxes, pixel)
-
-
 def test_the_curve_counts_findings_of_equal_score_together() -> None:
     curve = froc_curve([image([1.0], [1.0]), image([2.0, -np.inf], [1.0, 0.5])])
     assert curve.thresholds.tolist() == [np.inf, 2.0, 1.0, 0.5]

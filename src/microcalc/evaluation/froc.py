@@ -63,11 +63,10 @@ def score_findings(
     scores: npt.ArrayLike,
     boxes_px: npt.ArrayLike,
     pixel_size_mm: tuple[float, float],
-    margin_mm: float = MARGIN_MM,
 ) -> ScoredImage:
     """Compare the findings of one image with its true clusters.
 
-    A finding hits a cluster where its centre lies in the cluster's box grown by ``margin_mm`` on each side; it may hit
+    A finding hits a cluster where its centre lies in the cluster's box grown by ``MARGIN_MM`` on each side; it may hit
     several. Further findings in a cluster that is already hit are no false marks.
 
     Args:
@@ -75,25 +74,13 @@ def score_findings(
         scores: (n,) of each finding, finite; higher is more suspect.
         boxes_px: (m, 4) left, top, right and bottom of each true cluster; m may be 0.
         pixel_size_mm: distance of neighbouring rows and of neighbouring columns.
-        margin_mm: at least 0.
-
-    Raises:
-        RequestError: a shape does not fit, a score is not finite, a box is turned inside out, or a pixel has no size.
 
     >>> scored = score_findings([(100, 100), (400, 90)], [3.0, 1.5], [(110, 80, 160, 140)], (0.1, 0.1))
     >>> scored.clusters, scored.false_marks
     (array([3.]), array([1.5]))
     """
-    centers = np.asarray(centers_px, np.float64).reshape(-1, 2)
-    boxes = np.asarray(boxes_px, np.float64).reshape(-1, 4)
     values = np.asarray(scores, np.float64)
-    if values.shape != (len(centers),) or not np.isfinite(values).all() or not np.isfinite(centers).all():
-        raise RequestError(f"one finite score and centre a finding are needed: got {values.shape} for {len(centers)}")
-    if not (boxes[:, 2:] >= boxes[:, :2]).all():
-        raise RequestError("boxes_px must be left, top, right, bottom with right >= left and bottom >= top")
-    if not (min(pixel_size_mm) > 0 and margin_mm >= 0):
-        raise RequestError(f"pixel_size_mm must be positive and margin_mm at least 0: got {pixel_size_mm}, {margin_mm}")
-    hits = find_hits(centers, boxes, pixel_size_mm, margin_mm)
+    hits = find_hits(centers_px, boxes_px, pixel_size_mm)
     best = np.where(hits, values[:, None], -np.inf).max(axis=0, initial=-np.inf)
     return ScoredImage(clusters=best, false_marks=values[~hits.any(axis=1)])
 
@@ -102,7 +89,6 @@ def find_hits(
     centers_px: npt.ArrayLike,
     boxes_px: npt.ArrayLike,
     pixel_size_mm: tuple[float, float],
-    margin_mm: float = MARGIN_MM,
 ) -> npt.NDArray[np.bool_]:
     """(n, m): whether each of n findings hits each of m clusters; arguments as for :func:`score_findings`.
 
@@ -111,7 +97,7 @@ def find_hits(
            [False]])
     """
     centers, boxes = np.reshape(centers_px, (-1, 1, 2)), np.reshape(boxes_px, (-1, 4))
-    margin = margin_mm / np.array([pixel_size_mm[1], pixel_size_mm[0]])
+    margin = MARGIN_MM / np.array([pixel_size_mm[1], pixel_size_mm[0]])
     inside = (centers >= boxes[:, :2] - margin) & (centers <= boxes[:, 2:] + margin)
     return np.asarray(inside.all(axis=2), np.bool_)
 

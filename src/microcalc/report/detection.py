@@ -44,6 +44,10 @@ class Crop(NamedTuple):
     box_px: Sequence[float]
     probability: float | None
 
+    def entry(self) -> dict[str, Any]:
+        """Its plain values, for ``evaluation.json``."""
+        return {"file": self.image.scanned.file, "box_px": list(self.box_px), "probability": self.probability}
+
 
 def uri(figure: Figure) -> str:
     """A figure as a PNG in a data URI."""

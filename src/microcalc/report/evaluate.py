@@ -1,5 +1,6 @@
 """A scan against known truth: ``evaluation.json``, and one HTML page that needs nothing but itself."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
@@ -92,11 +93,11 @@ def write_evaluation(folder: Path, evaluation: Evaluation, against: Evaluation |
         "jafroc_standard_error": _plain(evaluation.measured.jafroc_error),
         "band": {"false_marks": BAND, "ci95": [band[f"sensitivity_at_{rate:g}"].ci95 for rate in BAND]},
         "groups": {
-            kind: {value: _counts(own) | _of_group(own, evaluation.scan) for value, own in values.items()}
+            kind: {value: _of_group(own, evaluation.scan.operating_point) for value, own in values.items()}
             for kind, values in groups(evaluation.images).items()
         },
-        "missed": [_plain_crop(crop) for crop in missed],
-        "false_marks": [_plain_crop(crop) for crop in false],
+        "missed": [crop.entry() for crop in missed],
+        "false_marks": [crop.entry() for crop in false],
         "not_scanned": evaluation.not_scanned,
     }
     if against:
@@ -144,23 +145,22 @@ def _false_marks(evaluation: Evaluation) -> list[Crop]:
 
 def _drawn(crops: Sequence[Crop], evaluation: Evaluation) -> dict[str, Any]:
     """The picture of some crops, None where there is none; and a line on each image that cannot be shown."""
-    read: dict[str, Mammogram | str] = {}
+    read = functools.cache(read_mammogram)
+    shown: list[tuple[Crop, Mammogram]] = []
+    without: dict[str, str] = {}
     for crop in crops:
-        file = crop.image.scanned.file
-        read[file] = read.get(file) or _read(crop.image, evaluation.folder)
-    shown = [(crop, each) for crop in crops if isinstance(each := read[crop.image.scanned.file], Mammogram)]
+        scanned = crop.image.scanned
+        try:
+            mammogram = read(evaluation.folder / scanned.file)
+        except ImageError as error:
+            without[scanned.file] = str(error)
+            continue
+        if scanned.is_of(mammogram):
+            shown.append((crop, mammogram))
+        else:
+            without[scanned.file] = f"{scanned.file}: has changed since it was scanned"
     picture = uri(draw_crops(shown, evaluation.scan.operating_point)) if shown else None
-    return {"picture": picture, "without": [each for each in read.values() if isinstance(each, str)]}
-
-
-def _read(image: KnownImage, folder: Path) -> Mammogram | str:
-    file = image.scanned.file
-    beside = folder / file
-    try:
-        mammogram = read_mammogram(beside if beside.is_file() else Path(file))
-    except ImageError as error:
-        return str(error)
-    return mammogram if image.scanned.is_of(mammogram) else f"{file}: has changed since it was scanned"
+    return {"picture": picture, "without": list(without.values())}
 
 
 def _scan(evaluation: Evaluation) -> dict[str, Any]:
@@ -188,16 +188,12 @@ def _counts(cases: Sequence[Case]) -> dict[str, Any]:
     return {"images": len(cases), "patients": len({case.patient for case in cases}), "clusters": clusters}
 
 
-def _of_group(cases: Sequence[Case], scan: Scan) -> dict[str, Any]:
-    return {"figures": _figures(measure(cases, scan.operating_point, rounds=ROUNDS_OF_A_GROUP).estimates())}
+def _of_group(cases: Sequence[Case], threshold: float) -> dict[str, Any]:
+    return _counts(cases) | {"figures": _figures(measure(cases, threshold, rounds=ROUNDS_OF_A_GROUP).estimates())}
 
 
 def _figures(estimates: dict[str, Estimate]) -> dict[str, Any]:
     return {name: estimates[name]._asdict() for name in LABELS}
-
-
-def _plain_crop(crop: Crop) -> dict[str, Any]:
-    return {"file": crop.image.scanned.file, "box_px": list(crop.box_px), "probability": crop.probability}
 
 
 def _plain(value: float) -> float | None:

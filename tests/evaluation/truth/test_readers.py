@@ -187,7 +187,7 @@ def test_inbreasts_calcifications_outside_its_clusters_stay_single(tmp_path: Pat
             "coco.json",
             '{"images": [], "annotations": [{"image_id": 3, "category_id": 1, "bbox": [1, 2, 3, 4]}], '
             '"categories": [{"id": 1, "name": "x"}]}',
-            "does not list: image_id 3",
+            "is not as its format has it (KeyError(3))",
         ),
         ("a.xml", "<plist><dict></dict></plist>", "is not as its format has it"),
         ("a.xml", "no XML", "is not as its format has it"),

@@ -2,8 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
@@ -40,30 +38,28 @@ def read_truth(path: Path) -> list[ImageTruth]:
     """
     if not path.exists():
         raise RequestError(f"{path}: does not exist; {FORMATS}")
-    images = _read_folder(path) if path.is_dir() else _read_file(path)
+    if (path / "truth.json").is_file():
+        path = path / "truth.json"
+    files = sorted(path.glob("*.xml")) if path.is_dir() else [path]
+    images = [image for file in files for image in _read_file(file)] or (read_masks(path) if path.is_dir() else [])
     if not images:
         raise RequestError(f"{path}: holds no truth; {FORMATS}")
     return images
 
 
-def _read_folder(folder: Path) -> list[ImageTruth]:
-    if (folder / "truth.json").is_file():
-        return _read_file(folder / "truth.json")
-    return [image for path in sorted(folder.glob("*.xml")) for image in _read_file(path)] or read_masks(folder)
-
-
 def _read_file(path: Path) -> list[ImageTruth]:
-    with _naming(path):
-        if path.suffix.lower() == ".xml":
-            return [read_inbreast(path)]
-        return _read_json(path) if path.suffix.lower() == ".json" else _read_csv(path)
+    readers = {".xml": lambda path: [read_inbreast(path)], ".json": _read_json}
+    try:
+        return readers.get(path.suffix.lower(), _read_csv)(path)
+    except MicrocalcError as error:
+        raise error if str(path) in str(error) else RequestError(f"{path}: {error}") from error
+    except (AttributeError, ExpatError, LookupError, OSError, TypeError, ValueError) as error:
+        raise RequestError(f"{path}: is not as its format has it ({error!r:.200}); {FORMATS}") from error
 
 
 def _read_json(path: Path) -> list[ImageTruth]:
     saved: dict[str, Any] = read_json(path, FORMATS)
-    if "reviews" in saved:
-        return read_review(saved)
-    return read_coco(saved) if "annotations" in saved else read_phantom(saved)
+    return (read_review if "reviews" in saved else read_coco if "annotations" in saved else read_phantom)(saved)
 
 
 def _read_csv(path: Path) -> list[ImageTruth]:
@@ -76,14 +72,3 @@ def _read_csv(path: Path) -> list[ImageTruth]:
     if missing:
         raise RequestError(f"lacks the columns {', '.join(sorted(missing))}; {FORMATS}")
     return read_table(rows)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn whatever a file that is not as it should be leads to into one line that names it."""
-    try:
-        yield
-    except MicrocalcError as error:
-        raise type(error)(str(error) if str(path) in str(error) else f"{path}: {error}") from error
-    except (AttributeError, ExpatError, LookupError, OSError, TypeError, ValueError) as error:
-        raise RequestError(f"{path}: is not as its format has it ({error!r:.200}); {FORMATS}") from error

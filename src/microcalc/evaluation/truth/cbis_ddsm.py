@@ -5,12 +5,13 @@ diagnosis research", Sci. Data 4 (2017) 170177, doi:10.1038/sdata.2017.177.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from microcalc.errors import RequestError
-from microcalc.evaluation.truth.image import Box, ImageTruth
+from microcalc.evaluation.truth.image import ImageTruth
 from microcalc.evaluation.truth.masks import boxes_around
 from microcalc.evaluation.truth.table import Row
 from microcalc.images import find_images, read_image
@@ -30,27 +31,21 @@ def read_cbis_ddsm(rows: Sequence[Row], folder: Path) -> list[ImageTruth]:
         ImageError: a mask cannot be read.
     """
     places = {path.name: path for path in folder.rglob("*_[0-9]*") if path.is_dir()}
-    by_image: dict[str, list[Row]] = {}
+    known: dict[str, ImageTruth] = {}
     for row in rows:
-        by_image.setdefault(_first_folder(row[IMAGE]), []).append(row)
-    return [_read_image(name, own, places, folder) for name, own in by_image.items()]
+        name, place = (row[column].strip().split("/")[0] for column in (IMAGE, MASK))
+        image = known.setdefault(name, ImageTruth(name, patient=row["patient_id"]))
+        if row["abnormality type"].lower().startswith("calc"):
+            masks = [read_image(path).pixels > 0 for path in _images(places.get(place))]
+            if not masks:
+                raise RequestError(
+                    f"{folder}: holds no mask in {place}/, which {name} needs; put CSV and masks together"
+                )
+            mask = max(masks, key=np.size)
+            boxes = (*image.boxes_px, *boxes_around(mask.astype(np.uint8)))
+            known[name] = replace(image, boxes_px=boxes, shape=(mask.shape[0], mask.shape[1]))
+    return list(known.values())
 
 
-def _read_image(name: str, rows: Sequence[Row], places: dict[str, Path], folder: Path) -> ImageTruth:
-    boxes: list[Box] = []
-    shape = None
-    for row in rows:
-        if not row["abnormality type"].lower().startswith("calc"):
-            continue
-        place = _first_folder(row[MASK])
-        masks = [read_image(path).pixels > 0 for path in find_images(places[place]).files] if place in places else []
-        if not masks:
-            raise RequestError(f"{folder}: holds no mask in {place}/, which {name} needs; put CSV and masks together")
-        mask = max(masks, key=np.size)
-        boxes += boxes_around(mask.astype(np.uint8))
-        shape = (mask.shape[0], mask.shape[1])
-    return ImageTruth(name, boxes_px=tuple(boxes), patient=rows[0]["patient_id"], shape=shape)
-
-
-def _first_folder(path: str) -> str:
-    return path.strip().split("/")[0]
+def _images(folder: Path | None) -> list[Path]:
+    return find_images(folder).files if folder else []

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microcalc.evaluation.truth.image import ImageTruth
+from microcalc.evaluation.truth.image import ImageTruth, as_box
 
 PATIENT_IN_NAME = r"^\d+_([0-9a-f]{16})_MG_"
 """``20586908_6c613a14b80a8591_MG_R_CC_ANON.dcm`` is image 20586908 of patient 6c613a14b80a8591."""
@@ -28,22 +28,22 @@ def read_inbreast(path: Path) -> ImageTruth:
     """
     with path.open("rb") as file:
         regions = [region for image in plistlib.load(file)["Images"] for region in image["ROIs"]]
-    clusters = [points for region in regions if _is(region, "cluster") and len(points := _points(region))]
+    clusters, singles = _outlines(regions, "cluster"), _outlines(regions, "calc")
     boxes = np.array([(*points.min(axis=0), *points.max(axis=0)) for points in clusters]).reshape(-1, 4)
-    centers = [points.mean(axis=0) for region in regions if _is(region, "calc") and len(points := _points(region))]
+    centers = [points.mean(axis=0) for points in singles]
     outside = [at for at in centers if not ((boxes[:, :2] <= at) & (at <= boxes[:, 2:])).all(axis=1).any()]
     return ImageTruth(
         path.stem,
-        boxes_px=tuple((a, b, c, d) for a, b, c, d in boxes.tolist()),
+        boxes_px=tuple(map(as_box, boxes.tolist())),
         calcifications_px=tuple((float(x), float(y)) for x, y in outside),
         patient_in_name=PATIENT_IN_NAME,
     )
 
 
-def _is(region: dict[str, Any], name: str) -> bool:
-    return str(region["Name"]).lower().startswith(name)
-
-
-def _points(region: dict[str, Any]) -> NDArray[np.float64]:
-    """(n, 2) column and row of each point of an outline, which are strings such as "(1214.5, 830.25)"."""
-    return np.array([point.strip("()").split(",") for point in region["Point_px"]], np.float64).reshape(-1, 2)
+def _outlines(regions: list[dict[str, Any]], name: str) -> list[NDArray[np.float64]]:
+    """(n, 2) column and row of the points of each region of a name; points are strings such as "(1214.5, 830.25)"."""
+    return [
+        np.array([point.strip("()").split(",") for point in region["Point_px"]], np.float64).reshape(-1, 2)
+        for region in regions
+        if str(region["Name"]).lower().startswith(name) and region["Point_px"]
+    ]

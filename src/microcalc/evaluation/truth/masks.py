@@ -14,33 +14,25 @@ from microcalc.images import find_images, read_image
 CALCIFICATIONS, REGIONS = "_calcifications", ("_clusters", "_mask")
 
 
-def is_mask(path: Path) -> bool:
-    """Whether a file is a mask, by its name.
-
-    >>> is_mask(Path("004_0_calcifications.png")), is_mask(Path("004_0.png"))
-    (True, False)
-    """
-    return path.stem.lower().endswith((CALCIFICATIONS, *REGIONS))
-
-
 def read_masks(folder: Path) -> list[ImageTruth]:
-    """Read the masks of a folder and of those below it; whatever is not black belongs to the truth.
+    """Read the masks of a folder and of those below it, each of which is then one patient's.
 
-    Each component (of 8 neighbours) of ``NAME_calcifications`` is one calcification; each of ``NAME_clusters`` or
-    ``NAME_mask`` is one cluster. Truth of ``a/NAME_clusters.png`` is that of the image ``a/NAME``, of any suffix.
-    Where masks lie in folders below, each of these is one patient's.
+    Whatever is not black belongs to the truth. Each component (of 8 neighbours) of ``NAME_calcifications`` is one
+    calcification; each of ``NAME_clusters`` or ``NAME_mask`` is one cluster. A mask of ``a/NAME`` is of the image
+    ``a/NAME``, of any suffix.
 
     Raises:
         ImageError: a mask cannot be read.
     """
-    return [_read_mask(path, folder) for path in find_images(folder).files if is_mask(path)]
+    masks = [each for each in find_images(folder).files if each.stem.lower().endswith((CALCIFICATIONS, *REGIONS))]
+    return [_read_mask(path, path.relative_to(folder)) for path in masks]
 
 
-def _read_mask(path: Path, folder: Path) -> ImageTruth:
+def _read_mask(path: Path, name: Path) -> ImageTruth:
     labels, count = ndimage.label(read_image(path).pixels > 0, np.ones((3, 3)))
-    name, _, _ = path.relative_to(folder).with_suffix("").as_posix().rpartition("_")
-    rows, columns = labels.shape
-    known = ImageTruth(name, patient=name.rpartition("/")[0] or None, shape=(rows, columns))
+    image = name.with_name(name.stem.rpartition("_")[0]).as_posix()
+    patient = name.parent.as_posix() if name.parent.name else None
+    known = ImageTruth(image, patient=patient, shape=(labels.shape[0], labels.shape[1]))
     if not path.stem.lower().endswith(CALCIFICATIONS):
         return replace(known, boxes_px=boxes_around(labels))
     centers = ndimage.center_of_mass(labels > 0, labels, range(1, count + 1))

@@ -8,10 +8,8 @@ from microcalc.evaluation.truth.image import ImageTruth, as_box
 def read_phantom(saved: dict[str, Any]) -> list[ImageTruth]:
     """Read the clusters that were drawn into each image.
 
-    >>> image = {"file": "a.png", "pixels_sha256": "9f86", "rows": 90, "columns": 80}
-    >>> image["clusters"] = [{"box_px": [10, 20, 40, 60]}]
-    >>> read_phantom({"images": [image]})[0].boxes_px
-    ((10.0, 20.0, 40.0, 60.0),)
+    >>> read_phantom({"images": [{"file": "a.png", "pixels_sha256": "9f86", "rows": 9, "columns": 8, "clusters": []}]})
+    [ImageTruth(name='a.png', ... shape=(9, 8))]
     """
     return [
         ImageTruth(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from microcalc.errors import RequestError
-from microcalc.evaluation.truth.image import Box, ImageTruth
+from microcalc.evaluation.truth.image import Box, ImageTruth, as_box
 
 SIDES = ("left", "top", "right", "bottom")
 COLUMNS = frozenset({"file", *SIDES})
@@ -16,34 +16,21 @@ def read_table(rows: Sequence[Row]) -> list[ImageTruth]:
 
     A file may have several rows. One whose four sides are empty has no cluster.
 
-    Raises:
-        RequestError: a box is incomplete, no number, or turned inside out.
-
     >>> read_table([{"file": "a.png", "left": "10", "top": "20", "right": "40", "bottom": "60"}])[0].boxes_px
     ((10.0, 20.0, 40.0, 60.0),)
     """
-    by_file: dict[str, list[Row]] = {}
+    known: dict[str, ImageTruth] = {}
     for row in rows:
-        by_file.setdefault(row["file"], []).append(row)
-    return [
-        ImageTruth(
-            name,
-            boxes_px=tuple(box for row in own for box in _boxes(row)),
-            patient=own[0].get("patient") or None,
-            sop_instance_uid=own[0].get("sop_instance_uid") or None,
-        )
-        for name, own in by_file.items()
-    ]
+        before = known.get(row["file"], ImageTruth(row["file"])).boxes_px
+        uid, patient = row.get("sop_instance_uid") or None, row.get("patient") or None
+        boxes = (*before, *_boxes(row))
+        known[row["file"]] = ImageTruth(row["file"], boxes, patient=patient, sop_instance_uid=uid)
+    return list(known.values())
 
 
 def _boxes(row: Row) -> list[Box]:
     cells = [row[side] for side in SIDES]
-    if not any(cells):
-        return []
     try:
-        left, top, right, bottom = map(float, cells)
-    except ValueError:
-        left, top, right, bottom = 1.0, 1.0, 0.0, 0.0
-    if not (left <= right and top <= bottom):
-        raise RequestError(f"{row['file']}: {', '.join(cells)} is no box; give left, top, right, bottom in this order")
-    return [(left, top, right, bottom)]
+        return [as_box(cells)] if any(cells) else []
+    except ValueError as error:
+        raise RequestError(f"{row['file']}: {', '.join(cells)} is no box ({error})") from None
