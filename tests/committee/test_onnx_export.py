@@ -83,7 +83,7 @@ def test_the_model_says_what_it_takes_and_at_which_threshold_it_decides(model: b
 
 
 def test_a_committee_with_a_wavelet_filter_is_refused() -> None:
-    with pytest.raises(RequestError, match=r"wavelet sym3.*the engine torch"):
+    with pytest.raises(RequestError, match=r"wavelet sym3.*without a wavelet filter"):
         committee_onnx(committee(wavelet=WaveletSettings("sym3")))
 
 
