@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 
 from microcalc.app.findings import Reader
 from microcalc.app.open_image import OpenImage
-from microcalc.app.scan_folders import open_places, sort_paths
+from microcalc.app.scan_folders import open_paths
 from microcalc.app.server import make_app
 from microcalc.app.session import Session, Settings
 from microcalc.committee.committee import Committee
@@ -132,7 +132,7 @@ def test_what_is_saved_opens_again_with_its_findings_and_reviews(scanned) -> Non
     assert client.post("/api/save").json()["folder"] == str(folder)
     assert {path.name for path in folder.iterdir()} == {"findings.json", "findings.csv", "review.json", "images"}
     again = Session(Settings(), NoCommittee())
-    open_places(again, sort_paths([folder])).join()
+    open_paths(again, [folder]).join()
     page = TestClient(make_app(again), base_url=OWN)
     told = page.get("/api/session").json()
     (entry,) = told["images"]

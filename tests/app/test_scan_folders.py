@@ -10,7 +10,7 @@ from app.conftest import CHANGING, OWN, PIXEL_MM, THREE, NoCommittee, png, uploa
 from dicom.made import write_mammogram
 from starlette.testclient import TestClient
 
-from microcalc.app.scan_folders import open_places, sort_paths
+from microcalc.app.scan_folders import open_paths
 from microcalc.app.server import make_app
 from microcalc.app.session import Session, Settings
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
@@ -140,7 +140,7 @@ def test_a_damaged_review_json_is_refused(
     folder = write_scan(patients[0].parent, found(patients[0]))
     (folder / "review.json").write_text(json.dumps(review))
     with pytest.raises(RequestError, match=r"review\.json: .*; move it away"):
-        open_places(session, sort_paths([folder]))
+        open_paths(session, [folder])
 
 
 def test_of_two_dropped_reviews_the_later_counts_and_one_of_another_finding_never(
@@ -169,7 +169,7 @@ def test_a_scan_finds_its_images_from_its_own_folder_wherever_the_viewer_starts(
     monkeypatch.chdir(patients[1].parent)
     relative, lost = found(patients[0], "../1-1.png"), found(patients[0], "1-1.png")
     folder = write_scan(patients[0].parent, relative, found(patients[1], first=1), lost)
-    open_places(session, sort_paths([folder])).join()
+    open_paths(session, [folder]).join()
     assert [(image.path.resolve(), image.name) for image in session.images.all()] == [
         (patients[0], "1-1.png"),
         (patients[1], "1-1 (2).png"),
@@ -184,7 +184,7 @@ def test_findings_of_an_image_that_is_now_another_patients_are_refused(
 ) -> None:
     folder = write_scan(patients[0].parent, found(patients[0]))
     patients[0].write_bytes(patients[1].read_bytes())
-    open_places(session, sort_paths([folder])).join()
+    open_paths(session, [folder]).join()
     assert session.problems == ["1-1.png: is not the image that was scanned; scan it again"]
     assert session.images.all() == []
 
@@ -192,7 +192,7 @@ def test_findings_of_an_image_that_is_now_another_patients_are_refused(
 def opened(folder: Path) -> tuple[Session, TestClient, list[str]]:
     """A reader's viewer of a finished scan, and the addresses of its findings' reviews."""
     session = Session(Settings(), NoCommittee())
-    open_places(session, sort_paths([folder])).join()
+    open_paths(session, [folder]).join()
     addresses = [f"/api/images/{image.id}/findings" for image in session.images.all()]
     return session, TestClient(make_app(session), base_url=OWN, headers=CHANGING), addresses
 
@@ -246,7 +246,7 @@ def test_a_review_waits_for_another_writer_and_then_says_why_it_is_not_kept(
 def test_the_truth_of_a_phantom_folder_is_no_finding(session: Session, client: TestClient, tmp_path: Path) -> None:
     made = list(iter_phantom_mammograms(3, seed=1, field_mm=(70, 60)))
     write_phantom_mammograms(tmp_path / "phantom", made)
-    open_places(session, sort_paths([tmp_path / "phantom"])).join()
+    open_paths(session, [tmp_path / "phantom"]).join()
     told = client.get("/api/session").json()["images"]
     stated = {(image["origin"], image["state"], *image["pixel_size_mm"]) for image in told}
     assert len(told) == 3 and stated == {("folder", "ready", 0.07, 0.07)}
@@ -272,13 +272,13 @@ def test_what_cannot_be_opened_of_the_command_line_is_listed(session: Session, t
     (folder / "below").mkdir(parents=True)
     (folder / "below" / "a.png").write_bytes(png())
     (folder / "b.png").write_bytes(b"broken")
-    open_places(session, sort_paths([folder])).join()
+    open_paths(session, [folder]).join()
     told = session.entry()
     assert [image["name"] for image in told["images"]] == ["a.png"] and told["opening"] == 0
     assert len(told["problems"]) == 1 and "b.png: " in told["problems"][0]
 
 
-def test_a_path_that_is_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_nothing_is_refused(session: Session, tmp_path: Path) -> None:
     for path, line in ((tmp_path / "none", "does not exist"), (tmp_path, "holds no image")):
         with pytest.raises(RequestError, match=line):
-            sort_paths([path])
+            open_paths(session, [path])

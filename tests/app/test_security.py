@@ -9,7 +9,7 @@ import pytest
 from app.conftest import CHANGING, OWN, NoCommittee, png
 from starlette.testclient import TestClient
 
-from microcalc.app.scan_folders import open_places, sort_paths
+from microcalc.app.scan_folders import open_paths
 from microcalc.app.security import COOKIE, POLICY
 from microcalc.app.server import make_app
 from microcalc.app.session import Session, Settings
@@ -102,7 +102,7 @@ def test_a_report_may_run_and_load_nothing_and_be_framed_by_the_page(
     client: TestClient, session: Session, tmp_path: Path
 ) -> None:
     (tmp_path / "report.html").write_text("<title>report</title>")
-    open_places(session, sort_paths([tmp_path])).join()
+    open_paths(session, [tmp_path]).join()
     (study,) = client.get("/api/session").json()["studies"]
     report = client.get(study["report"])
     assert study["name"] == tmp_path.name and report.text == "<title>report</title>"

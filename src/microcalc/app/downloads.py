@@ -1,7 +1,6 @@
 """Downloads of a session: tables, pictures, DICOM objects, or all of it in a folder."""
 
 import io
-import json
 import shutil
 import tempfile
 import zipfile
@@ -16,11 +15,6 @@ from microcalc.app.session import Session
 from microcalc.errors import ImageError
 from microcalc.files import csv_lines, opened_atomically, write_atomically, write_json
 from microcalc.mammograms.findings import ScannedImage
-
-
-def as_json(value: Any) -> bytes:
-    """Indented JSON."""
-    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
 
 
 def overlay(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:

@@ -1,5 +1,6 @@
 """Routes of the findings: what they are, from near, their reviews, and downloads."""
 
+import json
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -140,7 +141,7 @@ def table(session: Here) -> Response:
 def reviews(session: Here) -> Response:
     """All reviews of the session."""
     plain = plain_reviews(session.reviews.of_images(session.images.all()))
-    return _attached(downloads.as_json(plain), "application/json", "review.json")
+    return _attached(json.dumps(plain, indent=1).encode(), "application/json", "review.json")
 
 
 @router.post("/save")

@@ -1,9 +1,8 @@
 """The paths of the command line: images, finished scans and runs; and scans that are dropped on the page."""
 
-import contextlib
 import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,67 +16,37 @@ from microcalc.mammograms.findings import Scan, ScannedImage
 from microcalc.mammograms.truth import FILE as TRUTH
 from microcalc.mammograms.truth import Truth
 
-ADVICE = "give the --out of a finished scan"
 
+def open_paths(session: Session, paths: Iterable[Path]) -> threading.Thread:
+    """Open images, folders of images, finished scans and runs.
 
-@dataclass(frozen=True)
-class Places:
-    """The paths of a command line, by their kind.
-
-    Attributes:
-        images: files that are to be opened.
-        scans: folders of finished scans.
-        runs: run directories.
-        truths: files of known truth beside some of the images.
-    """
-
-    images: tuple[Path, ...]
-    scans: tuple[Path, ...]
-    runs: tuple[Path, ...]
-    truths: tuple[Path, ...]
-
-
-def sort_paths(paths: Iterable[Path]) -> Places:
-    """Sort paths into images, folders of images, finished scans and runs.
+    The images are opened in a thread, one after the other, so that the page need not wait.
 
     Raises:
-        RequestError: a path does not exist, or holds none of these.
+        RequestError: a path does not exist, holds none of these, or is no longer what it was.
         FailedError: a folder cannot be listed.
     """
-    images: list[Path] = []
-    scans, runs, truths = [], [], []
+    jobs: list[Callable[[], object]] = []
     for path in paths:
         if (path / "findings.json").is_file():
-            scans.append(path)
+            scan = read_record(path / "findings.json", Scan, "give the --out of a finished scan")
+            session.reviews.read_folder(path)
+            jobs += [partial(_open_scanned, session, path, scanned, scan.operating_point) for scanned in scan.images]
         elif (path / "report.html").is_file():
-            runs.append(path)
-        elif path.is_dir():
-            truths += [path / TRUTH] if (path / TRUTH).is_file() else []
-            found = find_images(path).files
-            if not found:
-                raise RequestError(f"{path}: holds no image, no finished scan (findings.json) and no run (report.html)")
-            images += found
+            session.runs.append(path)
         elif path.exists():
-            images.append(path)
+            if (path / TRUTH).is_file():
+                truth = read_record(path / TRUTH, Truth, "leave it out, or make the phantom again")
+                session.images.add_truth(truth)
+            images = find_images(path).files if path.is_dir() else [path]
+            if not images:
+                raise RequestError(f"{path}: holds no image, no finished scan (findings.json) and no run (report.html)")
+            size = session.settings.pixel_size_mm
+            jobs += [partial(session.images.open, each, clean_name(each.name), "folder", size) for each in images]
         else:
             raise RequestError(f"{path}: does not exist; name images, folders of them, finished scans or runs")
-    return Places(tuple(images), tuple(scans), tuple(runs), tuple(truths))
-
-
-def open_places(session: Session, places: Places) -> threading.Thread:
-    """Open what a command line names, its images in a thread, one after the other, so that the page need not wait.
-
-    Raises:
-        RequestError: a scan or a run is not what it should be.
-    """
-    session.runs = places.runs
-    scans = [(folder, read_record(folder / "findings.json", Scan, ADVICE)) for folder in places.scans]
-    for path in places.truths:
-        session.images.add_truth(read_record(path, Truth, "leave it out, or make the phantom again"))
-    for folder in places.scans:
-        session.reviews.read_folder(folder)
-    session.opening = len(places.images) + sum(len(scan.images) for _, scan in scans)
-    work = threading.Thread(target=_open_all, args=(session, places.images, scans), daemon=True)
+    session.opening = len(jobs)
+    work = threading.Thread(target=_do_all, args=(session, jobs), daemon=True)
     work.start()
     return work
 
@@ -115,28 +84,21 @@ def _attach(image: OpenImage, scanned: ScannedImage, operating_point: float) -> 
     image.scanned, image.operating_point, image.state = scanned, operating_point, "scanned"
 
 
-def _open_all(session: Session, images: Sequence[Path], scans: Sequence[tuple[Path, Scan]]) -> None:
-    for path in images:
-        with _one_less(session):
-            session.images.open(path, clean_name(path.name), "folder", session.settings.pixel_size_mm)
-    for folder, scan in scans:
-        for scanned in scan.images:
-            with _one_less(session):
-                image = session.images.open(folder / scanned.file, clean_name(scanned.file), "scan")
-                if not scanned.is_of(image):
-                    session.images.forget(image)
-                    raise RequestError(f"{image.name}: is not the image that was scanned; scan it again")
-                image.folder = folder
-                _attach(image, scanned, scan.operating_point)
+def _open_scanned(session: Session, folder: Path, scanned: ScannedImage, operating_point: float) -> None:
+    image = session.images.open(folder / scanned.file, clean_name(scanned.file), "scan")
+    if not scanned.is_of(image):
+        session.images.forget(image)
+        raise RequestError(f"{image.name}: is not the image that was scanned; scan it again")
+    image.folder = folder
+    _attach(image, scanned, operating_point)
 
 
-@contextlib.contextmanager
-def _one_less(session: Session) -> Any:
-    try:
-        yield
-    except MicrocalcError as error:
-        session.problems.append(str(error))
-    except Exception as error:  # the others are to be opened all the same
-        session.problems.append(f"an image could not be opened (unexpected {type(error).__name__})")
-    finally:
+def _do_all(session: Session, jobs: Iterable[Callable[[], object]]) -> None:
+    for job in jobs:
+        try:
+            job()
+        except MicrocalcError as error:
+            session.problems.append(str(error))
+        except Exception as error:  # the others are to be opened all the same
+            session.problems.append(f"an image could not be opened (unexpected {type(error).__name__})")
         session.opening -= 1

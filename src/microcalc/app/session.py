@@ -78,7 +78,7 @@ class Session:
         self.images = Images(self.folder)
         self.jobs = Jobs(self.images, reader)
         self.reviews = Reviews()
-        self.runs: tuple[Path, ...] = ()
+        self.runs: list[Path] = []
         self.started = datetime.now()
         self.opening = 0
         self.problems: list[str] = []

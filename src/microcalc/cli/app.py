@@ -46,18 +46,17 @@ class App(Common):
         import webbrowser
 
         from microcalc.app.memory import use_one_arena
-        from microcalc.app.scan_folders import open_places, sort_paths
+        from microcalc.app.scan_folders import open_paths
         from microcalc.app.serve import listen, serve
 
         use_one_arena()
-        places = sort_paths(self.paths)
         if self.debug:
             log = logging.getLogger("microcalc.app")
             log.setLevel(logging.DEBUG)
             log.addHandler(logging.StreamHandler())
         session = self._session(console)
         try:
-            open_places(session, places)
+            open_paths(session, self.paths)
             listening = listen(self.host, self.port)
             address = session.address(listening.getsockname()[1])
             print(f"the viewer is at {address}", flush=True)  # quiet or not: it may hold the token
