@@ -396,8 +396,8 @@ def sixteen_bit_colour_png() -> bytes:
 
 BAD: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
     "empty": (b"", "is empty; copy it again"),
-    "wrong magic": (b"GIF89a" + bytes(500), "is not a PGM, PNG, TIFF, JPEG or DICOM image"),
-    "text": (b"patient: nobody\n", "is not a PGM, PNG, TIFF, JPEG or DICOM image"),
+    "wrong magic": (b"GIF89a" + bytes(500), "has the first bytes of no PGM, PNG, TIFF, JPEG or DICOM image"),
+    "text": (b"patient: nobody\n", "has the first bytes of no PGM, PNG, TIFF, JPEG or DICOM image"),
     "truncated JPEG": (picture(RAMP, "JPEG")[:300], DAMAGED + "JPEG"),
     "colour JPEG": (picture(STRIPES, "JPEG"), "is in colour; save"),
     "a colour PPM": (picture(STRIPES, "PPM"), "convert it to PNG"),

@@ -1,21 +1,16 @@
 """One DICOM file -> an image as a patch, or a mammogram as it is looked at."""
 
-from collections.abc import Callable
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microcalc.errors import ImageError
 from microcalc.images.decoding import stored_range, stored_values
-from microcalc.images.dicom_file import looks_like_dicom, numbers, open_dicom
+from microcalc.images.dicom_file import numbers, open_dicom
 from microcalc.images.grey_scale import mammogram_greys, patch_greys
-from microcalc.images.image import Image, Mammogram
+from microcalc.images.image import Mammogram
 from microcalc.images.pixel_size import pixel_size_mm
-
-__all__ = ["looks_like_dicom", "read_dicom_image", "read_dicom_mammogram"]
-
-Read = TypeVar("Read")
 
 _MAGNIFICATION_VIEW = 1.2
 _TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
@@ -33,79 +28,44 @@ _VIEWS = {
 """Codes of PS3.16 CID 4014, as SNOMED RT and SNOMED CT have them."""
 
 
-def read_dicom_image(file: BinaryIO) -> Image:
-    """Read a DICOM file as a patch.
+def read_dicom(file: BinaryIO, as_mammogram: bool) -> Mammogram:
+    """Read a DICOM file: as a viewer would show it, or by the range of its values, as a patch is read.
 
     Raises:
-        ImageError: it cannot be read, or holds anything but one grey image; without the file's name.
+        ImageError: it cannot be read, holds anything but one grey image, or is to be a mammogram and is none.
     """
-    return _guarded(file, _image)
-
-
-def read_dicom_mammogram(file: BinaryIO) -> Mammogram:
-    """Read a DICOM file as a whole mammogram.
-
-    Raises:
-        ImageError: as for a patch; or it is no mammogram.
-    """
-    return _guarded(file, _mammogram)
-
-
-def _guarded(file: BinaryIO, read: Callable[[Any], Read]) -> Read:
     try:
-        return read(open_dicom(file))
+        return _read(open_dicom(file), as_mammogram)
     except ImageError:
         raise
     except Exception:  # its text may quote the file, and with it the patient
         raise ImageError("is a damaged or truncated DICOM file; copy it again from where it came") from None
 
 
-def _image(dataset: Any) -> Image:
-    stored, every = stored_values(dataset), _every_value(dataset)
-    size, warnings = pixel_size_mm(dataset)
-
-    def counts() -> NDArray[np.int64]:
-        return np.bincount((stored - every[0]).ravel(), minlength=len(every))
-
-    return Image(
-        _through(patch_greys(dataset, every, counts, warnings), stored, every),
-        size,
-        warnings=tuple(warnings),
-        sop_instance_uid=_instance(dataset),
-    )
-
-
-def _mammogram(dataset: Any) -> Mammogram:
-    warnings = _check_kind(dataset)
-    stored, every = stored_values(dataset), _every_value(dataset)
+def _read(dataset: Any, as_mammogram: bool) -> Mammogram:
+    warnings = _check_kind(dataset) if as_mammogram else []
     size, more = pixel_size_mm(dataset)
     warnings += more
-    padded = _padded(dataset, every)
+    lowest, highest = stored_range(dataset)
+    places = stored_values(dataset) - lowest
+    every = np.arange(lowest, highest + 1, dtype=np.int32)
+    padded = _padded(dataset, every) & as_mammogram
 
     def counts() -> NDArray[np.int64]:
-        return np.where(padded, 0, np.bincount((stored - every[0]).ravel(), minlength=len(every)))
+        return np.where(padded, 0, np.bincount(places.ravel(), minlength=len(every)))
 
-    greys = np.where(padded, 0, mammogram_greys(dataset, every, counts, warnings))
+    greys = (mammogram_greys if as_mammogram else patch_greys)(dataset, every, counts, warnings)
     return Mammogram(
-        _through(greys, stored, every),
+        np.where(padded, 0, greys).astype(np.float32)[places],
         size,
         warnings=tuple(warnings),
-        sop_instance_uid=_instance(dataset),
-        padding=padded[stored - every[0]] if padded.any() else None,
+        sop_instance_uid=str(dataset.get("SOPInstanceUID") or "") or None,
+        padding=padded[places] if padded.any() else None,
         laterality=laterality(dataset),
         view=_view(dataset),
         orientation=orientation(dataset),
         sop_class=str(dataset.get("SOPClassUID") or "") or None,
     )
-
-
-def _every_value(dataset: Any) -> NDArray[np.int32]:
-    lowest, highest = stored_range(dataset)
-    return np.arange(lowest, highest + 1, dtype=np.int32)
-
-
-def _through(table: NDArray[np.float64], stored: NDArray[np.int32], every: NDArray[np.int32]) -> NDArray[np.float32]:
-    return np.asarray(table.astype(np.float32)[stored - every[0]])
 
 
 def _check_kind(dataset: Any) -> list[str]:
@@ -168,10 +128,6 @@ def orientation(dataset: Any) -> tuple[str, str] | None:
     if len(words) == 2 and all(word and set(word) <= set("APRLHF") for word in words):
         return words[0], words[1]
     return None
-
-
-def _instance(dataset: Any) -> str | None:
-    return str(dataset.get("SOPInstanceUID") or "") or None
 
 
 def _text(dataset: Any, keyword: str) -> str:

@@ -129,25 +129,19 @@ def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
     >>> numbers(Dataset(), "PixelSpacing")
     ()
     """
-    from pydicom.dataelem import RawDataElement
+    from pydicom.datadict import dictionary_VR
     from pydicom.tag import Tag
 
     element = dataset.get_item(Tag(keyword)) if keyword in dataset else None
     if element is None or element.value in (None, b"", ""):
         return ()
     value = element.value
-    if isinstance(element, RawDataElement) and isinstance(value, bytes) and _is_text(element, keyword):
+    if isinstance(value, bytes) and dictionary_VR(keyword) in ("DS", "IS"):  # not decoded yet
         value = value.decode("ascii", "replace").strip("\0 ").split("\\")
-    elif isinstance(element, RawDataElement):
+    elif isinstance(value, bytes):
         value = dataset[keyword].value
     values = [value] if isinstance(value, str | int | float) else list(value)
     return tuple(_number(each, keyword) for each in values)
-
-
-def _is_text(element: Any, keyword: str) -> bool:
-    from pydicom.datadict import dictionary_VR
-
-    return (element.VR or dictionary_VR(keyword)) in ("DS", "IS", "UN") and dictionary_VR(keyword) in ("DS", "IS")
 
 
 def _number(value: Any, keyword: str) -> float:

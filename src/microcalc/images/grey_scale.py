@@ -19,13 +19,9 @@ Counts = Callable[[], NDArray[np.int64]]
 
 
 def patch_greys(dataset: Any, stored: NDArray[np.int32], counts: Counts, warnings: list[str]) -> Table:
-    """Return grey values by the range that the file could hold; see :func:`microcalc.images.reader.read_image`.
+    """Return grey values by the range that the file could hold; arguments as for :func:`mammogram_greys`.
 
-    Args:
-        dataset: its Modality LUT, rescale and photometric interpretation count.
-        stored: (n,) every value that it could store, rising.
-        counts: gives (n,) how many pixels store each, padding left out.
-        warnings: new warnings are added to it.
+    See :func:`microcalc.images.reader.read_image`. Modality LUT, rescale and photometric interpretation count.
     """
     if dataset.get("ModalityLUTSequence"):
         greys, falls = _looked_up(stored, dataset.ModalityLUTSequence[0], dataset), False

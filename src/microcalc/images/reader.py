@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from microcalc.errors import ImageError, TransientImageError
-from microcalc.images.dicom import looks_like_dicom, read_dicom_image, read_dicom_mammogram
+from microcalc.images.dicom import read_dicom
+from microcalc.images.dicom_file import looks_like_dicom
 from microcalc.images.image import Image, Mammogram
 from microcalc.images.pictures import read_picture
 from microcalc.images.silence import quiet
@@ -22,18 +23,10 @@ HEAD = 132
 """Bytes that show what a file is."""
 
 MAY_PASS = {
-    errno.EIO,
-    errno.ESTALE,
-    errno.ETIMEDOUT,
-    errno.EAGAIN,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOMEM,
-    errno.EBUSY,
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY)
 }
 """Errors of the system, such as of a network drive, after which another try may read a file."""
 
-ImageT = TypeVar("ImageT", bound=Image)
 Read = TypeVar("Read")
 Source = str | os.PathLike[str] | bytes
 """A file, or all of its bytes."""
@@ -69,7 +62,7 @@ def read_image(path: Source) -> Image:
     >>> image.pixels.shape, float(image.pixels[0, 0]), image.pixel_size_mm
     ((60, 60), 0.20000000298023224, None)
     """
-    return _read(path, read_dicom_image, Image)
+    return _read(path, as_mammogram=False)
 
 
 def read_mammogram(path: Source) -> Mammogram:
@@ -95,7 +88,7 @@ def read_mammogram(path: Source) -> Mammogram:
     ...     read_mammogram(path).view is None
     True
     """
-    return _read(path, read_dicom_mammogram, Mammogram)
+    return _read(path, as_mammogram=True)
 
 
 def file_kind(head: bytes) -> str | None:
@@ -126,19 +119,17 @@ def read_content(path: str | os.PathLike[str]) -> bytes:
     return _use(path, lambda file: file.read())
 
 
-def _read(source: Source, read_dicom: Callable[[BinaryIO], ImageT], picture: type[ImageT]) -> ImageT:
-    def decode(file: BinaryIO) -> ImageT:
+def _read(source: Source, as_mammogram: bool) -> Mammogram:
+    def decode(file: BinaryIO) -> Mammogram:
         kind = file_kind(file.read(HEAD))
         file.seek(0)
         if kind is None:
-            raise ImageError(
-                "is not a PGM, PNG, TIFF, JPEG or DICOM image, going by its first bytes; convert it to PNG"
-            )
+            raise ImageError("has the first bytes of no PGM, PNG, TIFF, JPEG or DICOM image; convert it to PNG")
         with quiet():
             if kind == "DICOM":
-                return read_dicom(file)
+                return read_dicom(file, as_mammogram)
             pixels, warnings = read_picture(file, kind)
-            return picture(pixels, None, warnings=warnings)
+            return Mammogram(pixels, None, warnings=warnings)
 
     return _use(source, decode)
 
