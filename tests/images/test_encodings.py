@@ -269,7 +269,7 @@ def test_dcmtk_shows_every_encoding_as_it_is_read_here(encoded: Path) -> None:
 def test_two_elements_that_disagree_on_black_are_refused(interpretation: str, shape: str, tmp_path: Path) -> None:
     path = tmp_path / "a.dcm"
     path.write_bytes(dicom(patch(12), 12, PhotometricInterpretation=interpretation, PresentationLUTShape=shape))
-    with pytest.raises(ImageError, match=f"says {interpretation} and Presentation LUT Shape {shape}, which contradict"):
+    with pytest.raises(ImageError, match=f"states {interpretation} and Presentation LUT Shape {shape}, which"):
         read_image(path)
 
 

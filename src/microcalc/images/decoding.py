@@ -15,18 +15,18 @@ _SOC_AND_SIZ = b"\xff\x4f\xff\x51"
 
 
 def stored_range(dataset: Any) -> tuple[int, int]:
-    """The lowest and the highest value that Bits Stored and Pixel Representation allow."""
+    """Return the lowest and the highest value that Bits Stored and Pixel Representation allow."""
     lowest = -(2 ** (dataset.BitsStored - 1)) if dataset.PixelRepresentation else 0
     return lowest, lowest + 2**dataset.BitsStored - 1
 
 
 def stored_values(dataset: Any) -> NDArray[np.int32]:
-    """The stored values, (rows, columns), within :func:`stored_range`.
+    """Return the stored values, (rows, columns), within :func:`stored_range`.
 
-    Makes sure first that they can be decoded, and to no more than the header says. High Bit is honoured (PS3.5 8.1.1).
+    Make sure first that they can be decoded, and to no more than the header states. High Bit counts (PS3.5 8.1.1).
 
     Raises:
-        ImageError: the pixels cannot be decoded, or do not fit what the header says of them.
+        ImageError: the pixels cannot be decoded, or do not fit what the header states of them.
     """
     allocated, stored = dataset.BitsAllocated, dataset.BitsStored
     high = dataset.get("HighBit")
@@ -35,7 +35,7 @@ def stored_values(dataset: Any) -> NDArray[np.int32]:
         raise ImageError(f"has {stored} of {allocated} bits a pixel; export it with 8 or 16 bits allocated")
     if not 1 <= stored <= high + 1 <= allocated:
         raise ImageError(
-            f"says Bits Allocated {allocated}, Bits Stored {stored} and High Bit {high}, which do not fit together; "
+            f"states Bits Allocated {allocated}, Bits Stored {stored} and High Bit {high}, which do not fit together; "
             "correct them"
         )
     words = _decoded(dataset)
@@ -43,12 +43,12 @@ def stored_values(dataset: Any) -> NDArray[np.int32]:
 
 
 def _without_other_bits(words: NDArray[Any], stored: int, high: int, signed: bool) -> NDArray[np.int32]:
-    """The ``stored`` bits up to ``high``; all others must be 0, or above it copies of the sign."""
+    """Return the ``stored`` bits up to ``high``; all others must be 0, or above it copies of the sign."""
     words = words.astype(words.dtype.newbyteorder("="), copy=False).view(np.dtype(f"u{words.dtype.itemsize}"))
     lowest = high + 1 - stored
     if lowest and (words & ((1 << lowest) - 1)).any():
         raise ImageError(
-            f"says that its values lie in bits {lowest} to {high} (High Bit, Bits Stored), yet holds others below; "
+            f"states that its values lie in bits {lowest} to {high} (High Bit, Bits Stored), yet holds others below; "
             "correct them"
         )
     shifted = words >> lowest
@@ -57,7 +57,7 @@ def _without_other_bits(words: NDArray[Any], stored: int, high: int, signed: boo
     if signed:
         values -= (values >> (stored - 1)) << stored
     if above.any() and not (signed and _are_copies_of_the_sign(above, values, words.itemsize * 8 - high - 1)):
-        raise ImageError(f"holds values outside the {stored} bits that it says; {_COPY}")
+        raise ImageError(f"holds values outside the {stored} bits that it states; {_COPY}")
     return values
 
 
@@ -122,7 +122,7 @@ def _check_jpeg_2000(codestream: bytes, rows: int, columns: int) -> None:
     """Refuse a codestream larger than its image, which OpenJPEG would make room for (ITU-T T.800 A.5.1)."""
     marker, width, height, left, top, components = struct.unpack_from(">4s4xIIII16xH", codestream)
     if (marker, height - top, width - left, components) != (_SOC_AND_SIZ, rows, columns, 1):
-        raise ImageError("holds a JPEG 2000 image of another size than the file says; copy it again")
+        raise ImageError("holds a JPEG 2000 image of another size than the file states; copy it again")
 
 
 def _check_jpeg(stream: bytes, rows: int, columns: int) -> None:
@@ -136,7 +136,7 @@ def _check_jpeg(stream: bytes, rows: int, columns: int) -> None:
         if marker in (0xF7, *range(0xC0, 0xD0)) and marker not in (0xC4, 0xC8, 0xCC):
             height, width, components = struct.unpack_from(">HHB", stream, at + 5)
             if (height, width, components) != (rows, columns, 1):
-                raise ImageError("holds a JPEG image of another size than the file says; copy it again")
+                raise ImageError("holds a JPEG image of another size than the file states; copy it again")
             return
         at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
     raise ImageError(f"holds compressed pixels that cannot be decoded, as they are no JPEG; {_COPY}, or {_DECOMPRESS}")

@@ -112,7 +112,7 @@ def _check_presentation_lut(dataset: Any) -> None:
     interpretation = dataset.PhotometricInterpretation
     if (shape, interpretation) in (("INVERSE", "MONOCHROME2"), ("IDENTITY", "MONOCHROME1")):
         raise ImageError(
-            f"says {interpretation} and Presentation LUT Shape {shape}, which contradict each other: "
+            f"states {interpretation} and Presentation LUT Shape {shape}, which contradict each other: "
             f"whether its 0 is black cannot be known; correct one of them"
         )
     if dataset.get("PresentationLUTSequence"):
@@ -120,7 +120,7 @@ def _check_presentation_lut(dataset: Any) -> None:
 
 
 def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
-    """The numbers of one element; a decimal comma is read as a point where it can be nothing else.
+    """Return the numbers of one element; a decimal comma is read as a point where it can be nothing else.
 
     Raises:
         ImageError: it holds something else.

@@ -11,7 +11,7 @@ from microcalc.images.reader import HEAD, file_kind
 
 @dataclass(frozen=True)
 class FoundImages:
-    """What :func:`find_images` found.
+    """Images of a folder, and a count of all else.
 
     Attributes:
         files: the images, folder by folder, sorted by name.
@@ -22,7 +22,7 @@ class FoundImages:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def note(self) -> str:
-        """What was left out and why, in one sentence; empty where nothing was.
+        """Return what was left out and why, in one sentence; empty where nothing was.
 
         >>> FoundImages([], Counter({".txt": 2, "": 1})).note()
         '3 files were left out, as they are no images: 2 .txt, 1 without suffix'

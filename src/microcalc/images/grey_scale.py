@@ -83,7 +83,7 @@ def _rescale(dataset: Any) -> tuple[float, float]:
 
 
 def _rescaled(dataset: Any, stored: NDArray[np.int32]) -> Table:
-    """The values after the Modality LUT (PS3.3 C.11.1)."""
+    """Return the values after the Modality LUT (PS3.3 C.11.1)."""
     if dataset.get("ModalityLUTSequence"):
         item = dataset.ModalityLUTSequence[0]
         return np.asarray(_looked_up(stored, item, dataset) * (2 ** _descriptor(item, dataset)[2] - 1))
@@ -113,7 +113,7 @@ def _looked_up(values: NDArray[Any], item: Any, dataset: Any) -> Table:
     else:
         table = np.atleast_1d(np.asarray(data, np.int64)) & 0xFFFF
     if len(table) < entries:
-        raise ImageError(f"has a look-up table of {len(table)} entries, and not {entries} as it says; export it again")
+        raise ImageError(f"has a look-up table of {len(table)} entries, and not {entries} as stated; export it again")
     table = table[:entries]
     if table.max() >= 2**bits:
         raise ImageError(f"has a look-up table with entries above its {bits} bits; export it again")
@@ -121,7 +121,7 @@ def _looked_up(values: NDArray[Any], item: Any, dataset: Any) -> Table:
 
 
 def _windowed(dataset: Any, values: Table, warnings: list[str]) -> Table | None:
-    """The first window of the file (PS3.3 C.11.2.1.2 and C.11.2.1.3); None where it has none that can be used."""
+    """Apply the first window of the file (PS3.3 C.11.2.1.2 and C.11.2.1.3); None where it has none that can be used."""
     centers, widths = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
     if not centers or not widths:
         return None

@@ -1,4 +1,4 @@
-"""What a file becomes once it is read, and how large it may be."""
+"""An image or a mammogram once it is read, and how large it may be."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ class Image:
 
 @dataclass(frozen=True, eq=False)
 class Mammogram(Image):
-    """A whole mammogram, with what its DICOM file says of how it was taken; all of it None for other files.
+    """A whole mammogram, with what its DICOM file states of how it was taken; all of it None for other files.
 
     Attributes:
         padding: (height, width) bool, True where the file has no image (Pixel Padding Value); None where it does not

@@ -14,9 +14,9 @@ MOST_DISAGREEMENT = 1.25
 
 
 def pixel_size_mm(dataset: Any) -> tuple[PixelSize | None, list[str]]:
-    """The pixel size, and a warning where it is doubtful.
+    """Return the pixel size, and a warning where it is doubtful.
 
-    In this order: Pixel Spacing, where it is calibrated (it says so, or differs from Imager Pixel Spacing, or there is
+    In this order: Pixel Spacing, where it is calibrated (stated so, or differs from Imager Pixel Spacing, or there is
     none of that); Imager Pixel Spacing over the Estimated Radiographic Magnification Factor; Nominal Scanned Pixel
     Spacing of digitised film. A size that no pixel can have counts as none, with a warning.
 
@@ -32,8 +32,8 @@ def pixel_size_mm(dataset: Any) -> tuple[PixelSize | None, list[str]]:
         for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
     )
     in_breast = imager and _demagnified(dataset, imager, warnings)
-    says_calibrated = str(dataset.get("PixelSpacingCalibrationType") or "").strip() != ""
-    if spacing and (imager is None or spacing != imager or says_calibrated):
+    calibrated = str(dataset.get("PixelSpacingCalibrationType") or "").strip() != ""
+    if spacing and (imager is None or spacing != imager or calibrated):
         if in_breast:
             _compare(spacing, in_breast, warnings)
         return spacing, warnings

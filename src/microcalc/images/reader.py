@@ -73,7 +73,7 @@ def read_mammogram(path: Source) -> Mammogram:
     - For Presentation, and Secondary Capture: the VOI LUT or window that the file names is applied (PS3.3 C.11.2;
       LINEAR, LINEAR_EXACT or SIGMOID); the first, where there are several.
     - For Processing: brought to a presentation-like scale, by logarithm and inversion where Pixel Intensity
-      Relationship requires them, between the 0.1 and 99.9 % quantiles; a warning says so.
+      Relationship requires them, between the 0.1 and 99.9 % quantiles; a warning states so.
     - Pixel padding is set to 0 and kept as a mask; side, view, orientation and SOP class are kept as the file has them.
     - An image that its header does not call a mammogram has a warning; one of another kind (CT, a chest radiograph,
       tomosynthesis and other multi-frame objects) is refused.
@@ -92,7 +92,7 @@ def read_mammogram(path: Source) -> Mammogram:
 
 
 def file_kind(head: bytes) -> str | None:
-    """What the first ``HEAD`` bytes say a file is: "DICOM", "PNG", "TIFF", "PGM" or "JPEG"; None for any other.
+    """Return the kind of a file by its first ``HEAD`` bytes: "DICOM", "PNG", "TIFF", "PGM" or "JPEG"; None for any other.
 
     >>> file_kind(bytes(128) + b"DICM"), file_kind(b"GIF89a")
     ('DICOM', None)

@@ -172,7 +172,7 @@ def chest_wall(mask: Mask) -> int:
 
 
 def find_pectoral(coarse: NDArray[np.float32], mask: Mask) -> Mask:
-    """The pectoral muscle: a bright triangle in a corner at the chest wall, behind the straight edge of most contrast.
+    """Find the pectoral muscle: a bright triangle in a corner at the chest wall, behind the straight edge of most contrast.
 
     Every line from the chest wall to the neighbouring side is tried; its contrast is the smallest third along it of the
     step between the strips of 4 mm on either side, so that all of it must be an edge.
@@ -206,7 +206,7 @@ def _from_corner(mask: Mask, turns: int, mirrored: bool) -> Mask:
 
 
 def _best_edge(root: NDArray[np.float32], mask: Mask) -> tuple[float, Mask]:
-    """The line of most contrast between a point of the upper side (the chest wall) and one of the left side."""
+    """Return the line of most contrast between a point of the upper side (the chest wall) and one of the left side."""
     wall, side = (_run(mask[0]), _run(mask[:, 0]))
     shortest = 15 / (TRUE_PIXEL_MM * COARSE)
     if wall < shortest or side < shortest:

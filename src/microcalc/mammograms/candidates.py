@@ -1,4 +1,4 @@
-"""Where a committee should look: bright spots of 0.1 to 1 mm, and the windows that hold the strongest of them."""
+"""Candidates for a committee: bright spots of 0.1 to 1 mm, and the windows that hold the strongest of them."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -196,7 +196,7 @@ def choose_windows(spots: Spots, most: int = MOST_WINDOWS) -> NDArray[np.float64
 
 
 def apart(points: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
-    """The points of which none that is kept before lies within a distance, in their order.
+    """Return the points of which none that is kept before lies within a distance, in their order.
 
     >>> apart(np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]]), 2.0)
     array([[0., 0.], [5., 0.]])

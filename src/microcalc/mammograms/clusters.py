@@ -93,7 +93,7 @@ def window_logits(
     first_look: int = FIRST_LOOK,
     on_progress: OnProgress = ignore_progress,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The windows that the expert of largest weight ranks highest, and what every expert gives for them.
+    """Return the windows that the expert of largest weight ranks highest, and what every expert gives for them.
 
     Args:
         committee: of any number of experts.
@@ -156,7 +156,7 @@ def merge_windows(
 
 
 def look_again(committee: Committee, image: NDArray[np.float32], clusters: list[Cluster]) -> list[Cluster]:
-    """The 12 clusters of highest logit, each with the experts' mean logits over 8 views of the window at its centre.
+    """Return the 12 clusters of highest logit, each with the experts' mean logits over 8 views of the window at its centre.
 
     The views are the 8 symmetries of the square, so what is given for a cluster hardly depends on how the image lies.
     """

@@ -54,7 +54,7 @@ def side(mammogram: Mammogram) -> str:
 
 
 def shown(scanned: ScannedImage) -> list[Finding]:
-    """The marked findings, and the three most probable of the others."""
+    """Return the marked findings, and the three most probable of the others."""
     marked = [finding for finding in scanned.findings if finding.marked]
     return marked + [finding for finding in scanned.findings if not finding.marked][:SHOWN_UNMARKED]
 

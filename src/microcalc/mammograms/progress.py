@@ -9,4 +9,4 @@ scan, which leaves nothing behind."""
 
 
 def ignore_progress(stage: str, done: int, total: int) -> None:
-    """What is called where nobody waits."""
+    """Do nothing, where nobody waits."""

@@ -120,13 +120,13 @@ def scan_mammogram(
 
 @functools.cache
 def packaged() -> Committee:
-    """The committee for whole mammograms that comes with microcalc."""
+    """Return the committee for whole mammograms that comes with microcalc."""
     return Committee.pretrained("scan")
 
 
 @functools.cache
 def packaged_opinion() -> SecondOpinion:
-    """The second opinion that comes with microcalc."""
+    """Return the second opinion that comes with microcalc."""
     return SecondOpinion.packaged()
 
 
@@ -147,7 +147,7 @@ def load_for_scan(directory: Path | None) -> tuple[Committee, SecondOpinion]:
 def find_clusters(
     image: Pixels, spots: Spots, committee: Committee, on_progress: OnProgress = ignore_progress
 ) -> list[Cluster]:
-    """Windows around the spots, what the committee gives for them, and the best clusters of neighbouring windows."""
+    """Cut windows around the spots, and return what the committee gives for them, and the best clusters of neighbouring windows."""
     centers = choose_windows(spots)
     if not len(centers):
         return []
@@ -167,7 +167,7 @@ def _checked(image: Pixels) -> Pixels:
 
 
 def known_pixel_size(mammogram: Mammogram, given: float | PixelSize | None) -> PixelSize:
-    """The pixel size of the file, else that which is given.
+    """Return the pixel size of the file, else that which is given.
 
     Raises:
         ImageError: there is none, or the image would have an impossible size with it.

@@ -124,7 +124,7 @@ class SecondOpinion:
 
     @classmethod
     def beside(cls, committee: Path) -> Self | None:
-        """The one that was made for a committee, from its directory or that of its run; None where there is none.
+        """Return the one that was made for a committee, from its directory or that of its run; None where there is none.
 
         Raises:
             RequestError: as for :meth:`load`.
@@ -134,6 +134,6 @@ class SecondOpinion:
 
     @classmethod
     def packaged(cls) -> Self:
-        """The one made for the committee that comes with microcalc."""
+        """Return the one made for the committee that comes with microcalc."""
         with resources.as_file(resources.files("microcalc") / "pretrained" / "scan" / "second_opinion.json") as path:
             return cls.load(path)
