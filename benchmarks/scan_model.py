@@ -23,8 +23,7 @@ from microcalc.evaluation.froc import RATES, ScoredImage, froc_curve, resampled_
 from microcalc.images.resample import TRUE_PIXEL_MM, to_true_scale
 from microcalc.mammograms import second_opinion
 from microcalc.mammograms.breast import find_breast
-from microcalc.mammograms.candidates import find_spots
-from microcalc.mammograms.scanner import find_clusters
+from microcalc.mammograms.clusters import find_clusters
 from microcalc.mammograms.truth import TrueImage, phantom_truth
 
 PLACE = Path(second_opinion.__file__).parents[1] / "pretrained" / "scan" / "second_opinion.json"
@@ -61,8 +60,7 @@ def examples(data: Data, seed: int) -> Iterator[tuple[str, np.ndarray, TrueImage
 
 def describe(name: str, pixels: np.ndarray, truth: TrueImage, committee: Committee) -> Described:
     image = to_true_scale(pixels, truth.pixel_size_mm)
-    spots = find_spots(image, find_breast(image).mask)
-    clusters = find_clusters(image, spots, committee)
+    spots, clusters = find_clusters(image, find_breast(image).mask, committee)
     scale = np.array(truth.pixel_size_mm[::-1]) / TRUE_PIXEL_MM
     return Described(
         name,

@@ -94,7 +94,7 @@ def _check_kind(dataset: Any) -> list[str]:
 
 
 def _padded(dataset: Any, every: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return which values stand for no image: Pixel Padding Value, up to Pixel Padding Range Limit (PS3.3 C.7.5.1.1.2)."""
+    """Return which values stand for no image: Pixel Padding Value to Range Limit (PS3.3 C.7.5.1.1.2)."""
     value = dataset.get("PixelPaddingValue")
     if value in (None, ""):
         return np.zeros(len(every), bool)

@@ -92,7 +92,7 @@ def read_mammogram(path: Source) -> Mammogram:
 
 
 def file_kind(head: bytes) -> str | None:
-    """Return the kind of a file by its first ``HEAD`` bytes: "DICOM", "PNG", "TIFF", "PGM" or "JPEG"; None for any other.
+    """Return the kind of a file by its first ``HEAD`` bytes: "DICOM", "PNG", "TIFF", "PGM", "JPEG", or None.
 
     >>> file_kind(bytes(128) + b"DICM"), file_kind(b"GIF89a")
     ('DICOM', None)

@@ -172,7 +172,7 @@ def chest_wall(mask: Mask) -> int:
 
 
 def find_pectoral(coarse: NDArray[np.float32], mask: Mask) -> Mask:
-    """Find the pectoral muscle: a bright triangle in a corner at the chest wall, behind the straight edge of most contrast.
+    """Find the pectoral muscle: a bright triangle in a corner at the chest wall, behind a straight edge.
 
     Every line from the chest wall to the neighbouring side is tried; its contrast is the smallest third along it of the
     step between the strips of 4 mm on either side, so that all of it must be an edge.

@@ -10,7 +10,7 @@ from scipy.special import logit as plain_logit
 from microcalc.committee.committee import Committee
 from microcalc.images.resample import TRUE_PIXEL_MM
 from microcalc.images.tiles import PATCH_SIDE
-from microcalc.mammograms.candidates import Spots
+from microcalc.mammograms.candidates import Spots, choose_windows, find_spots
 from microcalc.mammograms.progress import OnProgress, ignore_progress
 
 MERGE = 5.0 / TRUE_PIXEL_MM
@@ -51,6 +51,33 @@ class Cluster:
     logit: float
     support: float
     members: NDArray[np.intp]
+
+
+def find_clusters(
+    image: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    committee: Committee,
+    on_progress: OnProgress = ignore_progress,
+) -> tuple[Spots, list[Cluster]]:
+    """Find bright spots in the breast, show the committee windows around them, and join neighbouring windows.
+
+    Args:
+        image: (rows, columns) grey levels in [0, 1] at 85 um a pixel.
+        mask: (rows, columns) true in the breast.
+        committee: that answers for each window.
+        on_progress: see :mod:`microcalc.mammograms.progress`.
+
+    Returns:
+        The spots of the image, and the best clusters.
+    """
+    on_progress("spots", 0, 1)
+    spots = find_spots(image, mask)
+    centers = choose_windows(spots)
+    if not len(centers):
+        return spots, []
+    chosen, logits = window_logits(committee, cut_windows(image, centers), on_progress=on_progress)
+    on_progress("clusters", 0, 1)
+    return spots, look_again(committee, image, merge_windows(committee, centers[chosen], logits, spots))
 
 
 def logit(probability: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -156,7 +183,7 @@ def merge_windows(
 
 
 def look_again(committee: Committee, image: NDArray[np.float32], clusters: list[Cluster]) -> list[Cluster]:
-    """Return the 12 clusters of highest logit, each with the experts' mean logits over 8 views of the window at its centre.
+    """Give the 12 clusters of highest logit the experts' mean logits over 8 views of the window at their centre.
 
     The views are the 8 symmetries of the square, so what is given for a cluster hardly depends on how the image lies.
     """

@@ -16,8 +16,8 @@ from microcalc.images import Mammogram, read_mammogram
 from microcalc.images.image import PixelSize
 from microcalc.images.resample import as_pixel_size, to_true_scale
 from microcalc.mammograms.breast import Breast, find_breast
-from microcalc.mammograms.candidates import Spots, choose_windows, find_spots
-from microcalc.mammograms.clusters import Cluster, cut_windows, look_again, merge_windows, window_logits
+from microcalc.mammograms.candidates import Spots
+from microcalc.mammograms.clusters import Cluster, find_clusters
 from microcalc.mammograms.findings import Finding, ScannedImage, placed
 from microcalc.mammograms.progress import OnProgress, ignore_progress
 from microcalc.mammograms.second_opinion import SecondOpinion, features
@@ -97,9 +97,7 @@ def scan_mammogram(
     except ImageError as error:
         error.file = name
         raise
-    on_progress("spots", 0, 1)
-    spots = find_spots(image, breast.mask)
-    clusters = find_clusters(image, spots, committee or packaged(), on_progress)
+    spots, clusters = find_clusters(image, breast.mask, committee or packaged(), on_progress)
     rows, columns = mammogram.pixels.shape
     return ScannedImage(
         file=name,
@@ -142,18 +140,6 @@ def load_for_scan(directory: Path | None) -> tuple[Committee, SecondOpinion]:
     if directory is None:
         return packaged(), packaged_opinion()
     return Committee.load(directory), SecondOpinion.beside(directory) or packaged_opinion()
-
-
-def find_clusters(
-    image: Pixels, spots: Spots, committee: Committee, on_progress: OnProgress = ignore_progress
-) -> list[Cluster]:
-    """Cut windows around the spots, and return what the committee gives for them, and the best clusters of neighbouring windows."""
-    centers = choose_windows(spots)
-    if not len(centers):
-        return []
-    chosen, logits = window_logits(committee, cut_windows(image, centers), on_progress=on_progress)
-    on_progress("clusters", 0, 1)
-    return look_again(committee, image, merge_windows(committee, centers[chosen], logits, spots))
 
 
 def _checked(image: Pixels) -> Pixels:

@@ -124,7 +124,7 @@ class SecondOpinion:
 
     @classmethod
     def beside(cls, committee: Path) -> Self | None:
-        """Return the one that was made for a committee, from its directory or that of its run; None where there is none.
+        """Return the one made for a committee, from its directory or that of its run; None where there is none.
 
         Raises:
             RequestError: as for :meth:`load`.
