@@ -51,10 +51,10 @@ def _read(dataset: Any, as_mammogram: bool) -> Mammogram:
     every = np.arange(lowest, highest + 1, dtype=np.int32)
     padded = _padded(dataset, every) & as_mammogram
 
-    def counts() -> NDArray[np.int64]:
-        return np.where(padded, 0, np.bincount(places.ravel(), minlength=len(every)))
+    def shown() -> NDArray[np.int32]:
+        return places[~padded[places]] if padded.any() else places
 
-    greys = (mammogram_greys if as_mammogram else patch_greys)(dataset, every, counts, warnings)
+    greys = (mammogram_greys if as_mammogram else patch_greys)(dataset, every, shown, warnings)
     return Mammogram(
         np.where(padded, 0, greys).astype(np.float32)[places],
         size,

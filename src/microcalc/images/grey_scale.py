@@ -15,10 +15,11 @@ QUANTILES = (0.001, 0.999)
 """Of an image For Processing, mapped onto 0 and 1: a few dead or saturated pixels must not set the scale."""
 
 Table = NDArray[np.float64]
-Counts = Callable[[], NDArray[np.int64]]
+Shown = Callable[[], NDArray[np.int32]]
+"""Gives, for each pixel that is not padding, the place of its value in the table of all that could be stored."""
 
 
-def patch_greys(dataset: Any, stored: NDArray[np.int32], counts: Counts, warnings: list[str]) -> Table:
+def patch_greys(dataset: Any, stored: NDArray[np.int32], shown: Shown, warnings: list[str]) -> Table:
     """Return grey values by the range that the file could hold; arguments as for :func:`mammogram_greys`.
 
     See :func:`microcalc.images.reader.read_image`. Modality LUT, rescale and photometric interpretation count.
@@ -26,17 +27,17 @@ def patch_greys(dataset: Any, stored: NDArray[np.int32], counts: Counts, warning
     if dataset.get("ModalityLUTSequence"):
         greys, falls = _looked_up(stored, dataset.ModalityLUTSequence[0], dataset), False
     else:
-        black, white = _range(dataset, stored, counts, warnings)
+        black, white = _range(dataset, stored, shown, warnings)
         greys, falls = np.clip((stored - black) / (white - black), 0, 1), _rescale(dataset)[0] < 0
     return 1 - greys if falls != (dataset.PhotometricInterpretation == "MONOCHROME1") else greys
 
 
-def _range(dataset: Any, stored: NDArray[np.int32], counts: Counts, warnings: list[str]) -> tuple[int, int]:
+def _range(dataset: Any, stored: NDArray[np.int32], shown: Shown, warnings: list[str]) -> tuple[int, int]:
     """Return the values that stand for the ends of the grey scale: of Bits Stored, unless these are all 16."""
-    used = stored[counts() > 0] if dataset.BitsStored == 16 else stored[:0]
-    if not len(used):
+    places = shown() if dataset.BitsStored == 16 else stored[:0]
+    if not places.size:
         return int(stored[0]), int(stored[-1])
-    lowest, highest = int(used[0]), int(used[-1])
+    lowest, highest = int(stored[places.min()]), int(stored[places.max()])
     if lowest >= 0:
         white = assumed_white(highest, warnings)
         return (0, white) if white < 65535 else (int(stored[0]), int(stored[-1]))
@@ -44,24 +45,26 @@ def _range(dataset: Any, stored: NDArray[np.int32], counts: Counts, warnings: li
     return -(white + 1) // 2, white // 2
 
 
-def mammogram_greys(dataset: Any, stored: NDArray[np.int32], counts: Counts, warnings: list[str]) -> Table:
+def mammogram_greys(dataset: Any, stored: NDArray[np.int32], shown: Shown, warnings: list[str]) -> Table:
     """Return grey values as a viewer would show them; see :func:`microcalc.images.reader.read_mammogram`.
 
     Args:
         dataset: its rescale, VOI, photometric interpretation, and pixel intensity relationship count.
         stored: (n,) every value that it could store, rising.
-        counts: gives (n,) how many pixels store each, padding left out.
+        shown: see :data:`Shown`.
         warnings: new warnings are added to it.
     """
     if is_for_processing(dataset):
-        return _presentation_like(dataset, _rescaled(dataset, stored), counts(), warnings)
+        return _presentation_like(
+            dataset, _rescaled(dataset, stored), np.bincount(shown().ravel(), minlength=len(stored)), warnings
+        )
     if dataset.get("VOILUTSequence"):
         values = np.rint(_rescaled(dataset, stored)).astype(np.int64)
         greys = _looked_up(values, dataset.VOILUTSequence[0], dataset)
     else:
         windowed = _windowed(dataset, _rescaled(dataset, stored), warnings)
         if windowed is None:
-            return patch_greys(dataset, stored, counts, warnings)
+            return patch_greys(dataset, stored, shown, warnings)
         greys = windowed
     return 1 - greys if dataset.PhotometricInterpretation == "MONOCHROME1" else greys
 
