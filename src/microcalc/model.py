@@ -32,12 +32,14 @@ from microcalc.report.html import write_report
 from microcalc.report.outputs import audit_study, write_study
 from microcalc.runs import describe_environment, open_run
 from microcalc.training.committee import CommitteePatients, fit_committee
-from microcalc.training.experts import FoldTask, load_expert, run_search
+from microcalc.training.experts import load_expert, run_search
+from microcalc.training.folds import OnProgress, no_worker_left, predict_by_experts, run_folds
+from microcalc.training.memory import PeakMemory
 from microcalc.training.naive import augment_before_split, split_naively
-from microcalc.training.parallel import OnProgress, PeakMemory, no_worker_left, predict_by_experts, run_folds
 from microcalc.training.plan import check_no_shared_patients, plan_study
 from microcalc.training.search import SearchResult
 from microcalc.training.splits import StudySplit, check_split, check_unseen, grouped_folds
+from microcalc.training.task import FoldTask
 
 FAST_EXECUTION_WARNING = (
     "The search was skipped and hyperparameters saved in the package were taken: they were chosen on such data, "

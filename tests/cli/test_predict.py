@@ -32,7 +32,7 @@ from microcalc.explain.drawing import overlay
 from microcalc.explain.maps import explain
 from microcalc.images.tiles import views
 from microcalc.networks.hypermodel import build_network
-from microcalc.training.progress import Progress
+from microcalc.training.task import Progress
 
 IMAGES, _, _, _ = make_phantom(patients=20, patches_per_patient=4, seed=0)
 COLUMNS = ["file", "probability", "decision", "expert_0", "expert_1", "pixel_size_mm"]
@@ -499,6 +499,6 @@ def test_progress_is_shown_in_letters_that_the_terminal_has(encoding: str) -> No
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=stream, force_terminal=True)
     with shown_progress(console, StudyConfig()) as show:
-        show({"fold 0": Progress("expert", "training", epoch=1, done=1, total=2)})
+        show({"fold 0": Progress("training", epoch=1, done=1, total=2)})
     stream.flush()
     assert "epoch 1 of 80" in stream.buffer.getvalue().decode(encoding)

@@ -48,7 +48,7 @@ def test_more_workers_than_folds_and_one_of_them_killed_give_the_figures_of_one_
         dask.await_workers(3)
         call = [sys.executable, "-m", "microcalc", *SETTINGS, "--out", "cluster", "--scheduler", dask.address]
         study = subprocess.Popen(call, cwd=folder, stderr=subprocess.PIPE, text=True)
-        await_file("cluster/search/fold_*/ahead_*.json", folder, study)
+        await_file("cluster/search/fold_*/trial_*.json", folder, study)
         dask.kill(workers[0])
         _, errors = study.communicate(timeout=300)
     finally:

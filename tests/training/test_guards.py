@@ -18,8 +18,8 @@ from microcalc.training.committee import learn_weights
 from microcalc.training.experts import saved_hyperparameters
 from microcalc.training.loop import Curves, Epoch
 from microcalc.training.search import cannot_win, search
-from microcalc.training.splits import LeakError, StudySplit, check_split, check_unseen, grouped_folds, split_study
-from microcalc.training.trial import SearchTask
+from microcalc.training.splits import Fold, LeakError, StudySplit, check_split, check_unseen, grouped_folds, split_study
+from microcalc.training.task import FoldTask
 
 SIDES = ("training", "holdout", "test", "committee")
 FOLDS = 4
@@ -160,11 +160,13 @@ class Fake:
         return [np.full((1, 1), self.number, np.float32)]
 
 
-PARTS = ((np.zeros((4, 60, 60), np.float32), np.arange(4) % 2), (np.ones((2, 60, 60), np.float32), np.arange(2)))
+IMAGES = np.arange(6, dtype=np.float32)[:, None, None] * np.ones((60, 60), np.float32) / 6
+LABELS = np.array([0, 1, 0, 1, 0, 1])
+FOLD = Fold(training=np.array([1, 2, 4, 5]), holdout=np.array([0, 3]), test=np.arange(0))
 
 
 def explore(directory: Path, config: StudyConfig = CONFIG, seed: int = 4) -> Any:
-    return search(SearchTask(*PARTS, config, directory, seed, on_progress=lambda progress: None))
+    return search(FoldTask(0, IMAGES, LABELS, FOLD, replace(config, seed=seed), directory))
 
 
 @pytest.mark.parametrize(("fraction", "trials"), [(0.01, 1), (0.125, 1), (0.5, 4), (0.875, 7), (1.0, 8)])
@@ -204,11 +206,12 @@ def test_a_trial_is_recorded_with_the_figures_of_its_best_epoch(monkeypatch, tmp
 def test_every_trial_gets_both_parts_and_the_settings_of_the_search(monkeypatch, tmp_path) -> None:
     scored = Scored(monkeypatch, lambda number, _: 0.4)
     explore(tmp_path, seed=9)
-    assert set(scored.seeds) == {9}
+    (seed,) = set(scored.seeds)
+    assert seed == FoldTask(0, IMAGES, LABELS, FOLD, replace(CONFIG, seed=9), tmp_path).seed
     for given in scored.given:
-        assert (given["images"] is PARTS[0][0], given["holdout"] == PARTS[1]) == (True, True)
-        assert given["labels"] is PARTS[0][1]
-        assert (given["seed"], given["epochs"]) == (9, CONFIG.search.epochs)
+        for (images, labels), rows in (((given["images"], given["labels"]), [1, 2, 4, 5]), (given["holdout"], [0, 3])):
+            assert np.array_equal(images, IMAGES[rows]) and np.array_equal(labels, LABELS[rows])
+        assert (given["seed"], given["epochs"]) == (seed, CONFIG.search.epochs)
         assert (given["settings"], given["augmentation"]) == (CONFIG.training, CONFIG.training_augmentation)
 
 

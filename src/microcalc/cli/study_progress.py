@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from microcalc.config import StudyConfig
 
 if TYPE_CHECKING:
-    from microcalc.training.progress import Progress as PieceProgress
+    from microcalc.training.task import Progress as PieceProgress
 
 
 @contextmanager
@@ -50,8 +50,8 @@ def is_running(piece: "PieceProgress") -> bool:
 def describe(piece: "PieceProgress", config: StudyConfig) -> str:
     """The trial and the epoch of a piece of work.
 
-    >>> from microcalc.training.progress import Progress
-    >>> describe(Progress("search", "training", trial=1, epoch=3, done=11, total=56), StudyConfig())
+    >>> from microcalc.training.task import Progress
+    >>> describe(Progress("training", trial=1, epoch=3, done=11, total=56), StudyConfig())
     'trial 2 of 7, epoch 3 of 8'
     """
     if piece.trial is None:

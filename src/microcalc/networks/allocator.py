@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import os
 from contextlib import suppress
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -12,13 +13,15 @@ LARGEST_PIECE = 2**25
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Have glibc keep freed memory of this process for the next array; nothing where there is no glibc.
+    """Have glibc keep freed memory of a Dask worker for the next array; nothing elsewhere, or where there is no glibc.
 
     Dask's nanny has a worker give it back to the system at once (``MALLOC_TRIM_THRESHOLD_``). PyTorch frees its large
     arrays, and takes as much again, with every layer, which then takes as long as the computation.
 
     >>> keep_freed_memory()
     """
+    if "MALLOC_TRIM_THRESHOLD_" not in os.environ:
+        return
     with suppress(AttributeError, TypeError):
         allocator = ctypes.CDLL(None)
         allocator.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,12 @@ from typing_extensions import TypedDict
 
 from microcalc.committee.inference import predict
 from microcalc.committee.weights import load_weights, save_weights
-from microcalc.config import StudyConfig
 from microcalc.errors import RequestError
 from microcalc.files import damaged_record, read_record, write_json
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.loop import Epoch, train
-from microcalc.training.progress import Progress, ProgressFile
-from microcalc.training.search import SearchResult, Trial, best_of, is_trial, random_combinations, search
-from microcalc.training.splits import Fold
-from microcalc.training.trial import Combination, Hyperparameters, OnProgress, SearchTask, train_ahead
+from microcalc.training.search import Combination, Hyperparameters, SearchResult, Trial, best_of, is_trial, search
+from microcalc.training.task import FoldTask, Progress
 
 
 class _Expert(TypedDict):
@@ -43,36 +39,18 @@ class _History(_Search):
     expert: _Expert
 
 
-@dataclass(frozen=True, eq=False)
-class FoldTask:
-    """All that one fold's work needs, so that it can be handed to another process.
-
-    Attributes:
-        number: of the fold, from 0.
-        images: (n, 60, 60) patches as the networks take them, all of the study's own data.
-        labels: (n,) 0 or 1.
-        fold: which of the patches serve for what.
-        config: of the study.
-        directory: of the fold, under ``search/``.
-    """
-
-    number: int
-    images: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    fold: Fold
-    config: StudyConfig
-    directory: Path
-
-    @property
-    def seed(self) -> int:
-        """Of this fold, derived from the study's."""
-        return int(np.random.SeedSequence([self.config.seed, self.number]).generate_state(1)[0] % 2**31)
-
-    def part(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The images and labels of some patches."""
-        return self.images[indices], self.labels[indices]
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread, so that a fold gives the same figures alone as beside others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
+@_one_thread()
 def run_search(task: FoldTask) -> SearchResult:
     """Search the hyperparameters of one fold and leave ``search.json``, which is taken as it is where it is there.
 
@@ -84,29 +62,13 @@ def run_search(task: FoldTask) -> SearchResult:
     if task.config.fast_execution:
         found = SearchResult(saved_hyperparameters(task.number), trials=[], best=None)
     else:
-        task.directory.mkdir(parents=True, exist_ok=True)
-        progress = ProgressFile(task.directory / "search")
-        with _one_thread():
-            found = search(_search_task(task, progress.report))
+        found = search(task)
+    task.directory.mkdir(parents=True, exist_ok=True)
     write_json(record, vars(found))
     return found
 
 
-def run_trial_ahead(task: FoldTask, number: int) -> None:
-    """Train one of the first trials of a fold's search before the search comes to it, where it is not done yet."""
-    if (task.directory / "search.json").exists():
-        return
-    task.directory.mkdir(parents=True, exist_ok=True)
-    searched = _search_task(task, on_progress=lambda progress: None)
-    with _one_thread():
-        train_ahead(searched, number, random_combinations(searched)[number])
-
-
-def _search_task(task: FoldTask, on_progress: OnProgress) -> SearchTask:
-    training, holdout = task.part(task.fold.training), task.part(task.fold.holdout)
-    return SearchTask(training, holdout, task.config, task.directory, task.seed, on_progress)
-
-
+@_one_thread()
 def run_expert(task: FoldTask, found: SearchResult) -> None:
     """Train the expert of one fold on the whole development set, from the best trial's weights on.
 
@@ -115,29 +77,27 @@ def run_expert(task: FoldTask, found: SearchResult) -> None:
     record = task.directory / "history.json"
     if record.exists():
         return
-    progress = ProgressFile(task.directory / "expert")
     epochs = task.config.training.epochs
 
     def on_epoch(epoch: Epoch) -> bool:
         done = epoch.number + 1
-        progress.report(Progress("expert", "training", epoch=done, done=done, total=epochs))
+        task.report("expert", Progress("training", epoch=done, done=done, total=epochs))
         return False
 
     start = time.monotonic()
-    with _one_thread():
-        network = build_expert(task, found.hyperparameters)
-        if found.best is not None:
-            load_weights(network, task.directory / "best.safetensors")
-        curves = train(
-            network,
-            *task.part(task.fold.development),
-            settings=task.config.training,
-            augmentation=task.config.training_augmentation,
-            epochs=epochs,
-            seed=task.seed,
-            on_epoch=on_epoch,
-        )
-        save_weights(network, task.directory / "expert.safetensors")
+    network = build_expert(task, found.hyperparameters)
+    if found.best is not None:
+        load_weights(network, task.directory / "best.safetensors")
+    curves = train(
+        network,
+        *task.part(task.fold.development),
+        settings=task.config.training,
+        augmentation=task.config.training_augmentation,
+        epochs=epochs,
+        seed=task.seed,
+        on_epoch=on_epoch,
+    )
+    save_weights(network, task.directory / "expert.safetensors")
     expert = {"loss": curves.loss, "accuracy": curves.accuracy, "seconds": time.monotonic() - start}
     write_json(record, {**vars(found), "expert": expert})
 
@@ -150,11 +110,11 @@ def load_expert(task: FoldTask) -> tuple[Any, Hyperparameters]:
     return network, hyperparameters
 
 
+@_one_thread()
 def predict_by_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float64]]:
     """The probabilities by a fold's trained expert, (n,) for each of the named (n, 60, 60) images as it takes them."""
-    with _one_thread():
-        network, _ = load_expert(task)
-        return {name: predict(network, part) for name, part in images.items()}
+    network, _ = load_expert(task)
+    return {name: predict(network, part) for name, part in images.items()}
 
 
 def _read_result(path: Path, task: FoldTask, type_: type[_Search] = _Search) -> SearchResult:
@@ -189,14 +149,3 @@ def saved_hyperparameters(fold: int) -> Hyperparameters:
     if fold >= len(saved):
         raise RequestError(f"fast_execution has hyperparameters for {len(saved)} folds; give folds={len(saved)}")
     return saved[fold]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread, so that a fold gives the same figures alone as beside others."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

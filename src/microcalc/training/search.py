@@ -2,11 +2,11 @@
 
 import itertools
 import statistics
+import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import microcalc.networks.backend  # noqa: F401  chooses PyTorch before KerasTuner imports Keras
@@ -14,23 +14,30 @@ import microcalc.networks.backend  # noqa: F401  chooses PyTorch before KerasTun
 # isort: split
 import keras_tuner
 from sklearn.exceptions import ConvergenceWarning
+from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
+from microcalc.committee.weights import save_weights
 from microcalc.config import StudyConfig
 from microcalc.files import damaged_record, read_record, write_json
-from microcalc.training.trial import (
-    SPACE,
-    Combination,
-    Hyperparameters,
-    SearchTask,
-    forget_ahead,
-    take_trial,
-    train_trial,
-)
+from microcalc.networks.hypermodel import build_network
+from microcalc.training.loop import Epoch, train
+from microcalc.training.task import FoldTask, Progress
 
+Hyperparameters = dict[str, Any]
+
+SPACE = ("dim", "depth", "dropout")
 RANDOM_TRIALS = 3
 MEDIAN_RULE_STARTS = 1 / 3
 OBJECTIVE = "holdout_loss"
 CURVES = ("loss", "accuracy", "holdout_loss", "holdout_accuracy")
+
+
+class Combination(TypedDict):
+    """One point of the search's space, as records hold it."""
+
+    dim: int
+    depth: int
+    dropout: float
 
 
 class Trial(Combination):
@@ -102,7 +109,7 @@ def cannot_win(curve: list[float], earlier: list[list[float]], epochs: int) -> b
     return min(curve) > statistics.median(rivals)
 
 
-def search(task: SearchTask) -> SearchResult:
+def search(task: FoldTask) -> SearchResult:
     """Explore ``config.search.trials`` combinations, each trained on one part and scored on the other.
 
     Each finished trial leaves ``trial_N.json`` in the directory, and the best so far its weights. A search that runs
@@ -112,49 +119,28 @@ def search(task: SearchTask) -> SearchResult:
     Returns:
         The trials and the best of them; its weights are in ``best.safetensors``.
     """
-    config = task.config
+    settings = task.config.search
     trials: list[dict[str, Any]] = []
 
     def run(number: int, hyperparameters: Hyperparameters) -> float:
         record = task.directory / f"trial_{number}.json"
         if record.exists():
-            saved = _read_trial(record, number, hyperparameters, config)
+            saved = _read_trial(record, number, hyperparameters, task.config)
         else:
-            for later in range(number + 1, config.search.trials):  # or the weights kept would not be of the best trial
+            for later in range(number + 1, settings.trials):  # or the weights kept would not be of the best trial
                 (task.directory / f"trial_{later}.json").unlink(missing_ok=True)
             saved = _run_trial(task, number, hyperparameters, trials)
             write_json(record, saved)
         trials.append(saved)
-        task.report_end(number)
+        _report(task, "trained", number, settings.epochs)  # epochs that it did not need count as done
         return float(saved[OBJECTIVE])
 
-    _explore(task, config.search.trials, run)
-    forget_ahead(task.directory)
-    return best_of(trials)
-
-
-def random_combinations(task: SearchTask) -> list[Hyperparameters]:
-    """The first combinations that :func:`search` tries, which depend on no result."""
-    found: list[Hyperparameters] = []
-
-    def note(number: int, hyperparameters: Hyperparameters) -> float:
-        found.append(hyperparameters)
-        return 0.0
-
-    with TemporaryDirectory() as elsewhere:
-        aside = replace(task, directory=Path(elsewhere))
-        _explore(aside, min(RANDOM_TRIALS, task.config.search.trials), note)
-    return found
-
-
-def _explore(task: SearchTask, trials: int, run: Callable[[int, Hyperparameters], float]) -> None:
-    """Let the oracle propose combinations, and tell it the loss that ``run`` gives for each."""
     space = keras_tuner.HyperParameters()
     for name in SPACE:
-        space.Choice(name, sorted(set(getattr(task.config.search, name))))
+        space.Choice(name, sorted(set(getattr(settings, name))))
     oracle = _DistinctBayesianOracle(
         objective=keras_tuner.Objective(OBJECTIVE, "min"),
-        max_trials=trials,
+        max_trials=settings.trials,
         num_initial_points=RANDOM_TRIALS,
         hyperparameters=space,
         seed=task.seed,
@@ -164,6 +150,13 @@ def _explore(task: SearchTask, trials: int, run: Callable[[int, Hyperparameters]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of the Gaussian process, on the few first trials
         tuner.search()
+    return best_of(trials)
+
+
+def _report(task: FoldTask, stage: Literal["training", "trained"], trial: int, epoch: int) -> None:
+    settings = task.config.search
+    done, total = trial * settings.epochs + epoch, settings.trials * settings.epochs
+    task.report("search", Progress(stage, trial, epoch, done, total))
 
 
 def best_of(trials: list[dict[str, Any]]) -> SearchResult:
@@ -191,22 +184,35 @@ def _read_trial(path: Path, number: int, hyperparameters: Hyperparameters, confi
 
 
 def _run_trial(
-    task: SearchTask, number: int, hyperparameters: Hyperparameters, earlier: list[dict[str, Any]]
+    task: FoldTask, number: int, hyperparameters: Hyperparameters, earlier: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Train one combination, leave its weights where it is the best so far, and return its record."""
     config = task.config
     rivals = [trial["curves"][OBJECTIVE] for trial in earlier]
+    curve: list[float] = []
 
-    def is_pruned(curve: list[float]) -> bool:
+    def on_epoch(epoch: Epoch) -> bool:
+        assert epoch.holdout_loss is not None
+        curve.append(epoch.holdout_loss)
+        _report(task, "training", number, epoch.number + 1)
         return config.search.pruning and cannot_win(curve, rivals, config.search.epochs)
 
-    trained = take_trial(task.directory, number, hyperparameters, is_pruned) or train_trial(
-        task, number, hyperparameters, is_pruned
+    start = time.monotonic()
+    training, holdout = task.part(task.fold.training), task.part(task.fold.holdout)
+    network = build_network(**hyperparameters, preprocessing=config.training.preprocessing, seed=task.seed)
+    curves = train(
+        network,
+        *training,
+        settings=config.training,
+        augmentation=config.training_augmentation,
+        epochs=config.search.epochs,
+        seed=task.seed,
+        holdout=holdout,
+        on_epoch=on_epoch,
     )
-    curves = trained.curves
     best, epochs = curves.best_epoch, len(curves.loss)
     if all(curves.holdout_loss[best] < trial[OBJECTIVE] for trial in earlier):
-        trained.save(task.directory / "best.safetensors")
+        save_weights(network, task.directory / "best.safetensors")
     return {
         "trial": number,
         **hyperparameters,
@@ -215,6 +221,6 @@ def _run_trial(
         "holdout_accuracy": curves.holdout_accuracy[best],
         "epochs": epochs,
         "stopped_early": epochs < config.search.epochs,
-        "seconds": trained.seconds,
+        "seconds": time.monotonic() - start,
         "curves": {name: getattr(curves, name) for name in CURVES},
     }
