@@ -8,7 +8,6 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from microcalc.cli.common import Common
-from microcalc.cli.progress import shown_progress
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,6 @@ class Fetch(Common):
         """Fetch and check the archive."""
         from microcalc.data.sources import fetch_infn
 
-        with shown_progress(console) as show:
-            path = fetch_infn(self.archive, lambda done, total: show(done, total or None))
+        with console.status("fetching and checking"):
+            path = fetch_infn(self.archive)
         console.print(f"{self.dataset}: all patches checked, {path}")

@@ -1,17 +1,18 @@
-"""Whose each file of a folder is: as a groups.csv says, in every dialect that has one meaning."""
+"""The patient of each file of a folder, from a groups.csv."""
 
 import csv
 import io
 import re
 import unicodedata
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from microcalc.errors import DataError
 
 GROUPS_FILE = "groups.csv"
 
-_DELIMITERS = ",;\t|"
 _TABLES = (".csv", ".tsv", ".txt", ".xls", ".xlsx", ".ods", ".numbers")
 
 
@@ -57,7 +58,7 @@ def _looks_like_groups(name: str) -> bool:
 def read_groups(path: Path, files: Sequence[str]) -> tuple[str, ...]:
     """Read the patient of each file from a ``groups.csv``.
 
-    Its columns ``file`` and ``patient`` are divided by commas, semicolons, tabs or bars, as in its first line; capitals
+    Its columns ``file`` and ``patient`` are divided by commas, semicolons or tabs, as in its first line; capitals
     there, spaces about a value, empty columns, empty lines and the Unicode normal form of a name do not matter. It is
     in UTF-8, or in UTF-16 with a byte order mark.
 
@@ -144,54 +145,25 @@ def _files_by_name(files: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Line number, file and patient of each row."""
+    """Yield line number, file and patient of each row that is not empty."""
     try:
-        text = _decoded(path.read_bytes())
-        lines = io.StringIO(text, newline="")
-        skipped, delimiter, columns = _header(path, lines)
-        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+        content = path.read_bytes()
+        text = content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
+        delimiter = next((each for each in ";\t" if each in text.partition("\n")[0]), ",")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+        columns = [name.strip().casefold() for name in next(reader, [])]
+        for name in ("file", "patient"):
+            if columns.count(name) != 1:
+                raise DataError(f"{path}: needs one column {name}; its first line is file,patient")
         for row in reader:
             values = [unicodedata.normalize("NFC", value).strip() for value in row]
-            if not any(values):
-                continue
-            line = skipped + reader.line_num
-            if any(value for value, column in zip(values, columns + [""] * len(values), strict=False) if not column):
+            if any(value for value, column in zip_longest(values, columns, fillvalue="") if not column):
                 raise DataError(
-                    f"{path}: line {line}: more values than named columns; put a value that holds "
-                    f"{_name_of(delimiter)} in double quotes"
+                    f"{path}: line {reader.line_num}: more values than named columns; put a value that holds the "
+                    f"delimiter {delimiter!r} in double quotes"
                 )
             named = dict(zip(columns, values, strict=False))
-            yield line, named.get("file", ""), named.get("patient", "")
+            if any(values):
+                yield reader.line_num, named.get("file", ""), named.get("patient", "")
     except (OSError, UnicodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); save it as such") from error
-
-
-def _decoded(content: bytes) -> str:
-    with_mark = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    return content.decode("utf-16" if with_mark else "utf-8-sig")
-
-
-def _header(path: Path, lines: io.StringIO) -> tuple[int, str, list[str]]:
-    """Lines read, the delimiter and the names of the columns, from the first line that is not empty."""
-    count, first = 0, ""
-    for line in lines:
-        count, first = count + 1, line
-        if first.strip() and not first.startswith("sep="):  # with which Excel names its delimiter
-            break
-    headers = {}
-    for delimiter in _DELIMITERS:
-        cells = next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), [])
-        headers[delimiter] = [cell.strip().casefold() for cell in cells]
-    delimiter = max(_DELIMITERS, key=lambda each: len({"file", "patient"} & set(headers[each])))
-    columns = headers[delimiter]
-    lacking = {"file", "patient"} - set(columns)
-    if lacking:
-        raise DataError(f"{path}: no column {' and '.join(sorted(lacking))}; its first line is file,patient")
-    for name in ("file", "patient"):
-        if columns.count(name) > 1:
-            raise DataError(f"{path}: two columns are named {name}; keep one of them")
-    return count, delimiter, columns
-
-
-def _name_of(delimiter: str) -> str:
-    return {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}[delimiter]

@@ -3,12 +3,10 @@
 import hashlib
 import io
 import os
-import queue
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -28,8 +26,6 @@ _BY_HAND = (
     f"download {INFN_URL} in a browser and give it as archive, or set {DATA_VARIABLE} to the folder that holds it"
 )
 _PATCH_SHAPE = (60, 60)
-
-Progress = Callable[[int, int], None]
 
 
 def cache_folder() -> Path:
@@ -79,12 +75,11 @@ def _holds_infn(path: Path) -> bool:
     return path.is_file() or ((path / "Train").is_dir() and (path / "Test").is_dir())
 
 
-def fetch_infn(archive: Path | None = None, progress: Progress | None = None) -> Path:
+def fetch_infn(archive: Path | None = None) -> Path:
     """Find the INFN archive on this machine, or else download it into the user's cache; either way, check all of it.
 
     Args:
         archive: as for :func:`find_infn`.
-        progress: as for :func:`download_infn`.
 
     Returns:
         The archive, or the folder that holds Train and Test.
@@ -95,18 +90,17 @@ def fetch_infn(archive: Path | None = None, progress: Progress | None = None) ->
     """
     found = find_infn(archive)
     if found is None:
-        return download_infn(progress)
+        return download_infn()
     read_infn(found)
     return found
 
 
-def download_infn(progress: Progress | None = None, *, url: str = INFN_URL, patience: float = 8.0) -> Path:
+def download_infn(*, url: str = INFN_URL, patience: float = 8.0) -> Path:
     """Download the INFN archive into the user's cache, where it appears whole and checked or not at all.
 
     Args:
-        progress: called after each piece of the answer with the bytes received and the bytes in all (0 where unknown).
         url: where from.
-        patience: seconds without a single byte, name look-up and connection included, after which it gives up.
+        patience: seconds without a single byte after which it gives up.
 
     Returns:
         The archive.
@@ -116,44 +110,33 @@ def download_infn(progress: Progress | None = None, *, url: str = INFN_URL, pati
         DataError: the answer is something else than the published patches.
         FailedError: the cache cannot be written.
     """
-    content = _download(url, patience, progress or (lambda received, total: None))
+    content = _download(url, patience)
     _checked_patches(tar_files(content, url), url)
     target = cache_folder() / INFN_ARCHIVE
     write_atomically(target, content)
     return target
 
 
-def _download(url: str, patience: float, progress: Progress) -> bytes:
-    """Download in a thread that is left behind when it falls silent: no time limit of a socket covers name look-up."""
+class _Received(io.BytesIO):
+    """Takes no more than an archive may have."""
+
+    def write(self, piece: Any, /) -> int:
+        if self.tell() > MOST_TAR_BYTES:
+            raise DataError("the answer is far larger than the archive")
+        return super().write(piece)
+
+
+def _download(url: str, patience: float) -> bytes:
     import pooch
 
-    received, events = io.BytesIO(), queue.SimpleQueue[Exception | bytes | None]()
-
-    def update(count: int) -> None:
-        if received.tell() > MOST_TAR_BYTES:
-            raise DataError(f"{url}: the answer is far larger than the archive; {_BY_HAND}")
-        events.put(None)
-
-    bar = SimpleNamespace(total=0, update=update, reset=lambda: None, close=lambda: None)
-
-    def work() -> None:
-        try:
-            pooch.HTTPDownloader(progressbar=bar, timeout=patience)(url, received, None)
-            events.put(received.getvalue())
-        except Exception as error:
-            events.put(error)
-
-    threading.Thread(target=work, daemon=True).start()
+    received = _Received()
     try:
-        while (answer := events.get(timeout=patience)) is None:
-            progress(received.tell(), bar.total)
-    except queue.Empty:
-        raise UnreachableError(f"{url}: no answer within {patience:g} seconds; {_BY_HAND}") from None
-    if isinstance(answer, bytes):
-        return answer
-    if isinstance(answer, DataError):
-        raise answer
-    raise UnreachableError(f"{url}: cannot be downloaded ({_reason(answer)}); {_BY_HAND}") from answer
+        pooch.HTTPDownloader(timeout=patience)(url, received, None)
+    except DataError as error:
+        raise DataError(f"{url}: {error}; {_BY_HAND}") from error
+    except Exception as error:
+        raise UnreachableError(f"{url}: cannot be downloaded ({_reason(error)}); {_BY_HAND}") from error
+    return received.getvalue()
 
 
 def _reason(error: BaseException) -> str:
