@@ -31,7 +31,7 @@ from microcalc.files import read_json, write_json
 from microcalc.report.html import write_report
 from microcalc.report.outputs import audit_study, write_study
 from microcalc.runs import describe_environment, open_run
-from microcalc.training.committee import CommitteePatients, fit_committee
+from microcalc.training.committee_fit import CommitteePatients, fit_committee
 from microcalc.training.experts import load_expert, run_search
 from microcalc.training.folds import OnProgress, no_worker_left, predict_by_experts, run_folds
 from microcalc.training.memory import PeakMemory

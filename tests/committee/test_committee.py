@@ -14,7 +14,7 @@ from microcalc.committee.committee import Committee, ExpertShape
 from microcalc.config import WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.networks.hypermodel import build_network
-from microcalc.training.committee import learn_weights
+from microcalc.training.committee_fit import learn_weights
 
 SHAPES = (ExpertShape(2, 1, 0.0, "mean_centered"), ExpertShape(3, 2, 0.1, "raw"))
 IMAGES = np.random.default_rng(0).random((5, 60, 60), dtype=np.float32)

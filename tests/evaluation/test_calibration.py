@@ -10,7 +10,7 @@ from microcalc.committee.calibration import Calibration
 from microcalc.errors import RequestError
 from microcalc.evaluation.metrics import assess
 from microcalc.evaluation.reliability import brier_score, expected_calibration_error, reliability_curve
-from microcalc.training.calibration import choose_threshold, fit_calibration
+from microcalc.training.committee_fit import choose_threshold, fit_calibration
 
 predictions = st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=2, max_size=40).filter(
     lambda pairs: len({label for label, _ in pairs}) == 2

@@ -20,7 +20,7 @@ from microcalc.errors import DataError, RequestError
 from microcalc.images.tiles import views
 from microcalc.model import run_naively
 from microcalc.reader.tasks import PredictTask
-from microcalc.training.calibration import choose_threshold, fit_calibration
+from microcalc.training.committee_fit import choose_threshold, fit_calibration
 from microcalc.training.plan import check_nested, set_test_aside
 from microcalc.training.splits import TooFewPatientsError
 from microcalc.transforms.wavelet import wavelet_filter

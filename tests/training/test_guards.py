@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from microcalc import Data, Model
 from microcalc.config import SearchSettings, StudyConfig, TrainingSettings
 from microcalc.errors import RequestError
-from microcalc.training.committee import learn_weights
+from microcalc.training.committee_fit import learn_weights
 from microcalc.training.experts import saved_hyperparameters
 from microcalc.training.loop import Curves, Epoch
 from microcalc.training.search import cannot_win, search

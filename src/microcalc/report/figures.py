@@ -34,7 +34,7 @@ from microcalc.report.axes import (
     style_roc,
     zoom_corner,
 )
-from microcalc.training.committee import chosen_epoch
+from microcalc.training.committee_fit import chosen_epoch
 
 _ZOOM_ABOVE_AUC = 0.95
 _NAME_LINE = 36  # letters

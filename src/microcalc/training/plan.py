@@ -6,7 +6,7 @@ from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.data.provenance import linked_groups
 from microcalc.errors import DataError, RequestError
-from microcalc.training.committee import STOPPING_SHARE
+from microcalc.training.committee_fit import STOPPING_SHARE
 from microcalc.training.splits import StudySplit, TooFewPatientsError, grouped_folds, split_groups, split_study
 
 
