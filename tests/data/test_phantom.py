@@ -1,5 +1,6 @@
 """The phantom: reproducible, film-like, hard to guess from brightness and fair to a detector."""
 
+import hashlib
 import importlib.util
 import io
 import time
@@ -18,6 +19,7 @@ from scipy import ndimage
 
 from microcalc.data.dataset import Data
 from microcalc.data.phantom import PIXEL_UM, iter_phantom, make_phantom, write_phantom
+from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.data.provenance import linked_groups
 from microcalc.errors import FailedError, RequestError
 from microcalc.images import find_images
@@ -64,6 +66,14 @@ def test_the_same_seed_gives_the_same_patches_and_another_seed_does_not():
     first, again, other = (make_phantom(4, 2, seed=seed)[0] for seed in (5, 5, 6))
     np.testing.assert_array_equal(first, again)
     assert not (first == other).all(axis=(1, 2)).any()
+
+
+def test_the_pictures_stay_those_that_figures_were_measured_on():
+    """Change the pins when the phantom changes on purpose; pixels are rounded to 8 bits against other processors."""
+    patches = np.rint(make_phantom(4, 2, seed=5)[0] * 255).astype(np.uint8)
+    mammogram = (next(iter_phantom_mammograms(1, field_mm=(80, 60))).pixels >> 8).astype(np.uint8)
+    pins = [hashlib.sha256(pixels.tobytes()).hexdigest()[:16] for pixels in (patches, mammogram)]
+    assert pins == ["797a9287a0c158f4", "388c701fd9f058ef"]
 
 
 def test_a_patient_does_not_depend_on_how_many_follow():

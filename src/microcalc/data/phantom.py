@@ -41,7 +41,7 @@ class _Tissue:
 
     brightness: float
     texture: float
-    strands: float
+    linear_structures: float
     grain: float
     dust: float
 
@@ -51,8 +51,8 @@ def make_phantom(
 ) -> tuple[Pixels, Labels, tuple[str, ...], Masks]:
     """Make patches of film mammograms, with and without clusters of microcalcifications.
 
-    Each patient has a tissue of its own (brightness, texture, strands, grain), so patches must be split by patient.
-    Of every ten patients five have normal tissue only, four clusters only, and one both. See :func:`iter_phantom`.
+    Each patient has a tissue of its own (brightness, texture, lines, grain), so patches must be split by patient. Of
+    every ten patients five have normal tissue only, four clusters only, and one both. See :func:`iter_phantom`.
 
     Args:
         patients: number of patients, at least 2 so that both classes occur.
@@ -99,13 +99,22 @@ def iter_phantom(
     """
     if patients < 1 or patches_per_patient < 1:
         raise RequestError(f"a phantom needs patients and patches: got {patients} of {patches_per_patient} each")
+    check_phantom(difficulty, seed)
+    for patient in range(patients):
+        random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient,)))
+        yield _patient(random, _labels(patient, patches_per_patient), difficulty)
+
+
+def check_phantom(difficulty: float, seed: int) -> None:
+    """Refuse a difficulty or a seed out of its range.
+
+    Raises:
+        RequestError: naming it.
+    """
     if not 0 <= difficulty <= 1:
         raise RequestError(f"the phantom's difficulty must lie in [0, 1]: got {difficulty}")
     if seed < 0:
         raise RequestError(f"seed must not be negative: got {seed}")
-    for patient in range(patients):
-        random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient,)))
-        yield _patient(random, _labels(patient, patches_per_patient), difficulty)
 
 
 def write_phantom(folder: Path, images: Pixels, labels: Labels, patients: Sequence[str], masks: Masks) -> None:
@@ -163,17 +172,18 @@ def _patient(random: np.random.Generator, labels: Labels, difficulty: float) -> 
     tissue = _Tissue(
         brightness=brightness,
         texture=(0.3 + brightness) * 0.028 * random.lognormal(0.0, 0.4),
-        strands=random.gamma(2.0, 0.9),
-        grain=(0.010 + 0.006 * brightness) * random.lognormal(0.0, 0.15),
+        linear_structures=random.gamma(2.0, 0.9),
+        grain=grain_deviation(random, brightness),
         dust=random.gamma(1.5, 0.6),
     )
     level = np.clip(tissue.brightness + random.normal(0.0, 0.03, (patches, 1, 1)), *_LEVELS)
-    images = level + _texture(random, patches, tissue) + _strands(random, patches, tissue)
+    images = level + _texture(random, patches, tissue) + _linear_structures(random, patches, tissue)
     calcifications, masks = np.zeros(images.shape, np.float32), np.zeros(images.shape, np.bool_)
     calcifications[labels == 1], masks[labels == 1] = draw_clusters(random, int(labels.sum()))
-    contrast = tissue.grain * 6.0 * 6.0 ** (1 - difficulty) * random.lognormal(0.0, 0.25, (patches, 1, 1))
+    contrast = calcification_contrast(tissue.grain, difficulty) * random.lognormal(0.0, 0.25, (patches, 1, 1))
     images += contrast * ndimage.gaussian_filter(calcifications, (0, _SYSTEM_BLUR, _SYSTEM_BLUR))
-    images += _grain(random, patches, tissue) + _dust(random, patches, tissue)
+    images += draw_grain(random, images.shape, tissue.grain)
+    add_dust(random, images, int(random.poisson(tissue.dust * patches)))
     quantised = np.rint(np.clip(images, 0, 1) * 255).astype(np.float32) / np.float32(255)
     return quantised, labels, masks
 
@@ -197,9 +207,9 @@ def _amplitude() -> Pixels:
     return amplitude.astype(np.float32)
 
 
-def _strands(random: np.random.Generator, patches: int, tissue: _Tissue) -> Reals:
+def _linear_structures(random: np.random.Generator, patches: int, tissue: _Tissue) -> Reals:
     """Ducts, vessels and ligaments: gently curved ridges that fade towards their ends."""
-    number = random.poisson(tissue.strands, patches)
+    number = random.poisson(tissue.linear_structures, patches)
     shape = (patches, max(1, int(number.max())), 1, 1)
     angle, curvature = random.uniform(0, np.pi, shape), random.normal(0.0, 0.006, shape)
     width, length = random.uniform(0.8, 4.0, shape), random.uniform(10.0, 50.0, shape)
@@ -213,23 +223,31 @@ def _strands(random: np.random.Generator, patches: int, tissue: _Tissue) -> Real
     return ridges
 
 
-def _grain(random: np.random.Generator, patches: int, tissue: _Tissue) -> Reals:
-    grain: Reals = ndimage.gaussian_filter(
-        random.standard_normal((patches, SIZE, SIZE), dtype=np.float32), (0, *_GRAIN_BLUR), mode="wrap"
-    )
-    return grain * float(tissue.grain / grain.std())
+def grain_deviation(random: np.random.Generator, brightness: float) -> float:
+    """Draw the standard deviation of a film's grain, which bright tissue has more of."""
+    return float((0.010 + 0.006 * brightness) * random.lognormal(0.0, 0.15))
 
 
-def _dust(random: np.random.Generator, patches: int, tissue: _Tissue) -> Pixels:
-    """Specks of one or two pixels, most of them bright: sharp, for they lie on the film and not in the breast."""
-    specks = int(random.poisson(tissue.dust * patches))
-    patch, row = random.integers(0, patches, specks), random.integers(0, SIZE, specks)
-    column, second = random.integers(0, SIZE - 1, specks), random.integers(0, 2, specks)
+def calcification_contrast(grain: float, difficulty: float) -> float:
+    """Return the grey levels of a calcification of usual contrast, from 6 (difficulty 1) to 36 times the grain."""
+    return grain * 6.0 * float(6.0 ** (1 - difficulty))
+
+
+def draw_grain(random: np.random.Generator, shape: tuple[int, ...], deviation: float) -> Pixels:
+    """Draw the grain of film for (n, rows, columns) images, of this standard deviation over all of them."""
+    white = random.standard_normal(shape, dtype=np.float32)
+    grain: Pixels = ndimage.gaussian_filter(white, (0, *_GRAIN_BLUR), mode="wrap")
+    return grain * float(deviation / grain.std())
+
+
+def add_dust(random: np.random.Generator, images: Reals, specks: int) -> None:
+    """Add specks of one or two pixels to (n, rows, columns) images, in place: sharp, for they lie on the film."""
+    count, rows, columns = images.shape
+    image, row = random.integers(0, count, specks), random.integers(0, rows, specks)
+    column, second = random.integers(0, columns - 1, specks), random.integers(0, 2, specks)
     height = (0.04 + random.exponential(0.05, specks)) * np.where(random.random(specks) < 0.9, 1, -1)
-    dust = np.zeros((patches, SIZE, SIZE), np.float32)
-    np.add.at(dust, (patch, row, column), height)
-    np.add.at(dust, (patch, row, column + second), height * second)
-    return dust
+    np.add.at(images, (image, row, column), height)
+    np.add.at(images, (image, row, column + second), height * second)
 
 
 def draw_clusters(random: np.random.Generator, patches: int) -> tuple[Pixels, Masks]:

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from microcalc.data.phantom import PIXEL_UM, SIZE, draw_calcifications, draw_clusters
+from microcalc.data.phantom import (
+    PIXEL_UM,
+    SIZE,
+    add_dust,
+    calcification_contrast,
+    check_phantom,
+    draw_calcifications,
+    draw_clusters,
+    draw_grain,
+    grain_deviation,
+)
 from microcalc.errors import RequestError
 
 PIXEL_SIZE_MM = 0.07
@@ -25,7 +35,7 @@ Points = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
 
 _COARSE_MM = 0.7  # the breast's shape, thickness and glands are smooth at this scale
-_FINE_MM = 0.14  # vessels and strands are drawn at this scale
+_FINE_MM = 0.14  # vessels and ligaments are drawn at this scale
 _MOST_CLUSTERS = 3
 _APART_MM = 12.0  # three single calcifications must not make a cluster
 _FROM_SKIN_MM = 8.0
@@ -73,7 +83,7 @@ def iter_phantom_mammograms(
     """Yield phantom mammograms one at a time: left and right, CC and MLO in turn, none to three clusters in each.
 
     The tissue has a power spectrum of 1/f^3 up to structures of 40 mm (Burgess, Jacobson and Judy, Med. Phys. 28
-    (2001) 419-437, doi:10.1118/1.1355308), glands, vessels and strands that run to the nipple, and in MLO views a
+    (2001) 419-437, doi:10.1118/1.1355308), glands, vessels and ligaments that run to the nipple, and in MLO views a
     pectoral muscle. What must not be taken for a cluster is there too: dust, sharp as it does not pass through the
     breast, single calcifications at least 12 mm apart, and a marker of side and view.
 
@@ -93,10 +103,7 @@ def iter_phantom_mammograms(
     """
     if mammograms < 1:
         raise RequestError(f"the number of phantom mammograms must be at least 1: got {mammograms}")
-    if not 0 <= difficulty <= 1:
-        raise RequestError(f"the phantom's difficulty must lie in [0, 1]: got {difficulty}")
-    if seed < 0:
-        raise RequestError(f"the seed must not be negative: got {seed}")
+    check_phantom(difficulty, seed)
     if not PIXEL_SIZES_MM[0] <= pixel_size_mm <= PIXEL_SIZES_MM[1]:
         raise RequestError(f"pixel_size_mm must lie in {list(PIXEL_SIZES_MM)}: got {pixel_size_mm}")
     if min(field_mm) < SMALLEST_FIELD_MM:
@@ -121,15 +128,15 @@ def _mammogram(
     number = int(random.integers(0, _MOST_CLUSTERS + 1))
     breast = _draw_breast(random, view, field_mm)
     brightness = random.uniform(0.2, 0.5)
-    grain = (0.010 + 0.006 * brightness) * random.lognormal(0.0, 0.15)
+    grain = grain_deviation(random, brightness)
     level, texture = _levels(random, breast, brightness)
     image = _enlarged(level, shape, _COARSE_MM / pixel_mm)
     image += _enlarged(texture, shape, _COARSE_MM / pixel_mm) * _texture(random, shape, pixel_mm)
-    image += _enlarged(_strands(random, breast, field_mm), shape, _FINE_MM / pixel_mm)
-    contrast = grain * 6.0 * 6.0 ** (1 - difficulty)
+    image += _enlarged(_linear_structures(random, breast, field_mm), shape, _FINE_MM / pixel_mm)
+    contrast = calcification_contrast(grain, difficulty)
     clusters = _add_calcifications(random, image, breast, number, contrast, pixel_mm)
-    image += _grain(random, shape, grain)
-    _add_dust(random, image)
+    image += draw_grain(random, (1, *shape), grain)[0]
+    add_dust(random, image[None], int(random.poisson(image.size / 2e5)))
     if side == "R":
         image = image[:, ::-1]
         clusters = [np.stack([shape[1] - 1 - cluster[:, 0], cluster[:, 1]], axis=1) for cluster in clusters]
@@ -199,7 +206,7 @@ def _texture(random: np.random.Generator, shape: tuple[int, int], pixel_mm: floa
     return field[: shape[0], : shape[1]]
 
 
-def _strands(random: np.random.Generator, breast: _Breast, field_mm: tuple[float, float]) -> Grey:
+def _linear_structures(random: np.random.Generator, breast: _Breast, field_mm: tuple[float, float]) -> Grey:
     """Vessels of 1 to 3 mm, and ligaments and ducts of 0.2 to 0.6 mm, curved, towards the nipple."""
     shape = (ceil(field_mm[0] / _FINE_MM), ceil(field_mm[1] / _FINE_MM))
     drawn = np.zeros(shape, np.float32)
@@ -271,20 +278,6 @@ def _places(random: np.random.Generator, breast: _Breast, number: int) -> Points
         places.append((float(row), float(column)))
         inside &= np.hypot(down - row, across - column) > _APART_MM
     return np.array(places).reshape(-1, 2)
-
-
-def _grain(random: np.random.Generator, shape: tuple[int, int], deviation: float) -> Grey:
-    grain: Grey = ndimage.gaussian_filter(random.standard_normal(shape, dtype=np.float32), (0.6, 0.5), mode="wrap")
-    return grain * np.float32(deviation / grain.std())
-
-
-def _add_dust(random: np.random.Generator, image: Grey) -> None:
-    """Specks of one or two pixels, added in place."""
-    specks = int(random.poisson(image.size / 2e5))
-    row, column = random.integers(0, image.shape[0], specks), random.integers(0, image.shape[1] - 1, specks)
-    height = 0.04 + random.exponential(0.05, specks)
-    np.add.at(image, (row, column), height)
-    np.add.at(image, (row, column + random.integers(0, 2, specks)), height)
 
 
 def _marker(text: str, shape: tuple[int, int], pixel_mm: float) -> Grey:

@@ -46,15 +46,6 @@ def wavelet_statistics(images: Images) -> Statistics:
     return np.stack([column for three in columns for column in three], axis=1)
 
 
-def detail_deviations(images: Images) -> Statistics:
-    """Standard deviation of the details of each patch, in 3 bands at each of 3 levels: (n, height, width) to (n, 9).
-
-    >>> detail_deviations(np.zeros((2, 60, 60), np.float32)).shape
-    (2, 9)
-    """
-    return np.stack([band.std(axis=1) for band in _detail_bands(images)], axis=1)
-
-
 def _detail_bands(images: Images) -> list[Statistics]:
     """The nine (n, coefficients) detail bands, coarsest first."""
     levels = pywt.wavedec2(images.astype(np.float64), WAVELET, level=LEVELS, axes=(1, 2))[1:]
