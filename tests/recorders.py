@@ -22,7 +22,7 @@ import pytest
 import microcalc
 from microcalc import Data
 from microcalc.report import figures
-from microcalc.training.loop import Curves, Epoch
+from microcalc.training.loop import Curves
 
 PARTS = {
     "train": "microcalc.training.loop",
@@ -168,16 +168,14 @@ class Recorder:
             curve=curve if holdout else [],
         )
         self.trainings.append(training)
-        for number, loss in enumerate(curve):
-            epoch = Epoch(number, 0.5, 0.5, *((loss, 1 - loss, loss / 2) if holdout else ()))
-            if given.get("on_epoch") is not None and given["on_epoch"](epoch):
-                curve = curve[: number + 1]
-                break
-        training.curve = curve if holdout else []
         mark(network, value)
-        accuracies, areas = [1 - loss for loss in training.curve], [loss / 2 for loss in training.curve]
-        same = [0.5] * len(curve)
-        return Curves(same, same, training.curve, accuracies, areas)
+        for epochs in range(1, len(curve) + 1):
+            training.curve = curve[:epochs] if holdout else []
+            accuracies, areas = [1 - loss for loss in training.curve], [loss / 2 for loss in training.curve]
+            curves = Curves([0.5] * epochs, [0.5] * epochs, training.curve, accuracies, areas)
+            if given.get("on_epoch") is not None and given["on_epoch"](curves):
+                break
+        return curves
 
     def training_of(self, network: Any) -> Training:
         """The training that a network came from."""

@@ -16,7 +16,7 @@ from microcalc.config import SearchSettings, StudyConfig, TrainingSettings
 from microcalc.errors import RequestError
 from microcalc.training.committee_fit import learn_weights
 from microcalc.training.experts import saved_hyperparameters
-from microcalc.training.loop import Curves, Epoch
+from microcalc.training.loop import Curves
 from microcalc.training.search import cannot_win, search
 from microcalc.training.splits import Fold, LeakError, StudySplit, check_split, check_unseen, grouped_folds, split_study
 from microcalc.training.task import FoldTask
@@ -145,9 +145,10 @@ class Scored:
     def train(self, network: Any, images: Any, labels: Any, **given: Any) -> Curves:
         loss = self.losses(network.number, self.built[-1])
         self.given.append({"images": images, "labels": labels, **given})
-        for number, value in enumerate((0.97, loss, 0.98)):
-            given["on_epoch"](Epoch(number, 0.5, 0.5, value, 0.5, 0.5))
-        return Curves([0.5] * 3, [0.5] * 3, [0.97, loss, 0.98], [0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
+        curves = Curves([0.5] * 3, [0.5] * 3, [0.97, loss, 0.98], [0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
+        for done in (1, 2, 3):
+            given["on_epoch"](Curves(*(curve[:done] for curve in vars(curves).values())))
+        return curves
 
 
 class Fake:
@@ -166,7 +167,8 @@ FOLD = Fold(training=np.array([1, 2, 4, 5]), holdout=np.array([0, 3]), test=np.a
 
 
 def explore(directory: Path, config: StudyConfig = CONFIG, seed: int = 4) -> Any:
-    return search(FoldTask(0, IMAGES, LABELS, FOLD, replace(config, seed=seed), directory))
+    task = type("Task", (FoldTask,), {"seed": seed})
+    return search(task(0, IMAGES, LABELS, FOLD, config, directory))
 
 
 @pytest.mark.parametrize(("fraction", "trials"), [(0.01, 1), (0.125, 1), (0.5, 4), (0.875, 7), (1.0, 8)])
@@ -206,12 +208,11 @@ def test_a_trial_is_recorded_with_the_figures_of_its_best_epoch(monkeypatch, tmp
 def test_every_trial_gets_both_parts_and_the_settings_of_the_search(monkeypatch, tmp_path) -> None:
     scored = Scored(monkeypatch, lambda number, _: 0.4)
     explore(tmp_path, seed=9)
-    (seed,) = set(scored.seeds)
-    assert seed == FoldTask(0, IMAGES, LABELS, FOLD, replace(CONFIG, seed=9), tmp_path).seed
+    assert set(scored.seeds) == {9}
     for given in scored.given:
         for (images, labels), rows in (((given["images"], given["labels"]), [1, 2, 4, 5]), (given["holdout"], [0, 3])):
             assert np.array_equal(images, IMAGES[rows]) and np.array_equal(labels, LABELS[rows])
-        assert (given["seed"], given["epochs"]) == (seed, CONFIG.search.epochs)
+        assert (given["seed"], given["epochs"]) == (9, CONFIG.search.epochs)
         assert (given["settings"], given["augmentation"]) == (CONFIG.training, CONFIG.training_augmentation)
 
 

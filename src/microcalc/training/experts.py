@@ -18,7 +18,7 @@ from microcalc.committee.weights import load_weights, save_weights
 from microcalc.errors import RequestError
 from microcalc.files import damaged_record, read_record, write_json
 from microcalc.networks.hypermodel import build_network
-from microcalc.training.loop import Epoch, train
+from microcalc.training.loop import Curves, train
 from microcalc.training.search import Combination, Hyperparameters, SearchResult, Trial, best_of, is_trial, search
 from microcalc.training.task import FoldTask, Progress
 
@@ -79,8 +79,8 @@ def run_expert(task: FoldTask, found: SearchResult) -> None:
         return
     epochs = task.config.training.epochs
 
-    def on_epoch(epoch: Epoch) -> bool:
-        done = epoch.number + 1
+    def on_epoch(curves: Curves) -> bool:
+        done = len(curves.loss)
         task.report("expert", Progress("training", epoch=done, done=done, total=epochs))
         return False
 

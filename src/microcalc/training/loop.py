@@ -27,25 +27,11 @@ Labels = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """What is known when an epoch ends; the hold-out's figures are None where there is no hold-out.
-
-    Loss and accuracy are means over the augmented patches as they were trained on, with dropout.
-    """
-
-    number: int
-    loss: float
-    accuracy: float
-    holdout_loss: float | None = None
-    holdout_accuracy: float | None = None
-    holdout_auc: float | None = None
-
-
-@dataclass(frozen=True)
 class Curves:
     """One value an epoch; the hold-out's lists are empty where there is no hold-out.
 
-    ``holdout_auc`` is 0.5 where the hold-out has patches of one class alone.
+    Loss and accuracy are means over the augmented patches as they were trained on, with dropout. ``holdout_auc`` is
+    0.5 where the hold-out has patches of one class alone.
 
     >>> Curves(loss=[0.9, 0.5, 0.3], accuracy=[0.5, 0.7, 0.8], holdout_loss=[0.8, 0.6, 0.7]).best_epoch
     1
@@ -73,7 +59,7 @@ def train(
     epochs: int,
     seed: int,
     holdout: tuple[Images, Labels] | None = None,
-    on_epoch: Callable[[Epoch], bool] | None = None,
+    on_epoch: Callable[[Curves], bool] | None = None,
     device: str | torch.device | None = None,
 ) -> Curves:
     """Train a network in place on binary cross-entropy, with AdamW and a one-cycle learning rate.
@@ -94,7 +80,7 @@ def train(
         seed: of the order of the patches, the augmentation and the dropout.
         holdout: images and labels on which each epoch is evaluated; the network ends with the weights of the epoch
             whose loss on them is least.
-        on_epoch: called after each epoch; training stops when it returns True.
+        on_epoch: called after each epoch with the curves so far; training stops when it returns True.
         device: "cpu", "cuda" or "auto", before ``settings.device``.
 
     Raises:
@@ -112,17 +98,24 @@ def train(
     with _seeded(seed, where), keras.device(keras_name(where)):
         network.to(where)
         run_epoch = _epochs(network, images, labels, settings, augmentation, epochs, seed, where)
-        done: list[Epoch] = []
-        best: list[Tensor] = []
+        curves, best = Curves([], []), []
         for number, (loss, accuracy) in enumerate(run_epoch):
-            figures = () if holdout is None else _evaluate(network, *holdout)
-            done.append(Epoch(number, loss, accuracy, *figures))
-            if holdout is not None and _curves(done).best_epoch == number:
-                best = [variable.value.detach().clone() for variable in network.variables]
-            if on_epoch is not None and on_epoch(done[-1]):
+            curves.loss.append(loss)
+            curves.accuracy.append(accuracy)
+            if holdout is not None:
+                figures = zip(
+                    (curves.holdout_loss, curves.holdout_accuracy, curves.holdout_auc),
+                    _evaluate(network, *holdout),
+                    strict=True,
+                )
+                for curve, figure in figures:
+                    curve.append(figure)
+                if curves.best_epoch == number:
+                    best = [variable.value.detach().clone() for variable in network.variables]
+            if on_epoch is not None and on_epoch(curves):
                 break
         _restore(network, best)
-    return _curves(done)
+    return curves
 
 
 def _epochs(
@@ -179,15 +172,6 @@ def _evaluate(network: Any, images: Images, labels: Labels) -> tuple[float, floa
     accuracy = ((probabilities > 0.5) == (labels == 1)).mean()
     auc = roc_auc_score(labels, probabilities) if len(np.unique(labels)) == 2 else 0.5
     return float(loss), float(accuracy), float(auc)
-
-
-def _curves(epochs: list[Epoch]) -> Curves:
-    tested = [epoch for epoch in epochs if epoch.holdout_loss is not None]
-    return Curves(
-        [epoch.loss for epoch in epochs],
-        [epoch.accuracy for epoch in epochs],
-        *([getattr(epoch, name) for epoch in tested] for name in ("holdout_loss", "holdout_accuracy", "holdout_auc")),
-    )
 
 
 def _restore(network: Any, values: list[Tensor]) -> None:

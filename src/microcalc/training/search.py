@@ -20,7 +20,7 @@ from microcalc.committee.weights import save_weights
 from microcalc.config import StudyConfig
 from microcalc.files import damaged_record, read_record, write_json
 from microcalc.networks.hypermodel import build_network
-from microcalc.training.loop import Epoch, train
+from microcalc.training.loop import Curves, train
 from microcalc.training.task import FoldTask, Progress
 
 Hyperparameters = dict[str, Any]
@@ -189,13 +189,10 @@ def _run_trial(
     """Train one combination, leave its weights where it is the best so far, and return its record."""
     config = task.config
     rivals = [trial["curves"][OBJECTIVE] for trial in earlier]
-    curve: list[float] = []
 
-    def on_epoch(epoch: Epoch) -> bool:
-        assert epoch.holdout_loss is not None
-        curve.append(epoch.holdout_loss)
-        _report(task, "training", number, epoch.number + 1)
-        return config.search.pruning and cannot_win(curve, rivals, config.search.epochs)
+    def on_epoch(curves: Curves) -> bool:
+        _report(task, "training", number, len(curves.loss))
+        return config.search.pruning and cannot_win(curves.holdout_loss, rivals, config.search.epochs)
 
     start = time.monotonic()
     training, holdout = task.part(task.fold.training), task.part(task.fold.holdout)
