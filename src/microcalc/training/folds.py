@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Executor, Future, as_completed
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,7 +38,7 @@ _ONE_PIECE_AT_A_TIME = threading.Lock()
 def run_folds(tasks: list[FoldTask], *, jobs: int, client: Any = None, on_progress: OnProgress | None = None) -> None:
     """Search and train every fold; what they find is on disk afterwards, in the tasks' directories.
 
-    All searches are submitted first, and the expert of a fold when its search has ended.
+    The expert of a fold is submitted when its search has ended.
 
     Args:
         tasks: one a fold.
@@ -57,11 +57,20 @@ def run_folds(tasks: list[FoldTask], *, jobs: int, client: Any = None, on_progre
         _watched(tasks, on_progress),
         _submitter(jobs, tasks, client) as submit,
     ):
-        searches = {submit(_search, _without_patches(task), files): task for task in tasks}
-        experts = []
-        for search in as_completed(searches):
-            search.result()
-            experts.append(submit(_expert, _without_patches(searches[search]), files))
+        searches: dict[Future[None], FoldTask] = {}
+        experts: list[Future[None]] = []
+
+        def submit_experts() -> None:
+            for search in [search for search in searches if search.done()]:
+                search.result()
+                experts.append(submit(_expert, _without_patches(searches.pop(search)), files))
+
+        for task in tasks:
+            searches[submit(_search, _without_patches(task), files)] = task
+            submit_experts()  # one process does fold after fold
+        while searches:
+            wait(searches, return_when=FIRST_COMPLETED)
+            submit_experts()
         for expert in as_completed(experts):
             expert.result()
 
