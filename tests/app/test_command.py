@@ -56,6 +56,7 @@ def test_folders_of_sessions_that_were_killed_are_removed(tmp_path: Path, monkey
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_an_interruption_ends_the_server_and_deletes_uploads(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "microcalc", "app", "--no-browser", "--port", "0"]

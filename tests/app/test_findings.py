@@ -35,6 +35,8 @@ from microcalc.mammograms.overlay import MARGIN_MM, MARKED
 from microcalc.mammograms.scanner import packaged, packaged_opinion
 from microcalc.mammograms.truth import Truth, true_image
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scanned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Session, dict[str, Any]]]:

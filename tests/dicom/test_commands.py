@@ -81,6 +81,7 @@ def test_a_file_that_changes_while_it_is_scanned_has_the_results_of_one_state_an
     assert [report.PatientName for report in reports] == [make_mammogram().PatientName, "Other^Jane"]
 
 
+@pytest.mark.slow
 def test_missing_dicom_results_end_a_scan_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_mammogram(tmp_path / "a.dcm", **large(StudyInstanceUID=None))
     with pytest.raises(SystemExit, match="1"):

@@ -55,6 +55,7 @@ def files_of(folder: Path) -> list[str]:
     return sorted(path.name for part in ("images", "results") for path in (folder / "queue" / part).iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("studies", "associations"), [((0, 0, 0), [9]), ((0, 1, 2), [3, 3, 3])])
 def test_each_study_is_answered_in_one_association(
     studies: tuple[int, ...], associations: list[int], tmp_path: Path

@@ -133,6 +133,7 @@ def shape(item: Dataset) -> tuple[object, ...]:
     return item.get("RelationshipType"), item.get("ValueType"), name, children
 
 
+@pytest.mark.slow
 def test_fifty_findings_have_the_shape_that_the_validator_accepts_for_two(tmp_path: Path) -> None:
     """The validator's memory grows with the square of a report: it takes 1 GB for 5 findings, and fails for 50."""
     two, fifty = (pydicom.dcmread(write(tmp_path / str(count), make_findings(count))["sr"]) for count in (2, 50))
@@ -402,6 +403,7 @@ def set_raw(image: Dataset, values: dict[str, str]) -> None:
         image[tag] = pydicom.dataelem.RawDataElement(tag, vr, len(raw), raw, 0, False, True)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(changes=st.dictionaries(ODD_KEYWORDS, ODD, min_size=1, max_size=4))
 def test_a_header_with_odd_values_still_gives_results(
