@@ -8,6 +8,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from microcalc.cli.common import Common
+from microcalc.cli.progress import shown_progress
 from microcalc.errors import RequestError
 
 
@@ -52,9 +53,9 @@ class Adapt(Common):
             images = [Seen(known, None) for known in join(scan, [], "normal")[0]]
         else:
             truth, others = (read_truth(self.truth), self.others) if self.truth else ([], "normal")
-            images = look(
-                map(Path, find_inputs(self.paths).names.values()), truth, committee, opinion, self.pixel_size, others
-            )
+            files = [Path(name) for name in find_inputs(self.paths).names.values()]
+            with shown_progress(console, len(files)) as show:
+                images = look(files, truth, committee, opinion, self.pixel_size, others, show)
         adapted = adapt(images, opinion, self.false_marks)
         card = describe(images, adapted, opinion, committee.name)
         with filled_folder(self.out) as whole:

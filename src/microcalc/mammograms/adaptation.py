@@ -3,7 +3,7 @@
 All figures are of patients left out: each patient is scored and marked by what the other patients gave.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -31,7 +31,7 @@ from microcalc.evaluation.froc import (
 from microcalc.evaluation.intervals import resamples
 from microcalc.evaluation.truth.image import ImageTruth
 from microcalc.images import read_mammogram
-from microcalc.mammograms.findings import Scan
+from microcalc.mammograms.findings import Scan, ScannedImage
 from microcalc.mammograms.matching import KnownImage, Others, join
 from microcalc.mammograms.scanner import scan_mammogram
 from microcalc.mammograms.second_opinion import SecondOpinion
@@ -82,19 +82,23 @@ def look(
     opinion: SecondOpinion,
     pixel_size_mm: float | None = None,
     others: Others = None,
+    on_file: Callable[[int], None] = lambda done: None,
 ) -> list[Seen]:
     """Scan mammograms for the features of all their candidates, and join them to their truth.
+
+    Arguments are those of :func:`microcalc.mammograms.scanner.scan_mammogram` and
+    :func:`microcalc.mammograms.matching.join`; ``on_file`` is given the number of files that are done.
 
     Raises:
         ImageError: one cannot be read or scanned.
         RequestError: as for :func:`microcalc.mammograms.matching.join`.
     """
-    recorder = _Recorder(**vars(opinion))
-    images = tuple(
-        scan_mammogram(read_mammogram(file), str(file), pixel_size_mm, committee, recorder) for file in files
-    )
+    recorder, images = _Recorder(**vars(opinion)), list[ScannedImage]()
+    for file in files:
+        images.append(scan_mammogram(read_mammogram(file), str(file), pixel_size_mm, committee, recorder))
+        on_file(len(images))
     features = {image.file: each for image, each in zip(images, recorder.seen, strict=True)}
-    known, _ = join(Scan(2, "", opinion.threshold, images, ()), truth, others)
+    known, _ = join(Scan(2, "", opinion.threshold, tuple(images), ()), truth, others)
     return [Seen(each, features[each.scanned.file]) for each in known]
 
 

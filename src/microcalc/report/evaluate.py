@@ -107,8 +107,8 @@ def write_evaluation(folder: Path, evaluation: Evaluation, against: Evaluation |
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["estimate"] = lambda each: f"{Estimate(**each):.3f}"
     template = resources.files("microcalc.report").joinpath("evaluation.html.j2").read_text(encoding="utf-8")
-    drawn = [draw_thresholds(saved)]
-    drawn += [draw_froc(saved)] if saved["clusters"] else []
+    drawn = [draw_froc(saved)] if saved["clusters"] else []
+    drawn += [draw_thresholds(saved)]
     drawn += [draw_rocs(cases)] if saved["figures"]["auc_by_image"]["value"] is not None else []
     page = environment.from_string(template).render(
         saved=saved,
