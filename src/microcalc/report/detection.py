@@ -1,7 +1,6 @@
 """Figures of an evaluation: FROC with its band, false marks against threshold, ROC, and parts of mammograms."""
 
 import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from matplotlib.patches import Rectangle
 
 from microcalc.evaluation.detection import Case, unit_scores
 from microcalc.evaluation.metrics import roc
+from microcalc.explain.drawing import png
 from microcalc.images import Mammogram
 from microcalc.mammograms.matching import KnownImage
 from microcalc.report.axes import (
@@ -31,7 +31,6 @@ from microcalc.report.axes import (
     style_roc,
 )
 
-DOTS_AN_INCH = 130
 RATES_SHOWN = (0, 0.05, 0.1, 0.2, 0.5, 1, 2, 4, 8)
 THRESHOLDS_SHOWN = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 SIDE_MM, SCALE_MM, MARGIN_MM, COLUMNS = 30.0, 5.0, 1.0, 5
@@ -51,9 +50,7 @@ class Crop(NamedTuple):
 
 def uri(figure: Figure) -> str:
     """A figure as a PNG in a data URI."""
-    written = io.BytesIO()
-    figure.savefig(written, format="png", dpi=DOTS_AN_INCH)
-    return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"
 
 
 def draw_froc(saved: dict[str, Any]) -> Figure:
