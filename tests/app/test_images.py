@@ -89,12 +89,19 @@ def test_a_long_name_is_cut(client: TestClient) -> None:
     assert client.post("/api/images", params={"name": "x" * 5000}, content=png()).status_code == 422
 
 
-def test_what_is_removed_is_gone_from_the_disk(client: TestClient, session: Session) -> None:
-    image = upload(client, png())
+def test_an_upload_goes_when_it_is_removed_or_the_session_ends_and_a_file_of_the_user_stays(
+    client: TestClient, session: Session, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.png"
+    own.write_bytes(png())
+    session.images.forget(session.images.open(own, "own.png", "folder"))
+    address = f"/api/images/{upload(client, png())['id']}"
     assert len(list(session.folder.iterdir())) == 1
-    assert client.delete(f"/api/images/{image['id']}").status_code == 204
-    assert list(session.folder.iterdir()) == []
-    assert client.get(f"/api/images/{image['id']}").status_code == 404
+    assert client.delete(address).status_code == 204 and client.get(address).status_code == 404
+    assert list(session.folder.iterdir()) == [] and session.images.all() == []
+    upload(client, png())
+    session.close()
+    assert not session.folder.exists() and own.exists()
 
 
 def test_no_browser_keeps_a_picture_on_its_disk(client: TestClient) -> None:
@@ -102,19 +109,6 @@ def test_no_browser_keeps_a_picture_on_its_disk(client: TestClient) -> None:
     address = f"/api/images/{upload(client, png())['id']}"
     for picture in ("thumbnail.jpg", "tiles/0/0_0.jpg", "findings"):
         assert client.get(f"{address}/{picture}").headers["cache-control"] == "no-store"
-
-
-def test_an_image_of_the_users_folder_stays_when_it_is_removed(session: Session, tmp_path: Path) -> None:
-    path = tmp_path / "own.png"
-    path.write_bytes(png())
-    session.images.forget(session.images.open(path, "own.png", "folder"))
-    assert path.exists() and session.images.all() == []
-
-
-def test_uploads_go_with_the_session(client: TestClient, session: Session) -> None:
-    upload(client, png())
-    session.close()
-    assert not session.folder.exists()
 
 
 def test_twenty_uploads_at_once_are_all_opened(client: TestClient, session: Session) -> None:

@@ -10,7 +10,7 @@ from app.conftest import CHANGING, OWN, NoCommittee, png
 from starlette.testclient import TestClient
 
 from microcalc.app.scan_folders import open_paths
-from microcalc.app.security import COOKIE, POLICY
+from microcalc.app.security import COOKIE, HEADERS, POLICY
 from microcalc.app.server import make_app
 from microcalc.app.session import Session, Settings
 
@@ -22,25 +22,24 @@ ADDRESSES = (
 
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A page to serve, beside a file that is not to be served."""
+    """A page to serve."""
     folder = tmp_path / "static"
     folder.mkdir()
     (folder / "index.html").write_text("<p>page</p>")
-    (folder / "page.js").write_text("let a;")
-    (tmp_path / "secret.txt").write_text("secret")
     monkeypatch.setattr("microcalc.app.server.STATIC", folder)
     yield folder
 
 
-@pytest.mark.parametrize("host", ["evil.example:8118", "127.0.0.1.evil.example", "", "[::2]:8118", "[::1"])
-def test_a_host_name_that_is_not_this_machines_is_refused(client: TestClient, host: str) -> None:
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *(("evil.example:8118", 421), ("127.0.0.1.evil.example", 421), ("", 421), ("[::2]:8118", 421), ("[::1", 421)),
+        *(("127.0.0.1:8118", 200), ("localhost:9", 200), ("[::1]:8118", 200), ("LOCALHOST", 200)),
+    ],
+)
+def test_only_names_of_this_machine_are_answered(client: TestClient, host: str, status: int) -> None:
     answer = client.get("/api/session", headers={"Host": host})
-    assert answer.status_code == 421 and "error" in answer.json()
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1:8118", "localhost:9", "[::1]:8118", "LOCALHOST"])
-def test_the_names_of_loopback_are_answered(client: TestClient, host: str) -> None:
-    assert client.get("/api/session", headers={"Host": host}).status_code == 200
+    assert answer.status_code == status and ("error" in answer.json()) == (status == 421)
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "https://127.0.0.1:8118"])
@@ -65,11 +64,7 @@ def test_a_page_of_another_site_may_not_even_look(client: TestClient, site: str)
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_every_answer_carries_the_policy(page: Path, client: TestClient, address: str) -> None:
     for answer in (client.get(address), client.get(address, headers={"Host": "evil.example"}), client.post(address)):
-        assert answer.headers["content-security-policy"] == POLICY
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
-        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
-        assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+        assert {"content-security-policy": POLICY, **HEADERS}.items() <= answer.headers.items()
         if answer.status_code >= 400:
             line = answer.json()["error"]
             assert line and "\n" not in line
@@ -77,21 +72,6 @@ def test_every_answer_carries_the_policy(page: Path, client: TestClient, address
 
 def test_the_policy_allows_no_inline_code() -> None:
     assert "unsafe" not in POLICY and "default-src 'none'" in POLICY and "frame-ancestors 'none'" in POLICY
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("/static/../secret.txt", "/static/%2e%2e/secret.txt", "/static/..%2fsecret.txt", "/static//etc/passwd"),
-        *("/api/images/..%2f..%2fetc%2fpasswd", "/api/images/../../etc/passwd/thumbnail.jpg", "/static/%00"),
-    ],
-)
-def test_no_path_leaves_the_folder_of_the_page(page: Path, client: TestClient, path: str) -> None:
-    asked = client.build_request("GET", OWN)
-    asked.url = asked.url.copy_with(raw_path=path.encode())
-    answer = client.send(asked)
-    assert answer.status_code == 404 and "secret" not in answer.text and "root:" not in answer.text
-    assert client.get("/static/page.js").text == "let a;"
 
 
 def test_the_description_of_the_interface_is_not_served(client: TestClient) -> None:
@@ -138,11 +118,9 @@ def test_other_machines_need_the_token_once(reached: Session) -> None:
     browser = TestClient(make_app(reached), base_url=own, follow_redirects=False)
     assert reached.address(8118) == f"{own}/?token={reached.token}"
     assert browser.get("/").status_code == browser.get("/api/session").status_code == 403
-    assert (
-        browser.get("/?token=wrong").status_code
-        == browser.get(f"/api/session?token={reached.token}").status_code
-        == 403
-    )
+    assert {
+        browser.get(f"{path}").status_code for path in ("/?token=wrong", f"/api/session?token={reached.token}")
+    } == {403}
     entered = browser.get(f"/?token={reached.token}")
     assert (entered.status_code, entered.headers["location"]) == (303, "/")
     assert {"httponly", "samesite=strict"} <= set(entered.headers["set-cookie"].lower().split("; "))

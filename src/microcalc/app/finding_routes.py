@@ -4,8 +4,7 @@ import json
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, HTTPException, Response
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter, Body, Depends, HTTPException, Response
 
 from microcalc.app import downloads
 from microcalc.app.image_routes import MEDIA, Here, Named
@@ -18,24 +17,9 @@ from microcalc.mammograms.findings import Finding, ScannedImage
 from microcalc.mammograms.truth import Truth
 
 router = APIRouter(prefix="/api")
+Json = Annotated[dict[str, Any], Body()]
 ONE_IMAGE = "/images/{identity}"
 ONE_FINDING = "/images/{identity}/findings/{number}"
-
-
-class Opinion(BaseModel):
-    """One reader's review of a finding."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    verdict: Verdict | None
-    note: Note = ""
-
-
-class ScanFolder(BaseModel):
-    """The tables of a finished scan that was dropped on the page."""
-
-    findings: dict[str, Any]
-    review: dict[str, Any] | None = None
 
 
 def find_scanned(image: Named) -> ScannedImage:
@@ -110,9 +94,15 @@ def picture(near: Near, picture: Literal["patch", "gradcam"]) -> Response:
 
 
 @router.put(f"{ONE_FINDING}/review")
-def review(image: Named, finding: One, opinion: Opinion, session: Here) -> dict[str, Any]:
+def review(
+    image: Named,
+    finding: One,
+    session: Here,
+    verdict: Annotated[Verdict | None, Body()],
+    note: Annotated[Note, Body()] = "",
+) -> dict[str, Any]:
     """Keep what a reader thinks of a finding."""
-    session.reviews.put(image, finding, opinion.verdict, opinion.note)
+    session.reviews.put(image, finding, verdict, note)
     return reviewed(session, image, finding)
 
 
@@ -153,13 +143,15 @@ def save(session: Here) -> dict[str, str]:
 
 
 @router.post("/scan-directory")
-def scan_directory(dropped: ScanFolder, session: Here) -> dict[str, list[str]]:
+def scan_directory(
+    session: Here, findings: Json, review: Annotated[dict[str, Any] | None, Body()] = None
+) -> dict[str, list[str]]:
     """Join the findings of a dropped scan to the images that they were found in."""
-    return attach_findings(session, dropped.findings, dropped.review)
+    return attach_findings(session, findings, review)
 
 
 @router.post("/truth", status_code=204)
-def truth(dropped: dict[str, Any], session: Here) -> None:
+def truth(session: Here, dropped: Json) -> None:
     """Take the truth of images that are about to be dropped."""
     session.images.add_truth(checked(Truth, dropped, "truth.json"))
 

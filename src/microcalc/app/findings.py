@@ -23,7 +23,6 @@ from microcalc.mammograms.progress import OnProgress
 # PyTorch takes seconds to import, and the page is to be there before: what needs it is imported where it is used.
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
-    from microcalc.committee.predictions import Prediction
     from microcalc.data.patch_files import PatchFile
     from microcalc.mammograms.second_opinion import SecondOpinion
 
@@ -128,9 +127,11 @@ class Reader:
         known = float(np.log(max(odds, 1e-12))), outcome.probability, bool(outcome.decision)
         whole = Finding(1, *known, (box[2] / 2, box[3] / 2), box, 0.0, ())
         seconds = time.perf_counter() - start
-        warnings = (*outcome.warnings, *_doubts(outcome))
+        assumed = ("The pixel size was assumed to be 0.085 mm.",) if outcome.assumed else ()
         identity = image.name, image.sop_instance_uid, image.pixels_sha256
-        scanned = ScannedImage(*identity, _size(image), *image.shape, 0.0, seconds, warnings, (whole,))
+        scanned = ScannedImage(
+            *identity, _size(image), *image.shape, 0.0, seconds, (*outcome.warnings, *assumed), (whole,)
+        )
         return scanned, self._for_patches().threshold
 
     def _patch(self, image: OpenImage) -> Windows:
@@ -193,8 +194,3 @@ def _size(image: OpenImage) -> PixelSize:
     if image.pixel_size_mm is None:
         raise ImageError("has no pixel size; give the pixel size in mm", image.name)
     return image.pixel_size_mm
-
-
-def _doubts(prediction: "Prediction") -> list[str]:
-    """Return further warnings for a patch, a sentence each."""
-    return ["The pixel size was assumed to be 0.085 mm."] if prediction.assumed else []
