@@ -13,7 +13,8 @@ from microcalc import __version__
 from microcalc.committee.calibration import SMALLEST_PROBABILITY
 from microcalc.committee.committee import Committee
 from microcalc.errors import RequestError, extra_needed
-from microcalc.networks.hypermodel import PATCH_SIDE, logit_model
+from microcalc.images.tiles import PATCH_SIDE
+from microcalc.networks.hypermodel import logit_model
 
 OPSET = 18
 INPUT = (

@@ -12,7 +12,6 @@ from microcalc.errors import RequestError
 
 ROLES = ("development", "committee", "test", "external")
 NEEDED = ("file", "patient", "label", "role", "out_of_fold")
-LARGEST_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -96,16 +95,9 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _text(path: Path) -> str:
-    """The content of a file of reasonable size, as UTF-8."""
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_BYTES + 1)
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise RequestError(f"{path} cannot be read ({error.strerror}): give the predictions.csv of a run") from None
-    if len(content) > LARGEST_BYTES:
-        raise RequestError(f"{path} is larger than {LARGEST_BYTES // 2**20} MiB: give the predictions.csv of a run")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise RequestError(f"{path}, line {line}: not UTF-8 text: save the table as UTF-8") from None
+    except UnicodeDecodeError:
+        raise RequestError(f"{path} is not UTF-8 text: save the table as UTF-8") from None

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from microcalc.images.tiles import PATCH_SIDE
 from microcalc.networks.backend import keras
 from microcalc.networks.layers import BatchNormalization, Preprocessing
 
-PATCH_SIDE = 60
 BATCH_NORM_MOMENTUM = 0.9  # Keras's own 0.99 needs hundreds of steps to settle; an epoch here has a dozen
 
 
