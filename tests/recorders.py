@@ -34,6 +34,7 @@ PARTS = {
     "gradcam": "microcalc.explain.gradcam",
     "overlay": "microcalc.explain.drawing",
     "save_figure": "microcalc.explain.drawing",
+    "png": "microcalc.explain.drawing",
     "shortcut_figures": "microcalc.evaluation.shortcuts",
     "labelled_patches": "microcalc.report.figures",
     "learning_curves": "microcalc.report.figures",
@@ -199,6 +200,7 @@ class Recorder:
         """Take the places of training and prediction, and leave out what only costs time: drawing and shortcuts."""
         replace(patch, "train", self.train)
         replace(patch, "predict", self.predict)
+        replace(patch, "png", lambda figure: b"")
         for part in ("overlay", "save_figure", "shortcut_figures"):
             replace(patch, part, nothing(original(part)))
         for name, function in inspect.getmembers(figures, inspect.isfunction):

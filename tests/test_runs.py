@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from microcalc.errors import FailedError, RequestError
-from microcalc.files import read_json, write_atomically, write_json
+from microcalc.files import read_json, write_atomically
 from microcalc.runs import describe_environment, open_run
 
 IDENTITY = {"settings": {"seed": 0, "search": {"epochs": 15}}}
@@ -88,19 +88,6 @@ def test_a_directory_that_cannot_be_is_refused(tmp_path: Path) -> None:
         open_run(tmp_path / "file" / "run", {}, resume=False),
     ):
         pass
-
-
-def test_what_is_not_a_number_is_never_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        write_json(tmp_path / "metrics.json", {"auc": float("nan")})
-    assert not list(tmp_path.iterdir())
-
-
-def test_damaged_json_is_named(tmp_path: Path) -> None:
-    for content in (b"{", b"\xff", b"[" * 100_000):
-        (tmp_path / "config.json").write_bytes(content)
-        with pytest.raises(RequestError, match=r"config\.json: cannot be read"):
-            read_json(tmp_path / "config.json")
 
 
 def test_the_environment_is_plain_values() -> None:

@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from microcalc.committee.calibration import Calibration
 from microcalc.committee.committee import Committee, ExpertShape
 from microcalc.committee.onnx_export import committee_onnx
 from microcalc.config import WaveletSettings
-from microcalc.data import Data
 from microcalc.errors import RequestError
 from microcalc.networks.hypermodel import build_network
 
@@ -63,13 +61,6 @@ def test_a_patch_gets_the_same_answer_alone_and_among_others(model: bytes) -> No
     together, _ = answers(model, np.tile(PATCHES, (10, 1, 1)))
     alone = [answers(model, patch[None])[0][0] for patch in PATCHES]
     np.testing.assert_allclose(np.tile(alone, (10, 1)), together, atol=1e-6)
-
-
-def test_every_infn_patch_gets_the_same_probability(model: bytes, shared_data: Path) -> None:
-    data, made = Data.load("infn", archive=shared_data / "DL_class_data.tar.gz"), committee()
-    experts, probabilities = answers(model, data.images)
-    np.testing.assert_allclose(experts, made.expert_probabilities(data.images), atol=1e-5)
-    np.testing.assert_allclose(probabilities, made.predict_proba(data.images), atol=1e-5)
 
 
 def test_the_model_says_what_it_takes_and_at_which_threshold_it_decides(model: bytes) -> None:

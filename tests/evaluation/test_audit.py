@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
 
 from microcalc.data import Data
 from microcalc.data.provenance import linked_groups
@@ -180,19 +179,6 @@ def test_one_bright_pixel_a_cluster_shows_in_the_maximum_alone():
     alone = shortcut_figures(images, labels, np.arange(100))["mean_std_min_max"]["alone"]
     assert alone["max"] == 1.0
     assert 0.3 < alone["mean"] < 0.7 and 0.3 < alone["min"] < 0.7
-
-
-def test_a_texture_of_the_patient_helps_plain_folds_and_not_grouped_ones():
-    groups = np.repeat(np.arange(12), 12)
-    labels = (np.arange(12) % 2)[groups]
-    blurs = ((0.1, 0.1), (1, 0.1), (0.1, 1), (2, 0.1), (0.1, 2), (2, 2))
-    shares = np.random.default_rng(3).random((len(blurs), 12, 1, 1))
-    images = sum(
-        share[groups] * gaussian_filter(noise(144), (0, *blur)) * (1 + sum(blur))
-        for share, blur in zip(shares, blurs, strict=True)
-    )
-    figures = shortcut_figures((images / images.max()).astype(np.float32), labels, groups)["wavelet_sym3"]
-    assert figures["plain_auc"] > figures["grouped_auc"] + 0.2
 
 
 def test_wavelet_statistics_see_fine_detail_and_not_the_level():

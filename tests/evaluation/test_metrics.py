@@ -93,12 +93,7 @@ def test_what_is_not_a_set_of_predictions_is_refused(labels, probabilities):
 def test_roc_runs_from_corner_to_corner_and_encloses_the_auc():
     labels, probabilities, _ = study(20, 3)
     false_positive_rate, true_positive_rate = roc(labels, probabilities)
-    assert (false_positive_rate[0], true_positive_rate[0], false_positive_rate[-1], true_positive_rate[-1]) == (
-        0,
-        0,
-        1,
-        1,
-    )
+    assert [rates[end] for rates in (false_positive_rate, true_positive_rate) for end in (0, -1)] == [0, 1, 0, 1]
     area = np.trapezoid(true_positive_rate, false_positive_rate)
     assert area == pytest.approx(assess(labels, probabilities)["auc"])
 

@@ -364,9 +364,9 @@ def test_every_picture_of_explain_is_of_its_own_file(own: Data, copied: Path, re
         main(["explain", str(folder), "--committee", str(copied / "committee"), "--out", str(tmp_path / "out")])
     votes, heaviest = committee.expert_probabilities(few.images), committee.highest_weight
     probabilities = committee.combine(votes)
-    assert sorted(call["name"] for call in calls) == [f"{place:03d}.png" for place in range(30)]
+    assert sorted(call["name"] for call in calls) == [f"patches/{place:03d}.png" for place in range(30)]
     for call in calls:
-        place = int(call["name"][:3])
+        place = int(Path(call["name"]).stem)
         assert np.array_equal(call["image"], few.images[place])
         assert call["probability"] == pytest.approx(probabilities[place])
         assert call["vote"] == (heaviest, pytest.approx(votes[place, heaviest]))
@@ -420,6 +420,9 @@ def test_the_naive_protocol_weighs_on_all_patches_and_tests_on_external_clusters
     shares = [len(one.holdout_rows) / len(one.rows + one.holdout_rows) for one in clusters.trainings if one.is_trial]
     assert shares == pytest.approx([CONFIG.validation_fraction] * len(shares), abs=0.02)
     assert json.loads((tmp_path / "run" / "naive.json").read_text()) == naive
+    assert "Naive protocol" in naive["warnings"][0]
+    assert "NAIVE PROTOCOL" in (tmp_path / "run" / "naive" / "report.html").read_text()
+    assert "optimism" in (tmp_path / "run" / "report.html").read_text()
 
 
 # The wavelet filter

@@ -18,7 +18,6 @@ from microcalc.data.patch_files import read_patch_file
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import DataError, RequestError
 from microcalc.images.tiles import views
-from microcalc.model import run_naively
 from microcalc.reader.tasks import PredictTask
 from microcalc.training.committee_fit import choose_threshold, fit_calibration
 from microcalc.training.plan import check_nested, set_test_aside
@@ -195,11 +194,6 @@ def test_a_committee_without_a_threshold_for_unknown_pixel_size_says_so(study: M
         PredictTask.of(study.out / "committee", pixel_size_mm="unknown")
 
 
-def test_an_external_set_that_shares_a_patch_is_refused(data: Data) -> None:
-    with pytest.raises(DataError, match="of patients of phantom"):
-        Model(data, replace(data.select(np.arange(3)), name="elsewhere"))
-
-
 def test_an_external_set_that_holds_a_shifted_crop_is_refused(data: Data) -> None:
     other = Data.load("phantom", seed=7).select(np.arange(3))
     other.images[1, :40, :40] = data.images[5, 20:, 20:]
@@ -216,18 +210,6 @@ def test_a_test_set_of_patients_of_the_study_is_refused(data: Data) -> None:
 def test_predicting_before_training_is_refused(data: Data) -> None:
     with pytest.raises(RequestError, match="not trained yet"):
         Model(data).get_predictions(data.images[:1])
-
-
-def test_the_naive_protocol_is_marked_and_compared(data: Data, external: Data, tmp_path: Path) -> None:
-    few = data.select(data.groups < 25)
-    model = Model(few, external, config=replace(SMALL, folds=2, fast_execution=True), out=tmp_path / "run", jobs=2)
-    model.train()
-    naive = run_naively(model)
-    assert naive["protocol"]["name"] == "naive" and not naive["protocol"]["grouped"]
-    assert naive["external"]["specificity"] is None
-    assert "Naive protocol" in naive["warnings"][-1]
-    assert "NAIVE PROTOCOL" in (model.out / "naive" / "report.html").read_text()
-    assert "optimism" in (model.out / "report.html").read_text()
 
 
 def test_the_official_test_set_shares_no_patient_with_the_rest(shared_data: Path) -> None:

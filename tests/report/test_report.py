@@ -424,26 +424,6 @@ def test_a_run_that_cannot_be_told_is_refused_in_one_line(run: Path) -> None:
         write_report(run)
 
 
-def every_figure() -> dict[str, Figure]:
-    random = np.random.default_rng(0)
-    patches, labels = random.random((6, 60, 60)), np.array([0, 1, 0, 1, 1, 0])
-    folds = [(labels, np.clip(labels * 0.4 + random.random(6) * 0.6, 0, 1)) for _ in range(3)]
-    return {
-        "patches": figures.labelled_patches(patches, labels),
-        "augmented": figures.augmented_patches(patches[:2], random.random((2, 3, 60, 60))),
-        "filtered": figures.filtered_patches(patches, patches, labels),
-        "learning": figures.learning_curves(0, HISTORY),
-        "search": figures.search_overview([HISTORY, HISTORY]),
-        "roc_folds": figures.roc_folds(folds),
-        "confusion": figures.confusion_matrices([[[9, 1], [2, 8]]] * 3),
-        "committee": figures.committee_learning(LEARNED),
-        "external_curve": figures.external_curve(LEARNED),
-        "roc": figures.roc_curve(*folds[0], threshold=0.5, title="External set"),
-        "reliability": figures.reliability_diagram(*folds[0], title="External set"),
-        "costly": figures.labelled_patches(patches, labels, [", costs 0.25"] * len(labels), ["a b"] * len(labels)),
-    }
-
-
 @pytest.mark.parametrize(
     ("holdout_loss", "marked"), [([0.1, 0.4, 0.3], 3), ([0.3, 0.2, 0.4], 2), ([0.5, 0.5, 0.5], 2), ([0.4], 1)]
 )
@@ -456,17 +436,14 @@ def test_the_epoch_marked_in_the_learning_of_the_committee_is_the_one_whose_weig
     assert [list(line) for line in lines if len(line) == 2 and line[0] == line[1]] == [[marked, marked]]
 
 
-@pytest.mark.slow
 def test_figures_are_the_same_bytes_each_time_and_leave_matplotlib_as_it_was(tmp_path: Path) -> None:
     before = dict(matplotlib.rcParams)
-    for name, figure in every_figure().items():
-        figures.save_figure(figure, tmp_path / f"{name}.png")
-    for name, figure in every_figure().items():
-        figures.save_figure(figure, tmp_path / "again.png")
-        assert (tmp_path / "again.png").read_bytes() == (tmp_path / f"{name}.png").read_bytes(), name
-        with Image.open(tmp_path / "again.png") as image:
-            assert set(image.info) == {"dpi"}
-            assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+    for name in ("a.png", "b.png"):
+        figure = figures.reliability_diagram([0, 1, 0, 1, 1, 0], [0.1, 0.6, 0.4, 0.9, 0.8, 0.2], title="External set")
+        figures.save_figure(figure, tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    with Image.open(tmp_path / "a.png") as image:
+        assert set(image.info) == {"dpi"} and image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
     assert dict(matplotlib.rcParams) == before
 
 
