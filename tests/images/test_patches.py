@@ -3,7 +3,7 @@ import pytest
 
 from microcalc import Committee, Data
 from microcalc.explain.maps import explain
-from microcalc.images.patches import check_patches
+from microcalc.images.tiles import check_patches
 
 PATCHES = np.random.default_rng(0).random((3, 60, 60)).astype(np.float32)
 REFUSED = {

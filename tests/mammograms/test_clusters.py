@@ -68,7 +68,7 @@ def test_a_coarse_calcification_with_many_spots_counts_once() -> None:
     two, three = spots_at(places[:4], [0, 0, 0, 1]), spots_at(places, [0, 0, 0, 1, 2])
     assert not merge_windows(Mean(), centers, answered, two)  # type: ignore[arg-type]
     (cluster,) = merge_windows(Mean(), centers, answered, three)  # type: ignore[arg-type]
-    np.testing.assert_allclose(three.centers(cluster.members), [(93, 96), (110, 100), (118, 102)])
+    np.testing.assert_allclose(cluster.calcifications, [(93, 96), (110, 100), (118, 102)])
 
 
 def test_the_order_of_the_windows_does_not_matter() -> None:

@@ -182,7 +182,7 @@ def test_a_scan_tells_its_stages_and_counts_its_windows(pixels: np.ndarray, plai
 def test_findings_lie_inside_the_image_and_are_measured_by_the_sides_of_its_own_pixels() -> None:
     places = np.array([(-0.5, -0.5), (59.5, 99.5), (29.5, 24.5)])  # edges of the image, and a point in it
     spots = Spots(places, np.full(3, 9.0), np.full(3, 0.6), np.full(3, 0.8), np.arange(3))
-    cluster = Cluster(places.mean(axis=0), np.full(5, 9.0), 9.0, 9.0, np.arange(3))
+    cluster = Cluster(places.mean(axis=0), np.full(5, 9.0), 9.0, 9.0, np.arange(3), places)
     (finding,) = _findings([cluster], spots, packaged_opinion(), (100, 60), (106, 102), (0.08, 0.05))
     assert finding.box_px == (0, 0, 101, 105)
     np.testing.assert_allclose(finding.calcifications_px, [(0, 0), (101, 105), (50.5, 26)], atol=0.01)

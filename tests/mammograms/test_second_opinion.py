@@ -14,7 +14,7 @@ from microcalc.mammograms.second_opinion import FEATURES, SecondOpinion, feature
 def cluster_of(positions: np.ndarray) -> tuple[Cluster, Spots]:
     count = len(positions)
     spots = Spots(positions, np.linspace(9, 5, count), np.full(count, 0.6), np.full(count, 0.8), np.arange(count))
-    return Cluster(positions.mean(axis=0), np.array([1.0, 3.0]), 2.0, 1.0, np.arange(count)), spots
+    return Cluster(positions.mean(axis=0), np.array([1.0, 3.0]), 2.0, 1.0, np.arange(count), positions), spots
 
 
 def test_the_packaged_opinion_rises_with_the_logit_of_the_experts() -> None:

@@ -16,7 +16,7 @@ from microcalc.committee.weights import load_weights, save_weights
 from microcalc.config import Preprocessing, WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.files import read_record, write_json
-from microcalc.images.patches import check_patches
+from microcalc.images.tiles import check_patches
 from microcalc.networks.hypermodel import build_network
 from microcalc.transforms.wavelet import wavelet_filter
 
@@ -105,7 +105,7 @@ class Committee:
         """(n, 60, 60) raw patches in [0, 1] to (n, experts): each expert's own probability of a cluster.
 
         Raises:
-            DataError: ``images`` are no such patches; see :func:`microcalc.images.patches.check_patches`.
+            DataError: ``images`` are no such patches; see :func:`microcalc.images.tiles.check_patches`.
         """
         prepared = self.filtered(check_patches(images))
         return np.stack([predict(network, prepared) for network in self.networks], axis=1)
@@ -137,7 +137,7 @@ class Committee:
         """(n, 60, 60) raw patches in [0, 1] to (n,) calibrated probabilities of a cluster.
 
         Raises:
-            DataError: ``images`` are no such patches; see :func:`microcalc.images.patches.check_patches`.
+            DataError: ``images`` are no such patches; see :func:`microcalc.images.tiles.check_patches`.
 
         >>> Committee.pretrained().predict_proba(np.zeros((2, 60, 60), np.float32)).shape
         (2,)

@@ -17,8 +17,7 @@ from microcalc.data.provenance import identical_pairs, linked_groups, parse_infn
 from microcalc.data.sources import download_infn, find_external, find_infn, read_infn
 from microcalc.errors import DataError, UnreachableError
 from microcalc.files import checked
-from microcalc.images.patches import check_patches
-from microcalc.images.tiles import PATCH_SIDE
+from microcalc.images.tiles import PATCH_SIDE, check_patches
 from microcalc.transforms.wavelet import wavelet_filter
 
 _PATCH = (PATCH_SIDE, PATCH_SIDE)

@@ -9,7 +9,7 @@ from microcalc.committee.committee import Committee
 from microcalc.config import GradcamMethod
 from microcalc.explain.gradcam import gradcam
 from microcalc.files import checked
-from microcalc.images.patches import check_patches
+from microcalc.images.tiles import check_patches
 
 Explained = Literal["highest_weight", "committee"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microcalc.errors import ImageError
-from microcalc.images.depth import assumed_white
 from microcalc.images.dicom_file import numbers
+from microcalc.images.image import assumed_white
 
 QUANTILES = (0.001, 0.999)
 """Of an image For Processing, mapped onto 0 and 1: a few dead or saturated pixels must not set the scale."""

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microcalc.errors import ImageError
-from microcalc.images.depth import assumed_white
-from microcalc.images.image import LARGEST_PIXELS, check_size
+from microcalc.images.image import LARGEST_PIXELS, assumed_white, check_size
 from microcalc.images.silence import without_standard_error
 
 _GREY_MODES = {"1": 255, "L": 255, "I;16": None, "I;16B": None, "I": None}

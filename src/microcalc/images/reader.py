@@ -36,7 +36,7 @@ def read_image(path: Source) -> Image:
     """Read one grey image as a patch or a part of a mammogram: PGM, PNG, TIFF, JPEG or DICOM, recognised by content.
 
     Samples are scaled by what the file could hold, never by what it does hold, so that two files stay comparable. The
-    exception is 16 bits without a word on how many are used: see :func:`microcalc.images.depth.assumed_white`.
+    exception is 16 bits without a word on how many are used: see :func:`microcalc.images.image.assumed_white`.
 
     - 8 bits: divided by 255; 16 bits: by 65,535, or what PNG's chunk sBIT gives; 12-bit TIFF: by 4,095; PGM: by its
       maxval; float TIFF: as it is, and refused unless all of it lies in [0, 1]. A TIFF whose 0 is white is inverted.

@@ -43,7 +43,8 @@ class Cluster:
         logits: (experts,) of its best window; after :func:`look_again`, of the window around its centre.
         logit: the committee's, of the best window.
         support: the committee's second highest logit among the windows of the cluster; ``logit`` - 10 for a single one.
-        members: (n,) which spots are its single calcifications.
+        members: (n,) which spots lie in it.
+        calcifications: (k, 2) columns and rows of its single calcifications; see :meth:`Spots.centers`.
     """
 
     center: NDArray[np.float64]
@@ -51,6 +52,7 @@ class Cluster:
     logit: float
     support: float
     members: NDArray[np.intp]
+    calcifications: NDArray[np.float64]
 
 
 def find_clusters(
@@ -174,11 +176,12 @@ def merge_windows(
         near = free & (np.hypot(*(centers - centers[best]).T) < MERGE)
         free &= ~near
         members = _members(spots, centers[near & (joint > joint[best] - SAME_CLUSTER)], centers[best])
-        if len(np.unique(spots.calcification[members])) >= FEWEST:
+        calcifications = spots.centers(members)
+        if len(calcifications) >= FEWEST:
             ranked = np.sort(joint[near])[::-1]
             support = ranked[1] if len(ranked) > 1 else joint[best] - 10
             center = spots.positions[members].mean(axis=0)
-            clusters.append(Cluster(center, logits[best], float(joint[best]), float(support), members))
+            clusters.append(Cluster(center, logits[best], float(joint[best]), float(support), members, calcifications))
     return clusters
 
 

@@ -211,7 +211,7 @@ def _findings(
         score, probability = float(scores[best]), float(probabilities[best])
         if probability < LOW_FLOOR:
             break
-        points = (spots.centers(clusters[best].members) + 0.5) * sides / true_shape[::-1] - 0.5
+        points = (clusters[best].calcifications + 0.5) * sides / true_shape[::-1] - 0.5
         points = points.clip(0, sides - 1)  # an edge of the image lies half a pixel outside of the last centre
         marked = bool(probability >= second_opinion.threshold)
         findings.append(Finding(number, score, probability, marked, **placed(points, shape, pixel_size_mm)))
