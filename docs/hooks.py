@@ -10,7 +10,7 @@ BOXES = str.maketrans(dict.fromkeys("╭╮╰╯─│"))
 
 
 def help_of(name: str) -> str:
-    """What ``microcalc NAME --help`` prints, without its boxes."""
+    """Return the text of ``microcalc NAME --help``, without its boxes."""
     from microcalc.cli import main
 
     printed = io.StringIO()

@@ -208,7 +208,7 @@ def test_no_result_shows_a_finding_that_the_reader_has_rejected(client: TestClie
         return [n for n, (x, y) in enumerate(edges, 1) if (picture[y, x - 3 : x + 4] == MARKED).all(axis=1).any()]
 
     def shown() -> list[int]:
-        """Of findings 1 to 3, those that the CAD report has a station show: a cluster and four items in it each."""
+        """Findings 1 to 3, as far as the CAD report has a station show them: a cluster and four items in it each."""
         archive = zipfile.ZipFile(io.BytesIO(client.get(f"{address}/dicom.zip").content))
         report = pydicom.dcmread(io.BytesIO(archive.read("Иванова.sr.dcm")))
         intents = [item.ConceptCodeSequence[0].CodeMeaning for item in items(report, "Rendering Intent")]

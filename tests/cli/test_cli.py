@@ -142,7 +142,7 @@ def test_a_folder_of_ones_own_is_a_dataset(tmp_path: Path, capsys):
     assert metrics["dataset"]["name"] == "mine"
     warnings = [
         "mine: in 0/ and 1/, 1 file was left out, as it is no image: 1 .txt",
-        "mine: 60 of 60 files do not say whose they are, and each counts as a patient of its own: 0/0.png, 0/1.png, "
+        "mine: 60 of 60 files do not name their patient, and each counts as a patient of its own: 0/0.png, 0/1.png, "
         "0/10.png and 57 more; give a groups.csv, or figures may be too good",
     ]
     assumed, *others = metrics["warnings"]

@@ -181,7 +181,7 @@ def test_the_answer_of_a_larger_field_is_that_of_its_highest_patch(
     assert row["pixel_size_mm"] == "0.085"
 
 
-def test_the_pixel_size_is_told_where_it_comes_from(tmp_path: Path, saved: Path, capsys) -> None:
+def test_the_source_of_the_pixel_size_is_named(tmp_path: Path, saved: Path, capsys) -> None:
     write(tmp_path / "patch.png", IMAGES[0])
     dicom(tmp_path / "sized.dcm", np.kron(IMAGES[0], np.ones((2, 2))), PixelSpacing=[0.0425, 0.0425])
     table = tmp_path / "p.csv"

@@ -113,9 +113,9 @@ def test_a_zip_of_the_folder_is_the_same_dataset(folder: Path, prefix: str) -> N
     assert data.fingerprint == Data.load(folder).fingerprint
 
 
-def test_files_that_do_not_say_whose_they_are_are_a_warning(folder: Path) -> None:
+def test_files_that_do_not_name_their_patient_are_a_warning(folder: Path) -> None:
     [warning] = Data.load(folder).warnings
-    assert warning.startswith("4 of 4 files do not say whose they are, and each counts as a patient of its own: 0/a.p")
+    assert warning.startswith("4 of 4 files do not name their patient, and each counts as a patient of its own: 0/a.p")
     assert "and 1 more; give a groups.csv" in warning
 
 
@@ -128,7 +128,7 @@ def test_one_odd_name_among_those_of_the_archive_costs_no_other_its_patient(odd:
     patients = dict(zip(data.files, data.patients, strict=True))
     assert patients[names[0]] == patients[names[1]] == "0036" and patients[odd] == odd
     [warning] = data.warnings
-    assert warning.startswith("1 of 4 files do not say whose they are") and odd in warning
+    assert warning.startswith("1 of 4 files do not name their patient") and odd in warning
 
 
 def test_patches_in_folders_are_found_and_each_folder_is_a_patient(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_patches_in_folders_are_found_and_each_folder_is_a_patient(tmp_path: Pat
     told = " | ".join(data.warnings)
     assert "'P1' and 'p1' are counted as one" in told
     assert "each folder such as 0/P1/ counts as one patient" in told
-    assert "1 of 5 files do not say whose they are" in told and "1/c.png" in told
+    assert "1 of 5 files do not name their patient" in told and "1/c.png" in told
 
 
 def test_linked_folders_are_followed_once_and_a_loop_ends(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_an_mlo_view_shows_the_pectoral_muscle_in_its_upper_corner(made: list[Ph
         assert mlo.pixels[50:150, 20:100].mean() > 2 * cc.pixels[50:150, 20:100].mean()
 
 
-def test_the_area_of_the_breast_is_told(made: list[PhantomMammogram]) -> None:
+def test_the_area_of_the_breast_is_given(made: list[PhantomMammogram]) -> None:
     for mammogram in made:
         bright = ndimage.gaussian_filter(mammogram.pixels / 65535, 4) > 0.06
         assert mammogram.breast_mm2 == pytest.approx(bright.sum() * mammogram.pixel_size_mm**2, rel=0.12)

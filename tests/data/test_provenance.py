@@ -1,4 +1,4 @@
-"""Patients told by names and by pixels: nothing shared is missed, nothing unrelated is linked."""
+"""Patients known by names and by pixels: nothing shared is missed, nothing unrelated is linked."""
 
 import time
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def noise(n: int, seed: int = 0) -> np.ndarray:
 
 
 def shared_by_brute_force(images: np.ndarray, size: int) -> list[list[int]]:
-    """What ``shared_blocks`` promises, said in the plainest way."""
+    """The result of ``shared_blocks``, computed in the plainest way."""
     corners = [(y, x) for y in range(images.shape[1] - size + 1) for x in range(images.shape[2] - size + 1)]
 
     def blocks(image: np.ndarray) -> set[bytes]:

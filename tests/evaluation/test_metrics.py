@@ -147,7 +147,7 @@ def test_intervals_are_the_percentiles_of_figures_computed_resample_by_resample(
 
 
 def test_an_interval_of_95_percent_leaves_out_one_in_forty_at_either_end():
-    """Of 40 patients of whom 20 are found, a resample finds as many as 40 tosses of a coin: 14 to 26 in 95 %."""
+    """Where 20 of 40 patients are found, a resample finds as many as 40 tosses of a coin: 14 to 26 in 95 %."""
     intervals = bootstrap_intervals([1] * 40, [0.9, 0.1] * 20, range(40), rounds=20_000)
     assert intervals["sensitivity_ci95"] == intervals["accuracy_ci95"] == [0.35, 0.65]
 

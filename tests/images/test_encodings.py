@@ -243,7 +243,7 @@ DCMTK = {JPEGLossless: "dcmj2pnm", JPEGLosslessSV1: "dcmj2pnm", JPEGLSLossless: 
 
 
 def dcmtk_greys(path: Path, *options: str) -> np.ndarray:
-    """What dcmtk shows of a file, over 2**bits and not 2**bits - 1; skips where it cannot say."""
+    """The picture that dcmtk shows, over 2**bits and not 2**bits - 1; skips where it cannot say."""
     syntax = pydicom.dcmread(path, force=True).file_meta.get("TransferSyntaxUID", ExplicitVRLittleEndian)
     if "2000" in syntax.name:
         pytest.skip("dcmtk does not read JPEG 2000")

@@ -114,7 +114,7 @@ def test_an_unknown_voi_function_is_refused(tmp_path: Path) -> None:
 
 
 THICKNESS = np.random.default_rng(1).random((60, 60))
-"""Of what attenuates, 0 to 1; a detector records exp(-4 x) of the X-rays, a presentation shows x."""
+"""Attenuation, 0 to 1; a detector records exp(-4 x) of the X-rays, a presentation shows x."""
 
 RAYS = np.exp(-4 * THICKNESS)
 

@@ -17,7 +17,7 @@ images = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, min_sid
 
 
 def profile(side: int, pixel_mm: float, center_mm: float, deviation_mm: float = 0.1) -> np.ndarray:
-    """What pixels in a row record of a Gaussian spot: its mean over each of them."""
+    """The signal of pixels in a row for a Gaussian spot: its mean over each of them."""
     edges = (np.arange(side + 1) * pixel_mm - center_mm) / deviation_mm
     return np.diff(erf(edges / np.sqrt(2))) * deviation_mm * np.sqrt(np.pi / 2) / pixel_mm
 

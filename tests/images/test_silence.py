@@ -1,4 +1,4 @@
-"""What libraries say of a patient never reaches the terminal."""
+"""Messages of libraries about a patient never reach the terminal."""
 
 import logging
 import threading

@@ -50,7 +50,7 @@ def study(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "study"))
 
 
-class Told:
+class Ask:
     """Run a command; give its exit code and its standard error."""
 
     def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
@@ -73,8 +73,8 @@ class Told:
 
 
 @pytest.fixture
-def told(capfd: pytest.CaptureFixture[str]) -> Told:
-    return Told(capfd)
+def ask(capfd: pytest.CaptureFixture[str]) -> Ask:
+    return Ask(capfd)
 
 
 def results(out: Path) -> tuple[dict[str, Any], bytes]:
@@ -92,38 +92,38 @@ def contents(out: Path) -> dict[str, bytes]:
 # Requests that would mix two studies
 
 
-def test_a_used_directory_is_refused_without_resume(study: Path, patches: Path, told: Told) -> None:
+def test_a_used_directory_is_refused_without_resume(study: Path, patches: Path, ask: Ask) -> None:
     before = contents(study)
-    code, line = told(*SETTINGS, "--data", patches, "--out", study)
+    code, line = ask(*SETTINGS, "--data", patches, "--out", study)
     assert code == 2 and "is not empty" in line and "resume" in line
     assert contents(study) == before
 
 
-def test_a_missing_directory_is_started_with_resume(patches: Path, finished: Path, tmp_path: Path, told: Told) -> None:
-    assert told.resuming(tmp_path / "new", patches) == (0, "")
+def test_a_missing_directory_is_started_with_resume(patches: Path, finished: Path, tmp_path: Path, ask: Ask) -> None:
+    assert ask.resuming(tmp_path / "new", patches) == (0, "")
     assert results(tmp_path / "new") == results(finished)
 
 
-def test_other_settings_are_refused_by_name(study: Path, patches: Path, told: Told) -> None:
+def test_other_settings_are_refused_by_name(study: Path, patches: Path, ask: Ask) -> None:
     before = contents(study)
-    code, line = told.resuming(study, patches, "--epochs", "7", "--seed", "3")
+    code, line = ask.resuming(study, patches, "--epochs", "7", "--seed", "3")
     assert code == 2 and "settings.seed: 0 -> 3; settings.training.epochs: 1 -> 7" in line
     assert contents(study) == before
 
 
-def test_other_data_are_refused_by_name(study: Path, patches: Path, tmp_path: Path, told: Told) -> None:
+def test_other_data_are_refused_by_name(study: Path, patches: Path, tmp_path: Path, ask: Ask) -> None:
     others = shutil.copytree(patches, tmp_path / "patches")
     one, other, *_ = sorted((others / "0").iterdir())
     one.write_bytes(other.read_bytes())
     before = contents(study)
-    code, line = told.resuming(study, others)
+    code, line = ask.resuming(study, others)
     assert code == 2 and "data.own.sha256" in line and "settings." not in line
     assert contents(study) == before
 
 
-def test_a_directory_in_use_is_refused(study: Path, patches: Path, told: Told) -> None:
+def test_a_directory_in_use_is_refused(study: Path, patches: Path, ask: Ask) -> None:
     with FileLock(study / ".lock"):
-        code, line = told.resuming(study, patches)
+        code, line = ask.resuming(study, patches)
     assert code == 2 and "another microcalc is working in it" in line
 
 
@@ -148,13 +148,13 @@ def small_disk(folder: Path, kibibytes: int) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_full_disk_loses_nothing(jobs: int, patches: Path, finished: Path, tmp_path: Path, told: Told) -> None:
+def test_a_full_disk_loses_nothing(jobs: int, patches: Path, finished: Path, tmp_path: Path, ask: Ask) -> None:
     out = tmp_path / "disk" / "study"
     with small_disk(tmp_path / "disk", 8) as remount:
         before: dict[str, bytes] = {}
         for kibibytes in (8, 3600) if jobs == 1 else (64, 800):
             assert remount(f"size={kibibytes}k")
-            code, line = told.resuming(out, patches, "--jobs", jobs)
+            code, line = ask.resuming(out, patches, "--jobs", jobs)
             assert code == 1 and "No space left on device" in line and "resume" in line
             after = contents(out)
             for name, content in before.items():
@@ -167,12 +167,12 @@ def test_a_full_disk_loses_nothing(jobs: int, patches: Path, finished: Path, tmp
                     json.loads(content)
             before = after
         assert remount("size=64m")
-        assert told.resuming(out, patches)[0] == 0
+        assert ask.resuming(out, patches)[0] == 0
         assert results(out) == results(finished)
 
 
 def test_a_write_of_keras_tuner_that_fails_ends_the_study_and_not_just_the_trial(
-    study: Path, finished: Path, patches: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+    study: Path, finished: Path, patches: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("search.json", "history.json", "trial_1.json"):
         (study / "search" / "fold_0" / name).unlink()
@@ -185,24 +185,24 @@ def test_a_write_of_keras_tuner_that_fails_ends_the_study_and_not_just_the_trial
 
     with monkeypatch.context() as patched:
         patched.setattr("keras_tuner.src.engine.oracle.Oracle._save_trial", full)
-        code, line = told.resuming(study, patches)
+        code, line = ask.resuming(study, patches)
     assert code == 1 and "No space left on device" in line and "resume" in line
-    code, line = told.resuming(study, patches)
+    code, line = ask.resuming(study, patches)
     assert code == 0, line
     assert results(study) == results(finished)
 
 
-def test_a_read_only_directory_is_refused(patches: Path, tmp_path: Path, told: Told) -> None:
+def test_a_read_only_directory_is_refused(patches: Path, tmp_path: Path, ask: Ask) -> None:
     with small_disk(tmp_path / "disk", 64) as remount:
         (tmp_path / "disk" / "study").mkdir()
         assert remount("ro")
         for out in (tmp_path / "disk" / "study", tmp_path / "disk" / "new"):
-            code, line = told.resuming(out, patches)
+            code, line = ask.resuming(out, patches)
             assert code == 2 and "Read-only file system" in line and "give another folder" in line
 
 
 def test_a_data_file_that_vanishes_half_way_is_named(
-    patches: Path, tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+    patches: Path, tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = shutil.copytree(patches, tmp_path / "patches")
     from microcalc.data import folder
@@ -215,17 +215,17 @@ def test_a_data_file_that_vanishes_half_way_is_named(
         return found
 
     monkeypatch.setattr(folder, "find_images", vanish)
-    code, line = told.resuming(tmp_path / "study", data)
+    code, line = ask.resuming(tmp_path / "study", data)
     assert code == 2 and ".png: does not exist" in line
     assert not (tmp_path / "study").exists()
 
 
-def test_a_fault_of_our_own_is_one_line_without_traceback(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_our_own_is_one_line_without_traceback(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("by\nzero")
 
     monkeypatch.setattr(Audit, "run", fail)
-    assert told("audit", "phantom") == (1, "microcalc: ZeroDivisionError: by zero; give --debug to see where\n")
+    assert ask("audit", "phantom") == (1, "microcalc: ZeroDivisionError: by zero; give --debug to see where\n")
     with pytest.raises(ZeroDivisionError):
         main(["audit", "phantom", "--debug"])
 
@@ -242,9 +242,9 @@ HOSTILE = ["null", "[]", '"__import__"', "{}", "{", "[" * 5000, "NaN", '{"settin
 
 
 @pytest.mark.parametrize("content", HOSTILE)
-def test_a_crafted_config_is_refused(content: str, study: Path, patches: Path, told: Told) -> None:
+def test_a_crafted_config_is_refused(content: str, study: Path, patches: Path, ask: Ask) -> None:
     (study / "config.json").write_text(content)
-    code, line = told.resuming(study, patches)
+    code, line = ask.resuming(study, patches)
     assert code == 2 and "\x1b" not in line and len(line) < 1000
 
 
@@ -274,7 +274,7 @@ CRAFTED = {
 
 
 @pytest.mark.parametrize(("name", "change"), CRAFTED.values(), ids=CRAFTED)
-def test_a_crafted_record_is_refused(name: str, change: dict[str, Any], study: Path, patches: Path, told: Told) -> None:
+def test_a_crafted_record_is_refused(name: str, change: dict[str, Any], study: Path, patches: Path, ask: Ask) -> None:
     fold = study / "search" / "fold_0"
     for later in {"trial_0.json": ["search.json", "history.json"], "search.json": ["history.json"]}.get(name, []):
         (fold / later).unlink()
@@ -283,29 +283,29 @@ def test_a_crafted_record_is_refused(name: str, change: dict[str, Any], study: P
         record["trials"][record["best"]]["dim"] = 10**9
         change = {"hyperparameters": ABSURD}
     (fold / name).write_text(json.dumps(record | change))
-    code, line = told.resuming(study, patches)
+    code, line = ask.resuming(study, patches)
     assert code == 2 and f"{name}: " in line and "delete it and resume the study" in line
 
 
-def test_a_deleted_record_is_made_anew(study: Path, finished: Path, patches: Path, told: Told) -> None:
+def test_a_deleted_record_is_made_anew(study: Path, finished: Path, patches: Path, ask: Ask) -> None:
     fold = study / "search" / "fold_1"
     for path in (fold / "search.json", fold / "history.json", fold / "trial_0.json", study / "metrics.json"):
         path.unlink()
-    code, line = told.resuming(study, patches)
+    code, line = ask.resuming(study, patches)
     assert code == 0, line
     assert results(study) == results(finished)
 
 
 @pytest.mark.parametrize("name", ["best.safetensors", "expert.safetensors"])
 def test_crafted_weights_are_refused_and_nothing_in_them_runs(
-    name: str, study: Path, patches: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+    name: str, study: Path, patches: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(study.parent)
     fold = study / "search" / "fold_0"
     if name == "best.safetensors":
         (fold / "history.json").unlink()
     (fold / name).write_bytes(pickle.dumps(Harm()))
-    code, line = told.resuming(study, patches)
+    code, line = ask.resuming(study, patches)
     assert code == 2 and f"{name}: is not a file of weights" in line
     assert not (study.parent / "harmed").exists()
 
@@ -347,8 +347,8 @@ def test_no_name_of_a_dicom_header_is_in_any_output(
         main([*SETTINGS, "--data", str(broken), "--out", str(tmp_path / "other")])
     outputs = {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert len(outputs) > 20
-    told = "".join(capfd.readouterr())
-    assert "cut.dcm" in told
+    printed = "".join(capfd.readouterr())
+    assert "cut.dcm" in printed
     for name in PATIENT.split("^"):
-        assert name not in told
+        assert name not in printed
         assert not [path for path, content in outputs.items() if name.encode() in content]

@@ -18,7 +18,7 @@ def test_each_cell_is_of_the_window_around_its_centre(axis: int, monkeypatch: py
 
 
 @pytest.mark.parametrize(("row", "column"), [(2, 7), (7, 2), (4, 4)])
-def test_the_hottest_place_of_the_picture_is_the_middle_of_the_hottest_cell(row: int, column: int) -> None:
+def test_the_brightest_place_of_the_picture_is_the_middle_of_the_brightest_cell(row: int, column: int) -> None:
     grid = np.zeros((10, 15), np.float32)
     grid[row, column] = 1
     opacity = colour_heat_map(grid, (200, 300))[..., 3]

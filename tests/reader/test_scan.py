@@ -172,7 +172,7 @@ def test_a_committee_that_was_trained_again_in_its_folder_is_another(films: Path
     assert saved(tmp_path / "other")["images"][0]["findings"] != saved(tmp_path / "out")["images"][0]["findings"]
 
 
-def test_a_missing_pixel_size_and_a_patch_are_told_apart_and_cost_no_new_folder(tmp_path: Path, capsys) -> None:
+def test_a_missing_pixel_size_and_a_patch_have_errors_of_their_own(tmp_path: Path, capsys) -> None:
     for name, side in (("film", 1000), ("patch", 60)):
         PIL.Image.fromarray(np.full((side + 9, side), 99, np.uint8)).save(tmp_path / f"{name}.png")
     options = [tmp_path / "film.png", tmp_path / "patch.png", "--out", tmp_path / "out"]

@@ -415,7 +415,7 @@ def test_the_same_run_gives_the_same_page(run: Path) -> None:
     assert write_report(run).read_bytes() == write_report(run).read_bytes()
 
 
-def test_a_run_that_cannot_be_told_is_refused_in_one_line(run: Path) -> None:
+def test_a_run_that_cannot_be_described_is_refused_in_one_line(run: Path) -> None:
     (run / "figures/search.png").write_bytes(b"not a picture")
     with pytest.raises(RequestError, match=r"search\.png: is not a PNG picture"):
         write_report(run)

@@ -1,4 +1,4 @@
-"""What splits, search and weights promise, told from patches, patients and figures alone."""
+"""Splits, search and weights, checked by patches, patients and figures alone."""
 
 import itertools
 from dataclasses import replace
@@ -289,7 +289,7 @@ def cross_entropy(probabilities: np.ndarray, labels: np.ndarray, weights: np.nda
 
 
 def halves(seed: int) -> tuple[set[int], set[int]]:
-    """The patients that train the weights and those that say when to stop, told by which loss each of them moves."""
+    """The patients that train the weights and those that say when to stop, known by which loss each of them moves."""
     probabilities, labels, groups = experts_and_patients()
     start = learn_weights(probabilities, labels, groups, seed=seed).history
     moved: dict[str, set[int]] = {"loss": set(), "holdout_loss": set()}

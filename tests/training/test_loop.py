@@ -1,4 +1,4 @@
-"""Training learns, repeats itself exactly, keeps what was best, and stops when told."""
+"""Training learns, repeats itself exactly, keeps what was best, and stops when asked to."""
 
 import numpy as np
 import pytest

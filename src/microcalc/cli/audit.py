@@ -28,7 +28,7 @@ class Audit(Common):
     archive: Path | None = None
     """INFN archive to use instead of looking for it."""
     pixel_size: GivenPixelSize = None
-    """Of images that do not give it, in mm, or unknown."""
+    """Pixel size of images that do not give it, in mm, or unknown."""
     against: str | None = None
     """Another dataset, to measure how far its grey levels lie from these."""
     out: Path | None = None

@@ -23,7 +23,7 @@ NARROWEST_NAME = 15
 
 @dataclass(frozen=True)
 class Common:
-    """What every command takes."""
+    """Options of every command."""
 
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
     """No progress and no tables."""

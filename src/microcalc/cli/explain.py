@@ -28,7 +28,7 @@ class Explain(Common):
     method: GradcamMethod = "hirescam"
     """hirescam weights each place by its own gradient; gradcam is the method as published."""
     pixel_size: GivenPixelSize = None
-    """Of images that do not give it, in mm; or unknown: the highest answer of several magnifications counts."""
+    """Pixel size in mm of images that give none; or unknown: the highest answer of several magnifications counts."""
     reader: OmitArgPrefixes[ReaderOptions] = field(default_factory=ReaderOptions)
 
     def run(self, console: Console) -> None:

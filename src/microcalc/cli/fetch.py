@@ -15,7 +15,7 @@ class Fetch(Common):
     """Get the INFN archive, check every patch of it, and keep it in the user's cache."""
 
     dataset: Positional[Literal["infn"]] = "infn"
-    """What to fetch."""
+    """The dataset to fetch."""
     archive: Path | None = None
     """A copy downloaded by hand."""
 

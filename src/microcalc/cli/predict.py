@@ -34,9 +34,9 @@ class Predict(Common):
     out: Path | None = None
     """Folder for predictions.csv and predictions.json; the same command goes on with what is there."""
     pixel_size: GivenPixelSize = None
-    """Of images that do not give it, in mm; or unknown: the highest answer of several magnifications counts."""
+    """Pixel size in mm of images that give none; or unknown: the highest answer of several magnifications counts."""
     engine: Engine = "torch"
-    """What computes: torch; or torch-bfloat16, about twice as fast where the processor has AMX or AVX512-BF16, with
+    """The engine: torch; or torch-bfloat16, about twice as fast where the processor has AMX or AVX512-BF16, with
     probabilities that differ by about 0.02 at most."""
     rows: int = 20
     """Most predictions shown on the terminal."""

@@ -1,4 +1,4 @@
-"""What the commands that read many files share: how these are named, who does the work, and what is printed of it."""
+"""Common parts of the commands that read many files: their names, the work on them, and the printed summary."""
 
 import tempfile
 from collections.abc import Callable, Iterator

@@ -41,7 +41,7 @@ class Run(Common):
     external: str = "auto"
     """Patches from other mammograms: a folder or ZIP with 0/ and 1/, none, or auto for those that come with INFN."""
     pixel_size: GivenPixelSize = None
-    """Of images in --data and --external that do not give it, in mm; unknown is for --external alone."""
+    """Pixel size of images in --data and --external that do not give it, in mm; unknown is for --external alone."""
     test: str = "none"
     """Patches set aside before the study: official (INFN's own Test folder), a fraction of the patients, or none."""
     nested: bool = False

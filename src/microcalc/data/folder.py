@@ -27,7 +27,7 @@ PixelSizeKind = Literal["known", "assumed", "unknown"]
 
 @dataclass(frozen=True, eq=False)
 class LabelledFolder:
-    """What a folder with 0/ and 1/ holds.
+    """The content of a folder with 0/ and 1/.
 
     Attributes:
         images: (n, 60, 60) grey values in [0, 1].
@@ -120,7 +120,7 @@ def _entries(folder: Path) -> tuple[list[str], list[Path]]:
 
 
 def _not_read(folders: Sequence[str], files: Sequence[Path]) -> Iterator[str]:
-    """What lies beside 0/ and 1/ and might be meant to be read."""
+    """Warn of what lies beside 0/ and 1/ and might be meant to be read."""
     others = [f"{name}/" for name in folders if name not in ("0", "1") and not name.startswith((".", "__MACOSX"))]
     if others:
         yield f"{_listed(others)} beside 0/ and 1/ was not read: a dataset has two classes"
@@ -145,7 +145,7 @@ def _patients(folder: Path, files: Sequence[str]) -> tuple[tuple[str, ...], tupl
         warnings += (f"each folder such as {example}/ counts as one patient; give a {GROUPS_FILE} if it is not",)
     if unknown:
         warnings += (
-            f"{len(unknown)} of {len(files)} files do not say whose they are, and each counts as a patient of its own: "
+            f"{len(unknown)} of {len(files)} files do not name their patient, and each counts as a patient of its own: "
             f"{_listed(unknown)}; give a {GROUPS_FILE}, or figures may be too good",
         )
     return tuple(of_folder.get(file, patient) for file, patient in zip(files, named, strict=True)), warnings

@@ -37,7 +37,7 @@ _REACH = np.arange(-4, 5)  # pixels from a calcification's centre that it may to
 
 @dataclass(frozen=True)
 class _Tissue:
-    """What the patches of one patient have in common."""
+    """The common properties of one patient's patches."""
 
     brightness: float
     texture: float

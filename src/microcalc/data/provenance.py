@@ -33,7 +33,7 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class InfnName:
-    """What the name of an INFN patch says; ``cluster`` is None for normal tissue."""
+    """The parts of an INFN patch's name; ``cluster`` is None for normal tissue."""
 
     patient: str
     view: str

@@ -18,7 +18,7 @@ BAND = tuple(np.geomspace(0.02, 4, 40).round(4).tolist())
 """False marks an image at which the curve has a band."""
 
 MOST_UNDEFINED = 0.2
-"""Of two patients or more with clusters, under 0.14 of the resamples hold none; of one, 0.25 to 0.37."""
+"""Limit on the resamples without a cluster: under 0.14 for two patients with clusters, 0.25 to 0.37 for one."""
 
 
 class Case(NamedTuple):
@@ -124,7 +124,7 @@ class _Sample:
         self.units = {name: self._unit(unit) for name, unit in units.items()}
 
     def _unit(self, unit: Any) -> tuple[Any, Any, Floats]:
-        """Of each image, breast or patient: its patient, whether it has a cluster, its highest score."""
+        """Return for each image, breast or patient: its patient, whether it has a cluster, its highest score."""
         owner, holds, best = (np.zeros(unit.max() + 1, kind) for kind in (np.intp, np.bool_, np.float64))
         owner[unit] = self.patient
         np.logical_or.at(holds, unit, self.clusters > 0)

@@ -12,7 +12,7 @@ from microcalc.images.dicom_file import numbers
 from microcalc.images.image import assumed_white
 
 QUANTILES = (0.001, 0.999)
-"""Of an image For Processing, mapped onto 0 and 1: a few dead or saturated pixels must not set the scale."""
+"""Percentiles of an image For Processing that become 0 and 1: a few dead or saturated pixels must not set the scale."""
 
 Table = NDArray[np.float64]
 Shown = Callable[[], NDArray[np.int32]]

@@ -7,7 +7,7 @@ from microcalc.images.dicom_file import numbers, spaced
 from microcalc.images.image import PixelSize
 
 SMALLEST_PIXEL_MM, LARGEST_PIXEL_MM = 0.005, 1.0
-"""What a pixel of a mammogram can measure; of 1 mm and more, calcifications are smaller than it."""
+"""The size that a pixel of a mammogram can have; of 1 mm and more, calcifications are smaller than it."""
 
 MOST_DISAGREEMENT = 1.25
 """Calibrated and geometric size differ by breast thickness; by more than this they contradict each other."""

@@ -20,7 +20,7 @@ LARGEST_FIELD = 600
 """Most pixels at 85 um along a field: 51 mm. Larger fields are mammograms, for ``microcalc scan``."""
 
 MAGNIFICATIONS = (1.0, 1.4, 2.0, 2.8, 4.0)
-"""What an image of unknown pixel size is seen at: half an octave apart, up to pixels of 0.34 mm."""
+"""Magnifications for an image of unknown pixel size: half an octave apart, up to pixels of 0.34 mm."""
 
 
 def views(pixels: NDArray[np.float32], pixel_size_mm: float | PixelSize | Literal["unknown"]) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ SAME_CLUSTER = 2.0
 """A neighbouring window whose logit is lower than the best by more than this adds no calcifications."""
 
 LEAST_CONTRAST = 4.0
-"""Of a single calcification, in standard deviations of the local noise."""
+"""Contrast of a single calcification, in standard deviations of the local noise."""
 
 FEWEST = 3
 BATCH = 64

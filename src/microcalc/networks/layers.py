@@ -23,7 +23,7 @@ USUAL_TEXTURE = 0.01  # grey levels; its median in the INFN archive is 0.009 for
 
 
 def high_pass(patches: Tensor) -> Tensor:
-    """What a Gaussian blur of 6 pixels (0.5 mm) does not hold, times 20: neither brightness nor density is left.
+    """Return the patch less a Gaussian blur of 6 pixels (0.5 mm), times 20: neither brightness nor density is left.
 
     >>> high_pass(torch.full((1, 1, 60, 60), 0.5)).abs().max() < 1e-4
     tensor(True)

@@ -57,7 +57,7 @@ def _batches(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:
 
 @dataclass
 class _Run:
-    """What one command does with each file."""
+    """The work of one command on each file."""
 
     task: Task
     inputs: Inputs

@@ -55,7 +55,7 @@ class CommitteePatients:
 
 @dataclass(frozen=True, eq=False)
 class CommitteeFit:
-    """What was fitted; ``ensemble`` holds the weights and their history."""
+    """The fitted committee; ``ensemble`` holds the weights and their history."""
 
     ensemble: Ensemble
     calibration: Calibration

@@ -139,7 +139,7 @@ def build_expert(task: FoldTask, hyperparameters: Hyperparameters) -> Any:
 
 
 def saved_hyperparameters(fold: int) -> Hyperparameters:
-    """What an earlier search on the INFN data chose for a fold; an own search is always to be preferred.
+    """Return the choice of an earlier search on the INFN data for a fold; an own search is always to be preferred.
 
     >>> sorted(saved_hyperparameters(0))
     ['depth', 'dim', 'dropout']

@@ -228,7 +228,7 @@ def _check_patients(
 
 
 def _way_out(name: str, patients: int) -> str:
-    """What to give instead, where a class has this many patients."""
+    """Return the fraction to give instead, where a class has this many patients."""
     if patients < 2:
         return "give more patients"
     if name == "folds":
