@@ -19,8 +19,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from rich.console import Console
 
 from microcalc.cli import main
+from microcalc.cli.progress import study_progress
 from microcalc.cli.run import next_commands
-from microcalc.cli.study_progress import shown_progress
 from microcalc.committee.calibration import Calibration, DecisionRule
 from microcalc.committee.committee import Committee, ExpertShape
 from microcalc.committee.predictions import predict_patches
@@ -498,7 +498,7 @@ def test_a_terminal_of_any_code_page_is_no_reason_to_stop(encoding: str, saved: 
 def test_progress_is_shown_in_letters_that_the_terminal_has(encoding: str) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=stream, force_terminal=True)
-    with shown_progress(console, StudyConfig()) as show:
+    with study_progress(console, StudyConfig()) as show:
         show({"fold 0": Progress("training", epoch=1, done=1, total=2)})
     stream.flush()
     assert "epoch 1 of 80" in stream.buffer.getvalue().decode(encoding)

@@ -12,7 +12,7 @@ from rich.markup import escape
 from tyro.conf import AvoidSubcommands, OmitArgPrefixes
 
 from microcalc.cli.common import Common, describe, print_table, printable, reporter, warn
-from microcalc.cli.study_progress import shown_progress
+from microcalc.cli.progress import study_progress
 from microcalc.config import GivenPixelSize, StudyConfig
 from microcalc.errors import RequestError
 
@@ -104,14 +104,14 @@ class Run(Common):
         console.print(f"patients of the study: {describe_split(model.split, model.data)}")
         if self.nested:
             check_nested(model.data, model.config)
-        with shown_progress(console, model.config) as model.on_progress:
+        with study_progress(console, model.config) as model.on_progress:
             metrics = model.train()
         if self.nested:
-            with shown_progress(console, model.config) as model.on_progress:
+            with study_progress(console, model.config) as model.on_progress:
                 metrics = run_nested(model)
         print_metrics(metrics, console)
         if self.settings.protocol == "naive":
-            with shown_progress(console, model.config) as model.on_progress:
+            with study_progress(console, model.config) as model.on_progress:
                 naive = run_naively(model)
             print_metrics(naive, console)
 
