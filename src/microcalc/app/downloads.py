@@ -2,7 +2,6 @@
 
 import io
 import shutil
-import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -32,20 +31,20 @@ def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> byte
     Raises:
         ImageError: the mammogram lacks what results must refer to.
     """
-    from microcalc.dicom.objects import write_results
+    from microcalc.dicom.objects import make_results
     from microcalc.dicom.results import Algorithm
 
     algorithm = Algorithm(__version__, session.settings.committee, image.operating_point)
     drawn, rejected = overlay(session, image, scanned), session.reviews.rejected(image, scanned)
-    with tempfile.TemporaryDirectory(dir=session.folder) as folder, io.BytesIO() as written:
-        try:
-            paths, _ = write_results(image.path, scanned, drawn, algorithm, Path(folder), image.stem, rejected)
-        except ImageError as error:
-            error.file = image.name
-            raise
+    try:
+        results, _ = make_results(image.path, scanned, drawn, algorithm, rejected)
+    except ImageError as error:
+        error.file = image.name
+        raise
+    with io.BytesIO() as written:
         with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for path in paths:
-                archive.write(path, path.name)
+            for suffix, content in results.items():
+                archive.writestr(image.stem + suffix, content)
         return written.getvalue()
 
 

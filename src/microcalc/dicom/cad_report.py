@@ -22,7 +22,6 @@ from microcalc.dicom.results import (
 from microcalc.images.dicom import laterality, orientation
 from microcalc.mammograms.findings import Finding, Point, ScannedImage
 
-KIND = "CAD report"
 _IMAGE_IN_LIBRARY = [1, 2, 1]  # the report's second item is the image library, whose first is the image
 
 _CONTAINS, _INFERRED, _PROPERTIES = "CONTAINS", "INFERRED FROM", "HAS PROPERTIES"
@@ -49,7 +48,7 @@ def make_cad_report(outcome: Outcome) -> Dataset:
     report.PerformedProcedureCodeSequence = []
     report.CompletionFlag, report.VerificationFlag = "COMPLETE", "UNVERIFIED"
     report.CurrentRequestedProcedureEvidenceSequence = [_evidence(outcome.source.header)]
-    return identify(report, outcome, KIND, MammographyCADSRStorage, "SR", 9401)
+    return identify(report, outcome, "CAD report", MammographyCADSRStorage, "SR", 9401)
 
 
 def _evidence(header: Dataset) -> Dataset:

@@ -9,8 +9,6 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from microcalc.dicom.results import Outcome, dataset, identify, reference
 from microcalc.images.dicom import laterality, orientation
 
-KIND = "overlay"
-
 
 def make_secondary_capture(outcome: Outcome, overlay: bytes) -> Dataset:
     """Wrap the overlay, a PNG of :func:`microcalc.mammograms.overlay.draw_overlay`, as a Secondary Capture.
@@ -46,4 +44,4 @@ def make_secondary_capture(outcome: Outcome, overlay: bytes) -> Dataset:
         capture.Laterality = ""  # of the series; must be present where the image's is not, and may be empty
     if header.get("BurnedInAnnotation") in ("YES", "NO"):
         capture.BurnedInAnnotation = header.BurnedInAnnotation
-    return identify(capture, outcome, KIND, SecondaryCaptureImageStorage, "OT", 9403)
+    return identify(capture, outcome, "overlay", SecondaryCaptureImageStorage, "OT", 9403)

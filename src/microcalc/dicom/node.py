@@ -7,12 +7,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from microcalc.config import NodeSettings
-from microcalc.dicom.objects import encode, make_objects
+from microcalc.dicom.objects import make_results
 from microcalc.dicom.queue import Queue, Waiting
 from microcalc.dicom.receiver import Receiver
-from microcalc.dicom.results import Algorithm, NotAnalyzed, Outcome
+from microcalc.dicom.results import Algorithm, NotAnalyzed
 from microcalc.dicom.sender import destination
-from microcalc.dicom.source import Source, read_source
 from microcalc.dicom.tls import contexts
 from microcalc.errors import FailedError, ImageError, MicrocalcError
 from microcalc.files import locked
@@ -118,23 +117,22 @@ class Node:
     def _results(self, image: Waiting) -> list[bytes]:
         """Return the results of one image as DICOM files; none, and its study parked, where they cannot be made."""
         try:
-            source = read_source(image.file.read_bytes())
-            scanned, overlay = self._scanned(source, image.scans)
-            outcome = Outcome(source, scanned, self._algorithm)
-            results = [encode(made) for made in make_objects(outcome, overlay).values()]
+            content = image.file.read_bytes()
+            scanned, overlay = self._scanned(content, image.scans)
+            results, _ = make_results(content, scanned, overlay, self._algorithm)
         except Exception as error:  # its text may quote the file, and with it the patient
             self.queue.postpone(image.study, f"the results of an image cannot be made ({type(error).__name__})")
             self._report("the results of an image cannot be made; its study is parked")
             return []
         if isinstance(scanned, NotAnalyzed):
             self._report(f"an image was not analyzed: {scanned.reason}")
-        return results
+        return list(results.values())
 
-    def _scanned(self, source: Source, scans: int) -> tuple[ScannedImage | NotAnalyzed, bytes | None]:
+    def _scanned(self, content: bytes, scans: int) -> tuple[ScannedImage | NotAnalyzed, bytes | None]:
         if scans > MOST_SCANS:
             return NotAnalyzed("the scan of this image ended the program several times"), None
         try:
-            return self._scan(source.content)
+            return self._scan(content)
         except ImageError as error:
             return NotAnalyzed(error.problem), None
         except Exception as error:  # its text may quote the file, and with it the patient

@@ -9,7 +9,9 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from microcalc.dicom import cad_report, capture, presentation
+from microcalc.dicom.cad_report import make_cad_report
+from microcalc.dicom.capture import make_secondary_capture
+from microcalc.dicom.presentation import make_presentation_state
 from microcalc.dicom.results import Algorithm, NotAnalyzed, Outcome
 from microcalc.dicom.source import read_source
 from microcalc.errors import ImageError
@@ -17,8 +19,8 @@ from microcalc.files import write_atomically
 from microcalc.images.silence import quiet
 from microcalc.mammograms.findings import ScannedImage
 
-SUFFIXES = {cad_report.KIND: ".sr.dcm", presentation.KIND: ".pr.dcm", capture.KIND: ".sc.dcm"}
-"""Suffix of the file of each kind of result."""
+Mammogram = str | os.PathLike[str] | bytes
+"""A DICOM file, or the bytes of it."""
 
 
 def make_objects(outcome: Outcome, overlay: bytes | None) -> dict[str, Dataset]:
@@ -29,62 +31,75 @@ def make_objects(outcome: Outcome, overlay: bytes | None) -> dict[str, Dataset]:
     Args:
         outcome: of the scan.
         overlay: a PNG of :func:`microcalc.mammograms.overlay.draw_overlay`; None where the image was not analyzed.
+
+    Returns:
+        The objects by the suffixes of their files: ``.sr.dcm``, ``.pr.dcm`` and ``.sc.dcm``.
     """
     with quiet():
-        made = {cad_report.KIND: cad_report.make_cad_report(outcome)}
+        made = {".sr.dcm": make_cad_report(outcome)}
         if isinstance(outcome.scanned, ScannedImage) and overlay is not None:
-            made[presentation.KIND] = presentation.make_presentation_state(outcome, outcome.scanned)
-            made[capture.KIND] = capture.make_secondary_capture(outcome, overlay)
+            made[".pr.dcm"] = make_presentation_state(outcome, outcome.scanned)
+            made[".sc.dcm"] = make_secondary_capture(outcome, overlay)
         for each in made.values():
             uid = generate_uid(entropy_srcs=[hashlib.sha256(encode(each)).hexdigest()])
             each.SOPInstanceUID = each.file_meta.MediaStorageSOPInstanceUID = uid
     return made
 
 
-def write_results(
-    mammogram: str | os.PathLike[str] | bytes,
+def make_results(
+    mammogram: Mammogram,
     scanned: ScannedImage | NotAnalyzed,
     overlay: bytes | None,
     algorithm: Algorithm,
-    folder: Path,
-    name: str | None = None,
     rejected: Collection[int] = (),
-) -> tuple[list[Path], tuple[str, ...]]:
-    """Write the DICOM results of one mammogram: ``NAME.sr.dcm``, ``NAME.pr.dcm`` and ``NAME.sc.dcm``.
+) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Make the DICOM results of one mammogram.
 
     Args:
-        mammogram: the DICOM file that was scanned, or the bytes of it.
+        mammogram: that was scanned.
         scanned: its findings, or why it could not be analyzed; then there is a report alone.
         overlay: the picture for the Secondary Capture, a PNG file; None where there is none.
         algorithm: what made the findings.
-        folder: for the files.
-        name: of the files, without suffix; that of the mammogram where None.
-        rejected: numbers of the findings that a reader has rejected: the report says that they are not to be shown.
+        rejected: numbers of the findings that a reader has rejected: they are Not for Presentation.
 
     Returns:
-        The files, and what an MG image should have and this one lacks, a sentence each.
+        The files by their suffixes, and what an MG image should have and this one lacks, a sentence each.
 
     Raises:
         ImageError: the mammogram is no DICOM image, lacks what results must refer to, or is not the image of these
             findings; or there are none, and it is no mammogram.
-        FailedError: the results cannot be written.
         ValueError: the overlay is no PNG file.
     """
     source = read_source(mammogram)
-    if name is None:
-        file = Path("mammogram" if isinstance(mammogram, bytes) else mammogram)
-        name = file.name if file.suffix[1:].isdigit() else file.stem  # a UID has no suffix
     try:
         outcome = Outcome(source, scanned, algorithm, rejected)
     except ImageError as error:
         error.file = "" if isinstance(mammogram, bytes) else os.fspath(mammogram)
         raise
-    paths = []
-    for kind, made in make_objects(outcome, overlay).items():
-        path = folder / (name + SUFFIXES[kind])
-        write_atomically(path, encode(made))
-        paths.append(path)
-    return paths, source.notes
+    return {suffix: encode(made) for suffix, made in make_objects(outcome, overlay).items()}, source.notes
+
+
+def write_results(
+    mammogram: str | os.PathLike[str],
+    scanned: ScannedImage | NotAnalyzed,
+    overlay: bytes | None,
+    algorithm: Algorithm,
+    folder: Path,
+    rejected: Collection[int] = (),
+) -> tuple[list[Path], tuple[str, ...]]:
+    """Write the results of :func:`make_results` to files named as the mammogram, such as ``NAME.sr.dcm``.
+
+    Raises:
+        ImageError: as there.
+        FailedError: the results cannot be written.
+        ValueError: as there.
+    """
+    results, notes = make_results(mammogram, scanned, overlay, algorithm, rejected)
+    file = Path(mammogram)
+    name = file.name if file.suffix[1:].isdigit() else file.stem  # a UID has no suffix
+    for suffix, content in results.items():
+        write_atomically(folder / (name + suffix), content)
+    return [folder / (name + suffix) for suffix in results], notes
 
 
 def encode(dataset: Dataset) -> bytes:

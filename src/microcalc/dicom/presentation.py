@@ -13,7 +13,6 @@ from microcalc.images.decoding import stored_range
 from microcalc.images.dicom_file import numbers
 from microcalc.mammograms.findings import Finding, Point, ScannedImage
 
-KIND = "presentation state"
 _CALCIFICATION_RADIUS_MM = 0.4
 
 
@@ -51,7 +50,7 @@ def make_presentation_state(outcome: Outcome, scanned: ScannedImage) -> Dataset:
         state.GraphicLayerSequence = [layer]
         state.GraphicAnnotationSequence = [_annotation(finding, scanned, header) for finding in drawn]
     _add_greys(state, outcome.source)
-    identify(state, outcome, KIND, GrayscaleSoftcopyPresentationStateStorage, "PR", 9402)
+    identify(state, outcome, "presentation state", GrayscaleSoftcopyPresentationStateStorage, "PR", 9402)
     state.PresentationCreationDate, state.PresentationCreationTime = state.ContentDate, state.ContentTime
     return state
 

@@ -384,16 +384,13 @@ class ScanTask(Task):
         self, committee: Committee, data: bytes, scanned: ScannedImage | str, overlay: bytes | None = None
     ) -> tuple[dict[str, Files], tuple[str, ...]]:
         """Make the DICOM objects of findings, or of the reason why there are none."""
-        from microcalc.dicom.objects import SUFFIXES, encode, make_objects
+        from microcalc.dicom.objects import make_results
         from microcalc.dicom.results import Algorithm, NotAnalyzed
-        from microcalc.dicom.results import Outcome as Results
-        from microcalc.dicom.source import read_source
 
         algorithm = Algorithm(self.version, committee.name, self.operating_point)
+        found = NotAnalyzed(scanned) if isinstance(scanned, str) else scanned
         try:
-            source = read_source(data)
-            results = Results(source, NotAnalyzed(scanned) if isinstance(scanned, str) else scanned, algorithm)
+            results, notes = make_results(data, found, overlay, algorithm)
         except ImageError as error:
             return {}, (f"No DICOM results: {error.problem}.",)
-        objects = make_objects(results, overlay)
-        return {"dicom": {f"dicom/{{}}{SUFFIXES[kind]}": encode(made) for kind, made in objects.items()}}, source.notes
+        return {"dicom": {f"dicom/{{}}{suffix}": result for suffix, result in results.items()}}, notes
