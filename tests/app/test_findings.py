@@ -219,6 +219,14 @@ def test_no_result_shows_a_finding_that_the_reader_has_rejected(client: TestClie
     assert marked() == [2] and shown() == [2]
 
 
+def test_no_dicom_results_are_made_for_a_file_that_became_another_patients(
+    client: TestClient, dicom_image: OpenImage
+) -> None:
+    write_mammogram(dicom_image.path, number=1, Rows=700, Columns=600, PixelData=bytes(2 * 700 * 600))
+    answer = client.get(f"/api/images/{dicom_image.id}/dicom.zip")
+    assert answer.status_code == 422 and answer.json()["error"].startswith("Иванова.dcm: ")
+
+
 def test_the_zipped_dicom_results_state_the_operating_point_and_the_findings(
     client: TestClient, dicom_image: OpenImage
 ) -> None:
