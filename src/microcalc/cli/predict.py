@@ -1,4 +1,4 @@
-"""``microcalc predict``: a committee's answers for patches."""
+"""``microcalc predict``: the probability of a cluster in patches."""
 
 from dataclasses import dataclass, field
 from itertools import islice

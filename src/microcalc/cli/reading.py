@@ -36,13 +36,13 @@ class ReaderOptions:
 
 @dataclass
 class Reading:
-    """How the files of a request fared.
+    """The files of a request and the store of their results.
 
     Attributes:
         inputs: of the request.
         store: of their results.
-        failed: those without a result.
-        notes: sentences that a user should know, by file, of the first thousand files.
+        failed: number of files without a result.
+        unreadable: the first thousand of these.
     """
 
     inputs: "Inputs"
