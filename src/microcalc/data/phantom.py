@@ -1,6 +1,5 @@
 """The built-in phantom: film-like patches made by the package, for when no real archive is at hand."""
 
-import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from scipy import ndimage
 
 from microcalc.errors import RequestError
 from microcalc.files import filled_folder
+from microcalc.images.pictures import encode
 
 SIZE = 60
 PIXEL_UM = 85.0
@@ -148,15 +148,9 @@ def _write_files(folder: Path, images: Pixels, labels: Labels, patients: Sequenc
             name = f"{patient}_{row:05d}.png"
             Image.fromarray(np.rint(images[row] * 255).astype(np.uint8)).save(folder / str(labels[row]) / name)
             if labels[row]:
-                archive.writestr(zipfile.ZipInfo(name), _png(masks[row].astype(np.uint8) * 255))
+                archive.writestr(zipfile.ZipInfo(name), encode(masks[row].astype(np.uint8) * 255))
             rows.append(f"{labels[row]}/{name},{patient}")
     (folder / "groups.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "PNG")
-    return content.getvalue()
 
 
 def _labels(patient: int, patches: int) -> Labels:
