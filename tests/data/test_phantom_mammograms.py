@@ -17,6 +17,7 @@ def made() -> list[PhantomMammogram]:
     return list(iter_phantom_mammograms(8, seed=0, difficulty=0.0, field_mm=SMALL))
 
 
+@pytest.mark.slow
 def test_sides_and_views_take_turns(made: list[PhantomMammogram]) -> None:
     assert [mammogram.name.split("_")[1] for mammogram in made[:5]] == ["LCC", "RCC", "LMLO", "RMLO", "LCC"]
 
@@ -44,6 +45,7 @@ def test_calcifications_are_bright_where_the_truth_says(made: list[PhantomMammog
             assert np.median(detail[row, column]) > 3 * np.median(np.abs(detail))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixel_size_mm", [0.05, 0.11])
 def test_the_truth_is_the_middle_of_the_calcifications_in_left_and_right_breasts(pixel_size_mm: float) -> None:
     window = np.mgrid[-4:5, -4:5].astype(float)

@@ -171,6 +171,7 @@ def explore(directory: Path, config: StudyConfig = CONFIG, seed: int = 4) -> Any
     return search(task(0, IMAGES, LABELS, FOLD, config, directory))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fraction", "trials"), [(0.01, 1), (0.125, 1), (0.5, 4), (0.875, 7), (1.0, 8)])
 def test_the_search_tries_exactly_the_stated_share_of_the_combinations(fraction, trials, monkeypatch, tmp_path) -> None:
     scored = Scored(monkeypatch, lambda number, _: 0.5 - number / 100)
@@ -216,6 +217,7 @@ def test_every_trial_gets_both_parts_and_the_settings_of_the_search(monkeypatch,
         assert (given["settings"], given["augmentation"]) == (CONFIG.training, CONFIG.training_augmentation)
 
 
+@pytest.mark.slow
 def test_after_its_random_trials_the_search_looks_where_the_loss_is_low(monkeypatch, tmp_path) -> None:
     """Over the whole space the loss averages 0.5; a search that went for high losses would end above that."""
 

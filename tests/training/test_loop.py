@@ -34,6 +34,7 @@ def trained(seed: int = 0, settings: TrainingSettings = SETTINGS) -> "list[np.nd
     return network.get_weights()
 
 
+@pytest.mark.slow
 def test_training_learns_what_tells_the_classes_apart():
     network, varied = build_network(4, 1, 0.0), AugmentationSettings()
     curves = train(network, *bright_spots(96), settings=SETTINGS, augmentation=varied, epochs=20, seed=0)

@@ -44,6 +44,7 @@ def test_the_default_space_gives_seven_trials() -> None:
     assert SearchSettings().trials == 7
 
 
+@pytest.mark.slow
 def test_a_full_search_tries_every_combination_once_and_keeps_the_best(parts, tmp_path: Path) -> None:
     found = explore(parts, tmp_path)
     tried = [(trial["dim"], trial["depth"], trial["dropout"]) for trial in found.trials]
@@ -53,6 +54,7 @@ def test_a_full_search_tries_every_combination_once_and_keeps_the_best(parts, tm
     assert found.hyperparameters["dim"] == found.trials[found.best]["dim"]
 
 
+@pytest.mark.slow
 def test_trials_that_cannot_win_stop_early_unless_pruning_is_off(parts, tmp_path: Path) -> None:
     for pruning in (True, False):
         config = replace(CONFIG, search=replace(CONFIG.search, epochs=6, pruning=pruning))
@@ -60,6 +62,7 @@ def test_trials_that_cannot_win_stop_early_unless_pruning_is_off(parts, tmp_path
         assert any(trial["stopped_early"] and trial["epochs"] < 6 for trial in trials) is pruning
 
 
+@pytest.mark.slow
 def test_a_search_killed_between_trials_ends_as_one_never_interrupted(parts, tmp_path: Path) -> None:
     whole = explore(parts, tmp_path / "whole")
 
