@@ -10,7 +10,7 @@ import pytest
 from microcalc.config import SearchSettings, StudyConfig, TrainingSettings
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import FailedError, RequestError
-from microcalc.training.search import cannot_win, search
+from microcalc.training.search import search
 from microcalc.training.splits import Fold
 from microcalc.training.task import FoldTask, Progress
 
@@ -38,10 +38,6 @@ def explore(parts, directory: Path, config: StudyConfig = CONFIG, on_progress=la
 
 def untimed(trials: list[dict]) -> list[dict]:
     return [{key: value for key, value in trial.items() if key != "seconds"} for trial in trials]
-
-
-def test_the_default_space_gives_seven_trials() -> None:
-    assert SearchSettings().trials == 7
 
 
 @pytest.mark.slow
@@ -97,18 +93,6 @@ def test_state_that_keras_tuner_left_is_never_read(parts, tmp_path: Path) -> Non
     state.parent.mkdir(parents=True)
     state.write_text(json.dumps({"crafted": "state"}))
     assert len(explore(parts, tmp_path).trials) == 4
-
-
-def test_a_trial_that_cannot_win_stops() -> None:
-    earlier = [[0.6, 0.3, 0.2], [0.6, 0.4, 0.3]]
-    assert cannot_win([0.7, 0.6], earlier, epochs=3)
-    assert not cannot_win([0.7], earlier[:1], epochs=3)
-    assert not cannot_win([0.7, 0.3], earlier, epochs=3)
-
-
-def test_without_pruning_every_trial_is_whole(parts, tmp_path: Path) -> None:
-    config = replace(CONFIG, search=replace(CONFIG.search, pruning=False, epochs=3))
-    assert {trial["epochs"] for trial in explore(parts, tmp_path, config).trials} == {3}
 
 
 @pytest.mark.parametrize(
