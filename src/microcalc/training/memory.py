@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 
 
-class PeakMemory(threading.Thread):
+class PeakMemory:
     """The largest memory that this process and its children held together, in bytes, sampled once a second.
 
     It is the sum of their proportional set sizes (PSS: shared pages count once) where the system gives it,
@@ -19,28 +19,22 @@ class PeakMemory(threading.Thread):
     True
     """
 
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.bytes = 0
-        self.ended = threading.Event()
-
     def __enter__(self) -> "PeakMemory":
-        self.start()
+        self.bytes, self._ended = 0, threading.Event()
+        self._sampler = threading.Thread(target=self._sample, daemon=True)
+        self._sampler.start()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self.ended.set()
-        self.join()
+        self._ended.set()
+        self._sampler.join()
 
-    def run(self) -> None:
-        """Sample until the end."""
-        me = psutil.Process()
-        while True:
+    def _sample(self) -> None:
+        me, ended = psutil.Process(), False
+        while not ended:
             total = 0
             for process in (me, *me.children(recursive=True)):
                 with suppress(psutil.Error):  # it may have ended
                     memory = process.memory_full_info()
                     total += getattr(memory, "pss", memory.rss)
-            self.bytes = max(self.bytes, total)
-            if self.ended.wait(1.0):
-                return
+            self.bytes, ended = max(self.bytes, total), self._ended.wait(1.0)

@@ -37,7 +37,7 @@ def wavelet_statistics(images: Images) -> Statistics:
     (2, 27)
     """
     with warnings.catch_warnings():
-        # Flat bands have no kurtosis; nan_to_num says what they get.
+        # Flat bands have no kurtosis; nan_to_num gives them 0.
         warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
         columns = [
             (band.std(axis=1), np.abs(band).mean(axis=1), np.nan_to_num(kurtosis(band, axis=1)))
