@@ -176,7 +176,7 @@ def test_a_lock_that_another_holds_and_a_disk_without_locks_are_refused_in_one_l
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr("fcntl.flock", without_locks)
-    with pytest.raises(FailedError, match=r"cannot be locked \(No locks available\)"), locked(tmp_path / "lock"):
+    with pytest.raises(RequestError, match=r"cannot be locked \(No locks available\)"), locked(tmp_path / "lock"):
         pass
 
 

@@ -280,8 +280,7 @@ def locked(path: Path, seconds: float = 0.0) -> Iterator[None]:
         seconds: to wait where another process holds it.
 
     Raises:
-        RequestError: another process still holds it.
-        FailedError: the folder cannot be written, or its disk has no locks.
+        RequestError: another process still holds it, the folder cannot be written, or its disk has no locks.
 
     >>> with locked(Path(tempfile.mkdtemp()) / "lock"):
     ...     pass
@@ -295,8 +294,10 @@ def locked(path: Path, seconds: float = 0.0) -> Iterator[None]:
         raise RequestError(line) from error
     except (OSError, NotImplementedError) as error:  # the latter where a disk has no locks
         reason = getattr(error, "strerror", None) or error
-        line = f"{path.parent}: cannot be locked ({reason}); use a folder that you may write, on a disk with locks"
-        raise FailedError(line) from error
+        line = (
+            f"{path.parent}: cannot be locked ({reason}); give another folder, on a disk that has locks"
+        )
+        raise RequestError(line) from error
     try:
         yield
     finally:

@@ -265,7 +265,7 @@ def test_a_queue_on_a_disk_without_locks_is_refused_in_one_line(
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr("fcntl.flock", without_locks)
-    with pytest.raises(FailedError, match="queue: cannot be locked"), node_running(tmp_path, NOWHERE):
+    with pytest.raises(RequestError, match="queue: cannot be locked"), node_running(tmp_path, NOWHERE):
         pass
 
 

@@ -40,7 +40,7 @@ class Node:
 
     Raises:
         RequestError: the receiver's name, the certificates or the queue cannot be used, or another node uses it.
-        FailedError: the address cannot be listened on, or the disk of the queue has no locks.
+        FailedError: the address cannot be listened on.
     """
 
     def __init__(

@@ -131,8 +131,10 @@ def _shared_files(tasks: list[FoldTask], arrays: Arrays) -> Iterator[dict[str, P
     files = {name: folder / f".{name}.npy{TEMPORARY_SUFFIX}" for name in arrays}
     try:
         for name, path in files.items():
+            array = np.ascontiguousarray(arrays[name])
             with path.open("wb") as file:
-                np.save(file, arrays[name], allow_pickle=False)
+                np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+                file.write(array.data)  # np.save would hide the reason of an error, such as a full disk
         yield files
     finally:
         for path in files.values():
