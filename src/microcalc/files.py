@@ -249,7 +249,8 @@ def checked(type_: TypeForm[T], value: Any, name: str = "") -> T:
         result: T = _adapter(type_).validate_json(text, strict=True, extra="forbid")  # type: ignore[arg-type]
         return result
     except PydanticSerializationError as error:
-        raise RequestError(f"{name or 'the value'} must be plain numbers and text: got {shortened(value)}") from error
+        given = shortened(value)[:100]
+        raise RequestError(f"{name or 'the value'} must be plain numbers and text: got {given}") from error
     except ValidationError as error:
         raise RequestError(_problem(error.errors(include_url=False)[0], name)) from error
 
@@ -268,7 +269,7 @@ def _problem(error: Any, name: str) -> str:
     if isinstance(error.get("ctx", {}).get("error"), RequestError):
         return f"{key}: {message}" if key else message
     fixed = {"missing": "is missing", "unexpected_keyword_argument": "is not known"}.get(error["type"])
-    return f"{key or 'the value'} {fixed or message + ': got ' + shortened(error['input'])}"
+    return f"{key or 'the value'} {fixed or message + ': got ' + shortened(error['input'])[:100]}"
 
 
 @contextmanager
@@ -294,9 +295,7 @@ def locked(path: Path, seconds: float = 0.0) -> Iterator[None]:
         raise RequestError(line) from error
     except (OSError, NotImplementedError) as error:  # the latter where a disk has no locks
         reason = getattr(error, "strerror", None) or error
-        line = (
-            f"{path.parent}: cannot be locked ({reason}); give another folder, on a disk that has locks"
-        )
+        line = f"{path.parent}: cannot be locked ({reason}); give another folder, on a disk that has locks"
         raise RequestError(line) from error
     try:
         yield

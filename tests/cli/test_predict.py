@@ -263,8 +263,9 @@ def test_a_package_without_committee_says_what_to_give(folder: Path, monkeypatch
 
 
 def test_the_terminal_shows_no_more_rows_than_asked_and_the_count_of_the_rest(
-    folder: Path, saved: Path, capsys
+    folder: Path, saved: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # long names fold
     _, out, _ = ask(capsys, "predict", folder, "--committee", saved, "--rows", 3)
     assert out.count("patch_") == 3 and "and 5 more" in out
     assert ask(capsys, "predict", folder, "--committee", saved, "--quiet")[1] == ""
@@ -386,6 +387,15 @@ def test_explaining_draws_a_picture_a_file_with_the_answer_of_predict(
     assert ask(capsys, "explain", *files, "--committee", saved, "--out", out)[0] == 1 and len(drawn) == 2
 
 
+def test_a_patch_is_explained_whatever_its_name(saved: Path, tmp_path: Path, capfd) -> None:
+    names = ["M\udcfcller.png", "\u65e5\u672c.png", "plain.png"]
+    for number, name in enumerate(names):
+        write(tmp_path / "patches" / name, IMAGES[number])
+    code, said, err = ask(capfd, "explain", tmp_path / "patches", "--committee", saved, "--out", tmp_path / "out")
+    assert (code, err) == (0, "") and "pictures of 3 patches" in said
+    assert sorted(path.name for path in (tmp_path / "out" / "pictures").iterdir()) == sorted(names)
+
+
 @pytest.mark.parametrize("options", [[], ["--committee-average"]])
 def test_explain_shows_the_probability_of_predict_and_names_the_vote_of_an_expert(
     options: list[str], folder: Path, saved: Path, committee: Committee, tmp_path: Path, capsys, monkeypatch
@@ -485,7 +495,7 @@ def test_a_terminal_of_any_code_page_is_no_reason_to_stop(encoding: str, saved: 
     code = "from microcalc.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "predict", tmp_path / "scans", "--committee", saved],
-        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "COLUMNS": "200"},
         capture_output=True,
     )
     out, err = done.stdout.decode(encoding), done.stderr.decode(encoding)

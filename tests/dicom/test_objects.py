@@ -35,6 +35,7 @@ from microcalc.dicom.source import PATIENT_AND_STUDY, read_source
 from microcalc.errors import ImageError
 from microcalc.images import read_mammogram
 from microcalc.mammograms.findings import ScannedImage
+from microcalc.reader.content import is_result_of_ours
 
 REPORT = Path(__file__).with_name("report.txt")
 BARE = dict.fromkeys(
@@ -399,3 +400,12 @@ def test_real_film_gives_results(tmp_path: Path, program: Callable[..., str]) ->
     assert side.ConceptCodeSequence[0].CodeMeaning == "Left breast"
     for path in paths:
         assert not errors(program("dciodvfy", path))
+
+
+def test_a_file_without_preamble_gets_results_and_results_without_preamble_are_known(tmp_path: Path) -> None:
+    content = write_mammogram(tmp_path / "a.dcm").read_bytes()
+    source = read_source(content[132:])
+    assert source.sop_instance_uid == read_source(content).sop_instance_uid
+    (report, *_) = make_objects(Outcome(source, NotAnalyzed("no breast"), ALGORITHM), None).values()
+    assert is_result_of_ours(encode(report)) and is_result_of_ours(encode(report)[132:])
+    assert not is_result_of_ours(content[132:])

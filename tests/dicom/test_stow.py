@@ -57,7 +57,8 @@ def body_of(uids: list[str], stored: list[int], failed: dict[int, int]) -> bytes
         return [{"00081155": {"vr": "UI", "Value": [uids[place]]}, **reasons.get(place, {})} for place in places]
 
     sequences = {"00081199": items(stored), "00081198": items(list(failed))}
-    return json.dumps({tag: {"vr": "SQ", "Value": value} for tag, value in sequences.items() if value}).encode()
+    body = {tag: {"vr": "SQ", "Value": value} for tag, value in sequences.items() if value}
+    return json.dumps([body] if failed else body).encode()  # an object, or a list of one: servers send both
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,16 @@ def test_a_name_is_taken_as_it_stands_or_in_the_other_spelling_of_its_accents(tm
     assert len(found(tmp_path)) == 5
 
 
+def test_results_of_ours_are_left_out_and_counted_and_nothing_else_is_a_wrong_request(folder: Path) -> None:
+    for name in ("overlays/1.pgm", "overlays/2.pgm"):
+        write(folder / "found" / name)
+    (folder / "found" / "results.jsonl").write_text("{}")
+    inputs = find_inputs([str(folder)])
+    assert len(inputs.names) == 3 and "2 files were left out, as microcalc made them" in inputs.note()
+    with pytest.raises(RequestError, match=r"overlays: 2 files were left out, as microcalc made them, and nothing is"):
+        find_inputs([str(folder / "found" / "overlays")])
+
+
 @pytest.mark.parametrize("request_", ["missing.png", "*.png", "x" * 300, "nul\0byte"])
 def test_a_name_without_a_file_is_refused(request_: str, folder: Path) -> None:
     with pytest.raises(RequestError, match="does not exist"):

@@ -18,6 +18,7 @@ from dicom.made import SPACING, items, write_mammogram
 from microcalc.cli import main
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.mammograms import scanner
+from microcalc.mammograms.findings import Scan, ScannedImage
 from microcalc.reader import tasks
 
 pytestmark = pytest.mark.slow
@@ -113,6 +114,14 @@ def test_links_of_the_contact_sheet_lead_to_the_pictures_whatever_their_names(ou
     assert len(links) == 3 and all((out / unquote(link, errors="surrogateescape")).is_file() for link in links)
     assert not any(set(link) & set("#?\n ") for link in links)
     assert "half.dcm" in page and page.count("<figure>") == 3
+
+
+def test_a_finished_scan_is_read_again_whatever_the_names_of_its_files(out: Path) -> None:
+    scan = Scan.read(out)
+    assert [image.to_dict() for image in scan.images] == [
+        ScannedImage.from_dict(image).to_dict() for image in saved(out)["images"]
+    ]
+    assert any("\udcff" in image.file for image in scan.images)
 
 
 def test_a_scan_of_other_files_keeps_all_rows_and_scans_nothing_twice(films: Path, tmp_path: Path, monkeypatch) -> None:

@@ -1,5 +1,6 @@
 """Reviews of findings: accepted or rejected, with a note, in review.json beside the scan."""
 
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -83,6 +84,8 @@ class Reviews:
 
     def __init__(self) -> None:
         self._kept: dict[Path | None, dict[Key, Review]] = {}
+        self._stamps: dict[Path, tuple[int, int]] = {}
+        self._own: dict[tuple[Path | None, Key], Review] = {}
         self._lock = threading.Lock()
 
     def read_folder(self, folder: Path) -> None:
@@ -92,7 +95,7 @@ class Reviews:
             RequestError: the file there is no review.json.
         """
         with self._lock:
-            self._kept[folder] = read_reviews(folder)
+            self._current(folder)
 
     def add(self, reviews: Iterable[Review], image: OpenImage) -> None:
         """Take over the reviews of an image from a dropped review.json; of two on one finding the later counts."""
@@ -104,7 +107,7 @@ class Reviews:
     def get(self, image: OpenImage, finding: Finding) -> Review | None:
         """Return the review of a finding; None where there is none of this very finding."""
         with self._lock:
-            review = self._kept.get(image.folder, {}).get((image.identity, finding.number))
+            review = self._current(image.folder).get((image.identity, finding.number))
         return review if review and review.box_px == finding.box_px else None
 
     def put(self, image: OpenImage, finding: Finding, verdict: Verdict | None, note: str) -> None:
@@ -121,21 +124,22 @@ class Reviews:
             verdict=verdict,
             note=note,
             at=datetime.now(UTC),
-            file=image.scanned.file if image.scanned else image.name,
+            file=os.fsencode(image.scanned.file if image.scanned else image.name).decode(errors="backslashreplace"),
             sop_instance_uid=image.sop_instance_uid,
             pixels_sha256=image.pixels_sha256,
             number=finding.number,
         )
         with self._lock:
-            known = self._kept.get(image.folder, {}).get(review.key)
+            own = self._own.get((image.folder, review.key))
             with self._changing(image.folder) as kept:
                 before = kept.get(review.key)
                 if before is None:
                     kept[review.key] = review
-                elif before == known and before.verdict == verdict:  # the same reader goes on with the note
+                elif before == own and before.verdict == verdict:  # the same reader goes on with the note
                     kept[review.key] = replace(review, history=before.history)
                 else:
                     kept[review.key] = join(before, replace(review, at=max(before.at, review.at)))
+                self._own[image.folder, review.key] = kept[review.key]
 
     def rejected(self, image: OpenImage, scanned: ScannedImage) -> set[int]:
         """Return the numbers of the findings of an image that its reader has rejected."""
@@ -151,17 +155,26 @@ class Reviews:
         )
         return [replace(review, file=image.name) for image, review in reviews if review is not None]
 
+    def _current(self, folder: Path | None) -> dict[Key, Review]:
+        """Return the reviews of a folder, read again where another reader has written its file."""
+        if folder is None:
+            return self._kept.setdefault(None, {})
+        status = (folder / FILE).stat() if (folder / FILE).exists() else None
+        stamp = (status.st_mtime_ns, status.st_ino) if status else (0, 0)
+        if self._stamps.get(folder) != stamp:
+            self._kept[folder], self._stamps[folder] = read_reviews(folder), stamp
+        return self._kept[folder]
+
     @contextmanager
     def _changing(self, folder: Path | None) -> Iterator[dict[Key, Review]]:
         """Give the reviews of a folder as its file now has them, and write what the caller makes of them."""
         if folder is None:
-            yield self._kept.setdefault(None, {})
+            yield self._current(None)
             return
         with locked(folder / LOCK, LOCK_SECONDS):
             kept = read_reviews(folder)
             yield kept
             write_json(folder / FILE, plain_reviews(kept.values()))
-        self._kept[folder] = kept
 
 
 def join(one: Review, other: Review) -> Review:

@@ -29,7 +29,7 @@ def open_paths(session: Session, paths: Iterable[Path]) -> threading.Thread:
     jobs: list[Callable[[], object]] = []
     for path in paths:
         if (path / "findings.json").is_file():
-            scan = read_record(path / "findings.json", Scan, "give the --out of a finished scan")
+            scan = Scan.read(path)
             session.reviews.read_folder(path)
             jobs += [partial(_open_scanned, session, path, scanned, scan.operating_point) for scanned in scan.images]
         elif (path / "report.html").is_file():
@@ -62,7 +62,10 @@ def attach_findings(session: Session, findings: Any, review: Any) -> dict[str, l
     Raises:
         RequestError: either is not what its name says.
     """
-    scan = checked(Scan, findings, "findings.json")
+    try:
+        scan = Scan.from_dict(findings)
+    except RequestError as error:
+        raise RequestError(f"findings.json: {error}") from error
     reviews = checked(ReviewFile, review, "review.json").reviews if review else ()
     free = [image for image in session.images.all() if image.state not in BUSY]
     attached, missing = [], []

@@ -34,7 +34,7 @@ class Adapt(Common):
     def run(self, console: Console) -> None:
         """Adapt a reader, and print what became of it."""
         from microcalc.evaluation.truth import read_truth
-        from microcalc.files import check_unused, filled_folder, read_record, write_atomically
+        from microcalc.files import check_unused, filled_folder, write_atomically
         from microcalc.mammograms.adaptation import Seen, adapt, describe, look
         from microcalc.mammograms.findings import Scan
         from microcalc.mammograms.matching import join
@@ -45,7 +45,7 @@ class Adapt(Common):
         committee, opinion = load_for_scan(self.committee)
         finished = Path(self.paths[0]) / "findings.json" if self.paths else Path()
         if self.truth is None and finished.is_file():
-            scan = read_record(finished, Scan, "give the --out of a finished scan")
+            scan = Scan.read(finished.parent)
             if scan.committee != committee.name:
                 raise RequestError(
                     f"{finished}: was made by {scan.committee}, not by {committee.name}; scan the images again"

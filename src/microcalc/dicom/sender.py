@@ -148,7 +148,8 @@ class WebServer:
 def _named(answer: requests.Response) -> tuple[set[str], set[str]]:
     """Return the instances that an answer names as stored, or as held before, and those that it names as refused."""
     try:
-        body = Dataset.from_json(answer.content.decode())
+        body = answer.json()
+        body = Dataset.from_json(body[0] if isinstance(body, list) else body)
         stored = {str(item.ReferencedSOPInstanceUID) for item in body.get("ReferencedSOPSequence") or ()}
         failures = body.get("FailedSOPSequence") or ()
         reasons = {str(item.ReferencedSOPInstanceUID): item.get("FailureReason") for item in failures}

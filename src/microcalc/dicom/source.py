@@ -18,6 +18,7 @@ from pydicom.valuerep import DA, TM
 from microcalc.errors import ImageError
 from microcalc.images import read_mammogram
 from microcalc.images.dicom import laterality, orientation
+from microcalc.images.reader import HEAD, file_kind
 from microcalc.images.silence import quiet
 
 PATIENT_AND_STUDY = (
@@ -95,7 +96,8 @@ def read_source(mammogram: str | os.PathLike[str] | bytes) -> Source:
     try:
         content = mammogram if isinstance(mammogram, bytes) else Path(mammogram).read_bytes()
         with quiet():
-            header = pydicom.dcmread(BytesIO(content), stop_before_pixels=True)
+            is_dicom = file_kind(content[:HEAD]) == "DICOM"  # also without preamble
+            header = pydicom.dcmread(BytesIO(content), stop_before_pixels=True, force=is_dicom)
             unreadable = _drop_unreadable(header)
             problems = list(_problems(header))
             notes = (*_notes(header), *unreadable)

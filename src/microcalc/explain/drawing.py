@@ -16,6 +16,7 @@ from microcalc.config import GradcamMethod
 from microcalc.explain.methods import METHODS
 from microcalc.files import write_atomically
 from microcalc.images.pictures import encode
+from microcalc.images.silence import quiet
 
 CLASS_NAMES = ("normal", "cluster")
 CLASS_COLOURS = ("#0072B2", "#D55E00")
@@ -42,7 +43,8 @@ def png(figure: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file at 150 dots an inch."""
     FigureCanvasAgg(figure)
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150, metadata={"Software": None})
+    with quiet():  # letters that the font lacks are drawn as boxes
+        figure.savefig(content, format="png", dpi=150, metadata={"Software": None})
     return content.getvalue()
 
 

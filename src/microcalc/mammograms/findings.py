@@ -2,15 +2,15 @@
 
 import os
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self
 
 import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
-from pydantic import PlainValidator
 
 from microcalc.errors import RequestError
-from microcalc.files import checked
+from microcalc.files import checked, read_json
 from microcalc.images.image import PixelSize
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
 
@@ -159,5 +159,35 @@ class Scan:
     schema: Literal[2]
     committee: str
     operating_point: Annotated[float, Ge(0), Le(1)]
-    images: tuple[Annotated[ScannedImage, PlainValidator(ScannedImage.from_dict)], ...]
+    images: tuple[ScannedImage, ...]
     failed: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def from_dict(cls, saved: Any) -> Self:
+        """Read a ``findings.json`` that anybody may have written; names of files may hold any bytes.
+
+        Raises:
+            RequestError: it is none.
+        """
+        try:
+            images, failed = saved["images"], saved["failed"]
+            head = checked(cls, {**saved, "images": [], "failed": []})
+            return replace(head, images=tuple(map(ScannedImage.from_dict, images)), failed=tuple(map(dict, failed)))
+        except RequestError as error:
+            raise RequestError(f"{error}; give the --out of a finished scan") from error
+        except (TypeError, KeyError, ValueError) as error:
+            raise RequestError(f"is not what a scan leaves ({error}); give the --out of a finished scan") from error
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the ``findings.json`` of a folder.
+
+        Raises:
+            RequestError: there is none, or it is damaged.
+        """
+        path = folder / "findings.json"
+        saved = read_json(path, "give the --out of a finished scan")
+        try:
+            return cls.from_dict(saved)
+        except RequestError as error:
+            raise RequestError(f"{path}: {error}") from error

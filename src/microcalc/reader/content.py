@@ -145,7 +145,8 @@ def is_result_of_ours(file: Path | bytes) -> bool:
             if file_kind(opened.read(HEAD)) != "DICOM":
                 return False
             opened.seek(0)
-            header = pydicom.dcmread(opened, stop_before_pixels=True, specific_tags=["ManufacturerModelName"])
-            return bool(header.get("ManufacturerModelName") == MODEL)
+            keyword = "ManufacturerModelName"
+            header = pydicom.dcmread(opened, stop_before_pixels=True, force=True, specific_tags=[keyword])
+            return bool(header.get(keyword) == MODEL)
     except Exception:  # whoever reads it reports it
         return False

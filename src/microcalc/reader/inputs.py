@@ -24,14 +24,22 @@ class Inputs:
     Attributes:
         names: by absolute path or URL, each file as the request names it, in its order.
         left_out: number of files in folders that are no images, by suffix.
+        ours: number of pictures and objects that microcalc made, in folders and patterns.
     """
 
     names: dict[str, str]
     left_out: Counter[str] = field(default_factory=Counter)
+    ours: int = 0
 
     def note(self) -> str:
-        """Return one sentence on the files that were left out; empty where there are none."""
-        return FoundImages([], self.left_out).note()
+        """Return a sentence on the files that were left out; empty where there are none.
+
+        >>> Inputs({}, ours=3).note()
+        '3 files were left out, as microcalc made them'
+        """
+        several = "s were left out, as microcalc made them" if self.ours > 1 else " was left out, as microcalc made it"
+        notes = [FoundImages([], self.left_out).note(), f"{self.ours} file{several}" if self.ours else ""]
+        return "; ".join(filter(None, notes))
 
 
 def find_inputs(requests: Sequence[str], manifest: Path | None = None) -> Inputs:
@@ -56,14 +64,19 @@ def find_inputs(requests: Sequence[str], manifest: Path | None = None) -> Inputs
     if not requests and manifest is None:
         raise RequestError("no images are named; give image files, folders or a pattern such as 'scans/*.png'")
     names: dict[str, str] = {}
-    left_out = Counter[str]()
-    for path in (path for request in requests for path in _paths(request)):
-        found = _in(path)
-        left_out.update(found.left_out)
-        names.update(_keyed(map(str, found.files), names))
+    left_out, ours = Counter[str](), 0
+    for request in requests:
+        for found in map(_in, _paths(request)):
+            files = found.files if Path(request).is_file() else [file for file in found.files if not _is_ours(file)]
+            ours += len(found.files) - len(files)
+            left_out.update(found.left_out)
+            names.update(_keyed(map(str, files), names))
     if manifest is not None:
         names.update(_keyed(read_manifest(manifest), names))
-    return Inputs(names, left_out)
+    inputs = Inputs(names, left_out, ours)
+    if not names:
+        raise RequestError(f"{' '.join(requests)}: {inputs.note()}, and nothing is left; name other images")
+    return inputs
 
 
 def _keyed(names: Iterable[str], known: dict[str, str]) -> dict[str, str]:
@@ -82,15 +95,14 @@ def _paths(request: str) -> list[Path]:
     matches = glob.glob(request, recursive=True) if glob.has_magic(request) else []  # noqa: PTH207 (absolute patterns)
     if not matches:
         raise RequestError(f"{request}: does not exist; name image files, folders or a pattern such as 'scans/*.png'")
-    return [path for path in map(Path, sorted(matches)) if not _is_ours(path)]
+    return [Path(path) for path in sorted(matches)]
 
 
 def _in(path: Path) -> FoundImages:
     if not path.is_dir():
         return FoundImages([path])
     found = find_images(path)
-    files = [file for file in found.files if not _is_ours(file)]
-    return FoundImages(files or ([] if found.files else [path]), found.left_out)
+    return FoundImages(found.files or [path], found.left_out)
 
 
 def _is_ours(file: Path) -> bool:

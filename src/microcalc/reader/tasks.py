@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
@@ -289,7 +290,8 @@ class ExplainTask(PredictTask):
         best = committee.highest_weight if self.explained == "highest_weight" else None
         pictures = {}
         for image, heat, (file, prediction) in zip(images, maps, predictions.items(), strict=True):
-            title, vote = "/".join(Path(file).parts[-2:]), None if best is None else (best, prediction.experts[best])
+            title = os.fsencode("/".join(Path(file).parts[-2:])).decode(errors="backslashreplace")
+            vote = None if best is None else (best, prediction.experts[best])
             figure = overlay(image, heat, prediction.probability, name=title, method=self.method, vote=vote)
             pictures[file] = {"pictures": {"pictures/{}.png": png(figure)}}
         return pictures

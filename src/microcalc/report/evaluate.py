@@ -14,7 +14,7 @@ from microcalc.errors import ImageError, RequestError
 from microcalc.evaluation.detection import BAND, Case, Estimate, Measured, measure
 from microcalc.evaluation.froc import RATES, froc_curve
 from microcalc.evaluation.truth.image import ImageTruth
-from microcalc.files import read_record, write_atomically, write_json
+from microcalc.files import write_atomically, write_json
 from microcalc.images import Mammogram, read_mammogram
 from microcalc.mammograms.findings import Scan
 from microcalc.mammograms.matching import KnownImage, Others, groups, join
@@ -53,7 +53,7 @@ def evaluate(folder: Path, truth: Sequence[ImageTruth], others: Others = None) -
     Raises:
         RequestError: as for :func:`microcalc.mammograms.matching.join`; or there is no scan, or no image is left.
     """
-    scan = read_record(folder / "findings.json", Scan, "give the --out of a finished scan")
+    scan = Scan.read(folder)
     images, not_scanned = join(scan, truth, others)
     measured = measure([image.case for image in images], scan.operating_point)
     return Evaluation(folder, scan, images, measured, not_scanned)
