@@ -182,15 +182,20 @@ def test_padding_does_not_set_the_scale_of_an_image_for_processing(tmp_path: Pat
 @pytest.mark.parametrize(
     ("elements", "field", "value"),
     [
-        ({"ImageLaterality": "R"}, "laterality", "R"),
-        ({"Laterality": "L"}, "laterality", "L"),
-        ({"ImageLaterality": "R", "Laterality": "L"}, "laterality", "R"),
-        ({"ImageLaterality": "?", "Laterality": "L"}, "laterality", "L"),
-        ({"ImageLaterality": "?"}, "laterality", None),
+        ({"ImageLaterality": "R"}, "side", "R"),
+        ({"Laterality": "L"}, "side", "L"),
+        ({"ImageLaterality": "R", "Laterality": "L"}, "side", "R"),
+        ({"ImageLaterality": "?", "Laterality": "L"}, "side", "L"),
+        ({"ImageLaterality": "?"}, "side", None),
+        ({"ImageLaterality": "B"}, "side", None),
         ({"ViewPosition": "MLO"}, "view", "MLO"),
         ({"ViewCodeSequence": code("", "399162004")}, "view", "CC"),
         ({"ViewCodeSequence": code("", "R-10226")}, "view", "MLO"),
         ({"ViewCodeSequence": code("", "1")}, "view", None),
+        ({"PatientID": " P12 "}, "patient", "P12"),
+        ({"PatientID": ""}, "patient", None),
+        ({"StudyInstanceUID": "1.2.3"}, "study", "1.2.3"),
+        ({}, "study", None),
         ({"PatientOrientation": ["P", "FL"]}, "orientation", ("P", "FL")),
         ({"PatientOrientation": "CC"}, "orientation", None),
         ({"ImagerPixelSpacing": [0.07, 0.07]}, "pixel_size_mm", (0.07, 0.07)),
@@ -255,6 +260,27 @@ def test_a_special_mammogram_is_read_with_a_warning(
     elements: dict[str, object], warning: str | None, tmp_path: Path
 ) -> None:
     assert read(mammogram(**elements), tmp_path).warnings == ((warning,) if warning else ())
+
+
+@pytest.mark.parametrize(
+    ("name", "elements", "side_and_view"),
+    [
+        ("a_LCC.dcm", {}, ("L", "CC")),
+        ("LEFT_MLO.dcm", {}, ("L", "MLO")),
+        ("12_R_CC_3.dcm", {}, ("R", "CC")),
+        ("P1_R_DM_MLO.dcm", {}, ("R", "MLO")),
+        ("recc.dcm", {}, (None, None)),
+        ("a_LCC.dcm", {"ImageLaterality": "R"}, ("R", "CC")),
+        ("a_LCC.dcm", {"ViewPosition": "MLO"}, ("L", "MLO")),
+    ],
+)
+def test_side_and_view_come_from_the_name_where_the_file_does_not_hold_them(
+    name: str, elements: dict[str, object], side_and_view: tuple[str | None, str | None], tmp_path: Path
+) -> None:
+    content = mammogram(**elements)
+    (tmp_path / name).write_bytes(content)
+    for found in (read_mammogram(tmp_path / name), read_mammogram(content, f"LEFT_MLO/{name}")):
+        assert (found.side, found.view) == side_and_view
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm", "jpg"])

@@ -163,9 +163,9 @@ class Images:
             columns=mammogram.pixels.shape[1],
             file_pixel_size_mm=mammogram.pixel_size_mm or (truth.pixel_size_mm if truth else None),
             given_pixel_size_mm=given if mammogram.pixel_size_mm is None else None,
-            laterality=mammogram.laterality if mammogram.laterality in ("L", "R") else None,
+            laterality=mammogram.side,
             view=mammogram.view,
-            study=self._study(path) if dicom else None,
+            study=self._study(mammogram),
             chest_wall=chest_wall(mammogram.orientation, smallest),
             window=window,
             warnings=mammogram.warnings,
@@ -178,19 +178,16 @@ class Images:
         image.forget_findings()
         return image
 
-    def _study(self, path: Path) -> str | None:
-        """A name for the DICOM study of a file that holds nothing of the file."""
-        from microcalc.dicom.source import read_source
-
-        with contextlib.suppress(ImageError):
-            uid = str(read_source(path).header.StudyInstanceUID)
-            return self._studies.setdefault(uid, f"study-{len(self._studies) + 1}")
-        return None
+    def _study(self, mammogram: Mammogram) -> str | None:
+        """A name for the DICOM study of an image that holds nothing of the file."""
+        if mammogram.study is None:
+            return None
+        return self._studies.setdefault(mammogram.study, f"study-{len(self._studies) + 1}")
 
 
 def _read(path: Path, name: str) -> Mammogram:
     try:
-        return replace(read_mammogram(path), padding=None)
+        return replace(read_mammogram(path, name), padding=None)
     except ImageError as error:
         error.file = name
         raise

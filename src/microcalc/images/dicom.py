@@ -61,8 +61,10 @@ def _read(dataset: Any, as_mammogram: bool) -> Mammogram:
         warnings=tuple(warnings),
         sop_instance_uid=str(dataset.get("SOPInstanceUID") or "") or None,
         padding=padded[places] if padded.any() else None,
-        laterality=laterality(dataset),
+        side="L" if (side := laterality(dataset)) == "L" else "R" if side == "R" else None,
         view=_view(dataset),
+        patient=str(dataset.get("PatientID") or "").strip() or None,
+        study=str(dataset.get("StudyInstanceUID") or "") or None,
         orientation=orientation(dataset),
         sop_class=str(dataset.get("SOPClassUID") or "") or None,
     )

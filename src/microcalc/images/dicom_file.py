@@ -1,4 +1,4 @@
-"""A DICOM file -> the elements that matter to its pixels, and no element that identifies a patient."""
+"""A DICOM file -> the elements that matter to its pixels, and those that tell side, view, study and patient."""
 
 import re
 from typing import Any, BinaryIO
@@ -7,7 +7,7 @@ from microcalc.errors import ImageError
 from microcalc.images.image import check_size
 
 _ELEMENTS = [
-    *("SOPClassUID", "SOPInstanceUID", "Modality", "BodyPartExamined"),
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "Modality", "BodyPartExamined"),
     *("PresentationIntentType", "BreastImplantPresent"),
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),

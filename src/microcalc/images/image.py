@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,21 +58,25 @@ class Image:
 
 @dataclass(frozen=True, eq=False)
 class Mammogram(Image):
-    """A whole mammogram, with what its DICOM file states of how it was taken; all of it None for other files.
+    """A whole mammogram, with what its DICOM file, or else the name of the file, gives of it; None where neither does.
 
     Attributes:
         padding: (height, width) bool, True where the file has no image (Pixel Padding Value); None where it does not
             say. ``pixels`` is 0 there.
-        laterality: "L", "R" or "B" for both (Image Laterality, or Laterality).
+        side: "L" or "R" (Image Laterality, or Laterality).
         view: "CC", "MLO" or another View Position of PS3.3 C.8.11.7.1.
+        patient: Patient ID; of DICOM files alone.
+        study: Study Instance UID; of DICOM files alone.
         orientation: directions in the patient in which the rows and the columns run, such as ("P", "F"), of PS3.3
             C.7.6.1.1.1 (Patient Orientation).
         sop_class: SOP Class UID.
     """
 
     padding: NDArray[np.bool_] | None = None
-    laterality: str | None = None
+    side: Literal["L", "R"] | None = None
     view: str | None = None
+    patient: str | None = None
+    study: str | None = None
     orientation: tuple[str, str] | None = None
     sop_class: str | None = None
 

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -13,6 +14,7 @@ from microcalc.errors import ImageError, TransientImageError
 from microcalc.images.dicom import read_dicom
 from microcalc.images.dicom_file import looks_like_dicom
 from microcalc.images.image import Image, Mammogram
+from microcalc.images.names import side_and_view
 from microcalc.images.pictures import read_picture
 from microcalc.images.silence import quiet
 
@@ -52,7 +54,7 @@ def read_image(path: Source) -> Image:
     Raises:
         ImageError: one line that names the file, for whatever is not one readable grey image of at least
             ``SMALLEST_SIDE`` pixels a side and at most ``LARGEST_PIXELS`` in all. No element that identifies a
-            patient is ever read from a DICOM file, so none can appear in the line.
+            patient appears in the line.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -65,7 +67,7 @@ def read_image(path: Source) -> Image:
     return _read(path, as_mammogram=False)
 
 
-def read_mammogram(path: Source) -> Mammogram:
+def read_mammogram(path: Source, name: str = "") -> Mammogram:
     """Read one whole mammogram, as a radiologist would see it.
 
     As :func:`read_image`, except for DICOM files:
@@ -74,21 +76,28 @@ def read_mammogram(path: Source) -> Mammogram:
       LINEAR, LINEAR_EXACT or SIGMOID); the first, where there are several.
     - For Processing: brought to a presentation-like scale, by logarithm and inversion where Pixel Intensity
       Relationship requires them, between the 0.1 and 99.9 % quantiles; a warning states so.
-    - Pixel padding is set to 0 and kept as a mask; side, view, orientation and SOP class are kept as the file has them.
+    - Pixel padding is set to 0 and kept as a mask; patient, study, orientation and SOP class are kept as the file has
+      them. So are side and view, which come from the name of the file where it does not hold them.
     - An image that its header does not call a mammogram has a warning; one of another kind (CT, a chest radiograph,
       tomosynthesis and other multi-frame objects) is refused.
+
+    Args:
+        path: the file, or all of its bytes.
+        name: of the file, where its bytes are given or it has been renamed.
 
     Raises:
         ImageError: as for :func:`read_image`.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "mammogram.pgm"
+    ...     path = Path(folder) / "P12_LEFT_MLO.pgm"
     ...     _ = path.write_text("P2 60 60 255 " + 3600 * "51 ")
-    ...     read_mammogram(path).view is None
-    True
+    ...     read_mammogram(path).view
+    'MLO'
     """
-    return _read(path, as_mammogram=True)
+    mammogram = _read(path, as_mammogram=True)
+    side, view = side_and_view(name or ("" if isinstance(path, bytes) else os.fspath(path)))
+    return replace(mammogram, side=mammogram.side or side, view=mammogram.view or view)
 
 
 def file_kind(head: bytes) -> str | None:

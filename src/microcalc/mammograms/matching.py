@@ -14,13 +14,13 @@ from microcalc.evaluation.detection import Case
 from microcalc.evaluation.froc import find_hits, score_findings
 from microcalc.evaluation.truth.image import Box, ImageTruth
 from microcalc.images.folders import IMAGE_SUFFIXES
+from microcalc.images.names import SIDE_AND_VIEW, side_and_view
 from microcalc.mammograms.findings import Finding, Scan, ScannedImage
 from microcalc.mammograms.truth import link_clusters
 
 Others = Literal["normal", "skip"] | None
 Parts = tuple[str, ...]
 
-SIDE_AND_VIEW = re.compile(r"(?:^|[^a-z])(l|r|left|right)[ _.-]?(cc|mlo|ml|lm|xccl|xccm)(?![a-z])", re.IGNORECASE)
 MOST_KINDS = 8
 TOLERANCE = 1.0
 """Pixels by which a box may reach over the edge of its image: programs differ in where a pixel begins."""
@@ -76,16 +76,6 @@ def join(scan: Scan, truth: Sequence[ImageTruth], others: Others = None) -> tupl
     images = enumerate(scan.images)
     chosen = [(image, known.get(n)) for n, image in images if n in known or others == "normal"]
     return [_known(image, true or ImageTruth(image.file)) for image, true in chosen], not_scanned
-
-
-def side_and_view(file: str) -> tuple[str, str]:
-    """Side (L, R) and view that a file name gives; empty where it gives none.
-
-    >>> side_and_view("a/P12_LEFT_MLO.png"), side_and_view("b/recc.png")
-    (('L', 'MLO'), ('', ''))
-    """
-    match = SIDE_AND_VIEW.search(_parts(file)[-1])
-    return (match[1][0].upper(), match[2].upper()) if match else ("", "")
 
 
 def groups(images: Sequence[KnownImage]) -> dict[str, dict[str, list[Case]]]:

@@ -47,10 +47,10 @@ def draw_overlay(pixels: NDArray[np.float32], scanned: ScannedImage, view: str =
 def side(mammogram: Mammogram) -> str:
     """Return side and view, where the file gives them.
 
-    >>> side(Mammogram(np.zeros((9, 9), np.float32), None, laterality="R", view="MLO"))
+    >>> side(Mammogram(np.zeros((9, 9), np.float32), None, side="R", view="MLO"))
     'R MLO'
     """
-    return " ".join(part for part in (mammogram.laterality, mammogram.view) if part)
+    return " ".join(part for part in (mammogram.side, mammogram.view) if part)
 
 
 def shown(scanned: ScannedImage) -> list[Finding]:

@@ -356,7 +356,7 @@ class ScanTask(Task):
             raise ImageError("is a result of microcalc; give the mammogram itself")
         if job.result is not None and not job.lacking:
             return Outcome(job.result)
-        mammogram = read_mammogram(data)
+        mammogram = read_mammogram(data, job.file)
         if job.result is not None:
             scanned, lacking = ScannedImage.from_dict(job.result), job.lacking
         else:
