@@ -11,6 +11,7 @@ copy; the tree that you work in is not touched. The exit code is 1 where a bug g
 
 import argparse
 import contextlib
+import functools
 import importlib
 import multiprocessing
 import os
@@ -55,21 +56,48 @@ def main() -> int:
     return 0 if bugs and noticed == len(bugs) else 1
 
 
-def try_bug(bug: Path) -> tuple[str, str]:
-    """Plant a bug, in a process of its own, and run its tests until one fails; return the verdict and its reason."""
+def read(bug: Path) -> tuple[list[str], str, str]:
+    """Return the tests that should notice a bug, and the old and the new text."""
     first, *lines = (ROOT / bug).read_text().splitlines()
     old, new = ("\n".join(line[1:] for line in lines if line[:1] in (sign, " ")) for sign in "-+")
+    return first.removeprefix("# tests:").split(), old, new
+
+
+def stale(bug: Path) -> str:
+    """Return why a bug cannot be planted; nothing where it can."""
+    tests, old, _ = read(bug)
+    gone = [test for test in tests if not _is_there(*test.partition("[")[0].split("::"))]
+    if (count := len(places(old))) != 1:
+        return f"its old text is {count} times in src/"
+    return f"tests that are gone: {' '.join(gone)}" if gone or not tests else ""
+
+
+def _is_there(file: str, name: str = "") -> bool:
+    return (ROOT / file).is_file() and (not name or f"def {name}(" in (ROOT / file).read_text())
+
+
+def places(text: str) -> list[Path]:
+    """Return the file of each place in ``src/`` where a text stands."""
+    return [path for path, content in _sources().items() for _ in range(content.count(text))]
+
+
+@functools.cache
+def _sources() -> dict[Path, str]:
     files = [path for path in (ROOT / "src").rglob("*") if path.suffix in (".py", ".js", ".css", ".html", ".j2")]
-    places = [path for path in files for _ in range(path.read_text().count(old))]
-    tests = first.removeprefix("# tests:").split()
-    gone = [test for test in tests if not (ROOT / test.partition("::")[0]).is_file()]
-    if len(places) != 1 or gone or not tests:
-        return "STALE", f"its old text is there {len(places)} times; tests that are gone: {' '.join(gone) or 'none'}"
+    return {path: path.read_text() for path in files}
+
+
+def try_bug(bug: Path) -> tuple[str, str]:
+    """Plant a bug, in a process of its own, and run its tests until one fails; return the verdict and its reason."""
+    tests, old, new = read(bug)
+    if problem := stale(bug):
+        return "STALE", problem
+    (place,) = places(old)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "copy")
         for name in COPIED:
             (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
-        planted = copy / places[0].relative_to(ROOT)
+        planted = copy / place.relative_to(ROOT)
         planted.write_text(planted.read_text().replace(old, new))
         return run_tests(copy, tests)
 
