@@ -15,6 +15,7 @@ from microcalc.app.server import make_app
 from microcalc.app.session import Session, Settings
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.errors import RequestError
+from microcalc.evaluation.truth import read_truth
 from microcalc.files import locked
 from microcalc.images import read_mammogram
 from microcalc.mammograms.findings import ScannedImage
@@ -227,6 +228,53 @@ def test_two_readers_of_one_folder_keep_both_their_reviews(patients: tuple[Path,
     for _, client, addresses in readers:  # also the first, who judged before the second
         verdicts = [each["review"]["verdict"] for each in client.get(addresses[0]).json()["findings"]]
         assert verdicts == [None, None, "rejected"]
+    for session, *_ in readers:
+        session.close()
+
+
+def read(client: TestClient, address: str, **work: Any) -> dict[str, Any]:
+    """Put the reading of an image, and return its description."""
+    whole = {"read": False, "clusters_px": [], "rulers_px": [], "seconds": 0, "marks_shown": False} | work
+    answer = client.put(f"{address}/reading", json=whole)
+    assert answer.status_code == 200, answer.text
+    described: dict[str, Any] = answer.json()
+    return described
+
+
+def test_a_reading_is_kept_with_what_was_drawn_and_evaluate_takes_it(patients: tuple[Path, Path]) -> None:
+    folder = write_scan(patients[0].parent, *map(found, patients))
+    session, client, addresses = opened(folder)
+    addresses = [address.removesuffix("/findings") for address in addresses]
+    boxes, rulers = [[30, 40, 90, 80], [300, 200, 360, 230], [1, 2, 599, 699]], [[[1.5, 2.0], [30.0, 40.25]]]
+    read(client, addresses[0], clusters_px=boxes[:1], seconds=3.5)
+    work = {"read": True, "clusters_px": boxes, "rulers_px": rulers, "seconds": 7.25, "marks_shown": False}
+    assert read(client, addresses[0], **work)["reading"] == work
+    client.put(f"{addresses[0]}/findings/2/review", json={"verdict": "accepted"})
+    client.put(f"{addresses[1]}/findings/1/review", json={"verdict": "accepted"})  # of an image that is not read
+    for wrong in ([30, 40, 20, 80], [0, 0, 600, 9], [-1, 0, 5, 5]):
+        assert client.put(f"{addresses[0]}/reading", json={**work, "clusters_px": [wrong]}).status_code == 422
+    session.close()
+    (kept,) = json.loads((folder / "review.json").read_text())["images"]
+    assert kept["pixels_sha256"] == found(patients[0]).pixels_sha256 and kept["history"] == []
+    again, client, _ = opened(folder)
+    assert [image["reading"] for image in client.get("/api/session").json()["images"]] == [work, None]
+    again.close()
+    (true,) = read_truth(folder / "review.json")
+    assert sorted(true.boxes_px) == sorted(tuple(map(float, box)) for box in (*boxes, THREE[1].box_px))
+
+
+def test_the_reading_without_marks_and_that_of_another_reader_stay_in_the_history(patients: tuple[Path, Path]) -> None:
+    folder = write_scan(patients[0].parent, found(patients[0]))
+    readers = [opened(folder) for _ in range(2)]
+    address = readers[0][2][0].removesuffix("/findings")
+    others = readers[1][2][0].removesuffix("/findings")
+    read(readers[0][1], address, seconds=1.0)
+    read(readers[0][1], address, read=True, seconds=2.0)
+    read(readers[0][1], address, read=True, seconds=2.0, clusters_px=[[1, 2, 30, 40]], marks_shown=True)
+    read(readers[1][1], others, read=True, seconds=5.0)
+    (kept,) = json.loads((folder / "review.json").read_text())["images"]
+    assert (kept["seconds"], kept["clusters_px"]) == (5.0, [])
+    assert [(each["seconds"], each["marks_shown"]) for each in kept["history"]] == [(2.0, False), (2.0, True)]
     for session, *_ in readers:
         session.close()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from microcalc import __version__
 from microcalc.app.open_image import OpenImage
-from microcalc.app.review import FILE, Review, plain_reviews
+from microcalc.app.review import FILE, Entry, plain_reviews
 from microcalc.app.session import Session
 from microcalc.errors import ImageError
 from microcalc.files import csv_lines, opened_atomically, write_atomically, write_json
@@ -72,11 +72,11 @@ def save(session: Session, folder: Path) -> Path:
     own = folder / f"{session.started:%Y-%m-%d-%H%M%S}"
     images = [image for image in session.images.all() if image.scanned is not None or image.origin == "upload"]
     named = {image: _kept(image, own, number) for number, image in enumerate(images)}
-    plain, reviews = list[dict[str, Any]](), list[Review]()
+    plain, reviews = list[dict[str, Any]](), list[Entry]()
     for image, file in named.items():
         if image.scanned is not None:
             plain.append(replace(image.scanned, file=file).to_dict())
-            reviews += [replace(review, file=file) for review in session.reviews.of_images([image])]
+        reviews += [replace(review, file=file) for review in session.reviews.of_images([image])]
     point = next((image.operating_point for image in named if image.scanned is not None), 0.5)
     head = {"schema": 2, "committee": session.settings.committee, "operating_point": point}
     write_json(own / "findings.json", {**head, "images": plain, "failed": []})

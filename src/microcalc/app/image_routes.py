@@ -13,8 +13,10 @@ from microcalc.app.session import Session
 from microcalc.app.tiles import Window, cut_tile
 from microcalc.images.pictures import Encoding, encode
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
+from microcalc.mammograms.findings import Point
 
 router = APIRouter(prefix="/api/images")
+MOST_DRAWN = 100
 MEDIA = {"jpg": "image/jpeg", "png": "image/png"}
 
 Millimetres = Annotated[float, Field(ge=SMALLEST_PIXEL_MM, le=LARGEST_PIXEL_MM)]
@@ -70,7 +72,7 @@ async def upload(
     except BaseException:  # also a client that has gone, and a server that ends
         path.unlink(missing_ok=True)
         raise
-    return image.entry()
+    return session.describe(image)
 
 
 async def _receive(request: Request, path: Path, limit: int) -> None:
@@ -85,13 +87,13 @@ async def _receive(request: Request, path: Path, limit: int) -> None:
 
 
 @router.get("/{identity}")
-def show(image: Named) -> dict[str, Any]:
+def show(image: Named, session: Here) -> dict[str, Any]:
     """All that the page knows of an image."""
-    return image.entry()
+    return session.describe(image)
 
 
 @router.patch("/{identity}")
-def change(image: Named, wanted: Change) -> dict[str, Any]:
+def change(image: Named, wanted: Change, session: Here) -> dict[str, Any]:
     """Set what the file does not say."""
     if wanted.pixel_size_mm is not None:
         if image.file_pixel_size_mm is not None:
@@ -104,7 +106,30 @@ def change(image: Named, wanted: Change) -> dict[str, Any]:
         image.laterality = wanted.laterality
     if "view" in wanted.model_fields_set:
         image.view = wanted.view
-    return image.entry()
+    return session.describe(image)
+
+
+class Work(BaseModel):
+    """A reader's work on an image, as the page keeps it; see :class:`microcalc.app.review.Reading`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    read: bool
+    clusters_px: Annotated[list[tuple[int, int, int, int]], Field(max_length=MOST_DRAWN)]
+    rulers_px: Annotated[list[tuple[Point, Point]], Field(max_length=MOST_DRAWN)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    marks_shown: bool
+
+
+@router.put("/{identity}/reading")
+def reading(image: Named, work: Work, session: Here) -> dict[str, Any]:
+    """Keep what a reader has drawn on an image, and whether it is read."""
+    for left, top, right, bottom in work.clusters_px:
+        if not (0 <= left < right < image.columns and 0 <= top < bottom < image.rows):
+            raise HTTPException(422, f"{image.name}: a cluster must lie in the image: left, top, right, bottom")
+    drawn = {"clusters_px": tuple(work.clusters_px), "rulers_px": tuple(work.rulers_px)}
+    session.reviews.put_reading(image, **(work.model_dump() | drawn))
+    return session.describe(image)
 
 
 @router.delete("/{identity}", status_code=204)
@@ -147,14 +172,14 @@ def scan(image: Named, session: Here) -> dict[str, Any]:
     if image.pixel_size_mm is None:
         raise HTTPException(409, f"{image.name}: has no pixel size; give the pixel size in mm")
     session.jobs.scan(image)
-    return image.entry()
+    return session.describe(image)
 
 
 @router.delete("/{identity}/scan", status_code=202)
 def stop(image: Named, session: Here) -> dict[str, Any]:
     """Stop the scan of an image at its next step."""
     session.jobs.stop(image)
-    return image.entry()
+    return session.describe(image)
 
 
 @router.post("/{identity}/heatmap", status_code=202)
@@ -163,7 +188,7 @@ def draw_heatmap(image: Named, session: Here) -> dict[str, Any]:
     if image.kind != "mammogram":
         raise HTTPException(409, f"{image.name}: is no mammogram of known pixel size, and only those have a heat map")
     session.jobs.draw_heatmap(image)
-    return image.entry()
+    return session.describe(image)
 
 
 @router.get("/{identity}/heatmap.png")

@@ -1,19 +1,19 @@
-"""Reviews of findings: accepted or rejected, with a note, in review.json beside the scan."""
+"""Reviews in review.json beside the scan: verdicts on findings, and the reading of each image."""
 
 import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 
 from microcalc.app.open_image import OpenImage
 from microcalc.files import locked, read_record, write_json
-from microcalc.mammograms.findings import Finding, ScannedImage
+from microcalc.mammograms.findings import Finding, Point, ScannedImage
 
 FILE = "review.json"
 LOCK = ".review.lock"
@@ -22,7 +22,9 @@ LONGEST_NOTE = 4000
 
 Verdict = Literal["accepted", "rejected"]
 Note = Annotated[str, Field(max_length=LONGEST_NOTE)]
+Box = tuple[int, int, int, int]
 Key = tuple[str, int]
+"""Image, and number of the finding; 0 for the reading of the image itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,39 +38,75 @@ class Opinion:
         at: time at which it was given.
     """
 
-    box_px: tuple[int, int, int, int]
+    box_px: Box
     verdict: Verdict | None = None
     note: Note = ""
     at: AwareDatetime
 
 
 @dataclass(frozen=True, kw_only=True)
-class Review(Opinion):
-    """The review of one finding: the opinion that counts, and those before it.
+class Reading:
+    """The work of a reader on an image, but for the verdicts on its findings.
+
+    Attributes:
+        read: whether the reader has finished; an image without an accepted finding and a drawn cluster then is normal.
+        clusters_px: left, top, right and bottom of each cluster that the scan missed, as the reader drew it.
+        rulers_px: both ends of each length that the reader measured, (column, row).
+        seconds: that the image was on the screen until it was read.
+        marks_shown: whether marks of the scan were on the picture by then.
+        at: time of the last change.
+    """
+
+    read: bool = False
+    clusters_px: tuple[Box, ...] = ()
+    rulers_px: tuple[tuple[Point, Point], ...] = ()
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    marks_shown: bool = False
+    at: AwareDatetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfImage:
+    """The image that an entry of ``review.json`` belongs to.
 
     Attributes:
         file: name of the image, for people; nothing is matched by it.
         sop_instance_uid: of the image.
         pixels_sha256: of the image.
-        number: of the finding.
-        history: earlier opinions, the oldest first.
     """
 
     file: str
     sop_instance_uid: str | None
     pixels_sha256: str
+
+    @property
+    def identity(self) -> str:
+        """The SOP Instance UID, or else the hash of the pixels."""
+        return self.sop_instance_uid or self.pixels_sha256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review(Opinion, OfImage):
+    """The review of one finding: the opinion that counts, and those before it.
+
+    Attributes:
+        number: of the finding.
+        history: earlier opinions, the oldest first.
+    """
+
     number: int
     history: tuple[Opinion, ...] = ()
 
-    @property
-    def key(self) -> Key:
-        """Image and number of the finding."""
-        return self.sop_instance_uid or self.pixels_sha256, self.number
 
-    @property
-    def opinions(self) -> tuple[Opinion, ...]:
-        """All opinions, the one that counts last."""
-        return *self.history, Opinion(box_px=self.box_px, verdict=self.verdict, note=self.note, at=self.at)
+@dataclass(frozen=True, kw_only=True)
+class ImageReview(Reading, OfImage):
+    """The reading of an image that counts, and those before it: by other readers, or without marks."""
+
+    number: ClassVar[int] = 0
+    history: tuple[Reading, ...] = ()
+
+
+Entry = Review | ImageReview
 
 
 @dataclass(frozen=True)
@@ -77,15 +115,21 @@ class ReviewFile:
 
     schema: Literal[2]
     reviews: tuple[Review, ...]
+    images: tuple[ImageReview, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Verdicts and readings."""
+        return *self.reviews, *self.images
 
 
 class Reviews:
     """All reviews of the session; those of a finished scan are written to its folder at once."""
 
     def __init__(self) -> None:
-        self._kept: dict[Path | None, dict[Key, Review]] = {}
+        self._kept: dict[Path | None, dict[Key, Entry]] = {}
         self._stamps: dict[Path, tuple[int, int]] = {}
-        self._own: dict[tuple[Path | None, Key], Review] = {}
+        self._own: dict[tuple[Path | None, Key], Entry] = {}
         self._lock = threading.Lock()
 
     def read_folder(self, folder: Path) -> None:
@@ -97,18 +141,26 @@ class Reviews:
         with self._lock:
             self._current(folder)
 
-    def add(self, reviews: Iterable[Review], image: OpenImage) -> None:
-        """Take over the reviews of an image from a dropped review.json; of two on one finding the later counts."""
+    def add(self, entries: Iterable[Entry], image: OpenImage) -> None:
+        """Take over the entries of an image from a dropped review.json; of two on one finding the later counts."""
         with self._lock, self._changing(image.folder) as kept:
-            for review in reviews:
-                if review.key[0] == image.identity:
-                    kept[review.key] = join(kept.get(review.key, review), review)
+            for entry in entries:
+                if entry.identity == image.identity:
+                    kept[key_of(entry)] = join(kept.get(key_of(entry), entry), entry)
 
     def get(self, image: OpenImage, finding: Finding) -> Review | None:
         """Return the review of a finding; None where there is none of this very finding."""
+        review = self._get(image, finding.number)
+        return review if isinstance(review, Review) and review.box_px == finding.box_px else None
+
+    def reading(self, image: OpenImage) -> ImageReview | None:
+        """Return the reading of an image."""
+        reading = self._get(image, ImageReview.number)
+        return reading if isinstance(reading, ImageReview) else None
+
+    def _get(self, image: OpenImage, number: int) -> Entry | None:
         with self._lock:
-            review = self._current(image.folder).get((image.identity, finding.number))
-        return review if review and review.box_px == finding.box_px else None
+            return self._current(image.folder).get((image.identity, number))
 
     def put(self, image: OpenImage, finding: Finding, verdict: Verdict | None, note: str) -> None:
         """Keep a review, and write it.
@@ -119,43 +171,49 @@ class Reviews:
             RequestError: another process writes the file, or it has become no review.json.
             FailedError: the folder cannot be written.
         """
-        review = Review(
-            box_px=finding.box_px,
-            verdict=verdict,
-            note=note,
-            at=datetime.now(UTC),
-            file=os.fsencode(image.scanned.file if image.scanned else image.name).decode(errors="backslashreplace"),
-            sop_instance_uid=image.sop_instance_uid,
-            pixels_sha256=image.pixels_sha256,
-            number=finding.number,
-        )
+        about = {"box_px": finding.box_px, "number": finding.number, **_known(image)}
+        self._put(image, Review(**about, verdict=verdict, note=note, at=datetime.now(UTC)))
+
+    def put_reading(self, image: OpenImage, **reading: Any) -> None:
+        """Keep the reading of an image, given as the fields of :class:`Reading`; see :meth:`put` for errors.
+
+        One that another reader has written meanwhile stays in its history, and so does one without marks on the
+        picture: the difference is what the scan has added.
+        """
+        self._put(image, ImageReview(**reading, **_known(image), at=datetime.now(UTC)))
+
+    def _put(self, image: OpenImage, entry: Entry) -> None:
+        key = key_of(entry)
         with self._lock:
-            own = self._own.get((image.folder, review.key))
+            own = self._own.get((image.folder, key))
             with self._changing(image.folder) as kept:
-                before = kept.get(review.key)
+                before = kept.get(key)
                 if before is None:
-                    kept[review.key] = review
-                elif before == own and before.verdict == verdict:  # the same reader goes on with the note
-                    kept[review.key] = replace(review, history=before.history)
+                    kept[key] = entry
+                elif before == own and goes_on(before, entry):
+                    kept[key] = replace(entry, history=before.history)  # type: ignore[arg-type]
                 else:
-                    kept[review.key] = join(before, replace(review, at=max(before.at, review.at)))
-                self._own[image.folder, review.key] = kept[review.key]
+                    kept[key] = join(before, replace(entry, at=max(before.at, entry.at)))
+                self._own[image.folder, key] = kept[key]
 
     def rejected(self, image: OpenImage, scanned: ScannedImage) -> set[int]:
         """Return the numbers of the findings of an image that its reader has rejected."""
         reviews = (self.get(image, finding) for finding in scanned.findings)
         return {review.number for review in reviews if review and review.verdict == "rejected"}
 
-    def of_images(self, images: Iterable[OpenImage]) -> list[Review]:
-        """Return the reviews of the findings of some images, by the names that the user gave them."""
-        reviews = (
-            (image, self.get(image, finding))
+    def of_images(self, images: Iterable[OpenImage]) -> list[Entry]:
+        """Return the reviews and readings of some images, by the names that the user gave them."""
+        entries = (
+            (image, entry)
             for image in images
-            for finding in (image.scanned.findings if image.scanned else ())
+            for entry in (
+                self.reading(image),
+                *(self.get(image, finding) for finding in (image.scanned.findings if image.scanned else ())),
+            )
         )
-        return [replace(review, file=image.name) for image, review in reviews if review is not None]
+        return [replace(entry, file=image.name) for image, entry in entries if entry is not None]
 
-    def _current(self, folder: Path | None) -> dict[Key, Review]:
+    def _current(self, folder: Path | None) -> dict[Key, Entry]:
         """Return the reviews of a folder, read again where another reader has written its file."""
         if folder is None:
             return self._kept.setdefault(None, {})
@@ -166,7 +224,7 @@ class Reviews:
         return self._kept[folder]
 
     @contextmanager
-    def _changing(self, folder: Path | None) -> Iterator[dict[Key, Review]]:
+    def _changing(self, folder: Path | None) -> Iterator[dict[Key, Entry]]:
         """Give the reviews of a folder as its file now has them, and write what the caller makes of them."""
         if folder is None:
             yield self._current(None)
@@ -177,24 +235,44 @@ class Reviews:
             write_json(folder / FILE, plain_reviews(kept.values()))
 
 
-def join(one: Review, other: Review) -> Review:
-    """Return one review with all opinions of two on the same finding; the latest counts."""
-    *history, latest = sorted(dict.fromkeys(one.opinions + other.opinions), key=lambda opinion: opinion.at)
-    return replace(other, **vars(latest), history=tuple(history))
+def key_of(entry: Entry) -> Key:
+    """Return image and number of an entry."""
+    return entry.identity, entry.number
 
 
-def plain_reviews(reviews: Iterable[Review]) -> Any:
+def goes_on(before: Entry, entry: Entry) -> bool:
+    """Return whether the same reader only goes on: with a note, or with the reading of an image."""
+    if isinstance(before, ImageReview) and isinstance(entry, ImageReview):
+        return not before.read or before.marks_shown == entry.marks_shown
+    return isinstance(before, Review) and isinstance(entry, Review) and before.verdict == entry.verdict
+
+
+def join(one: Entry, other: Entry) -> Entry:
+    """Return one entry with all opinions on a finding, or readings of an image, of two; the latest counts."""
+    kind = Opinion if isinstance(one, Review) else Reading
+    names = [field.name for field in fields(kind)]
+    opinions = [
+        part
+        for entry in (one, other)
+        for part in (*entry.history, kind(**{name: getattr(entry, name) for name in names}))
+    ]
+    *history, latest = sorted(dict.fromkeys(opinions), key=lambda opinion: opinion.at)
+    return replace(other, **vars(latest), history=tuple(history))  # type: ignore[arg-type]
+
+
+def plain_reviews(entries: Iterable[Entry]) -> Any:
     """Return the content of a review.json as plain values.
 
     >>> plain_reviews([])
-    {'schema': 2, 'reviews': []}
+    {'schema': 2, 'reviews': [], 'images': []}
     """
-    return TypeAdapter(ReviewFile).dump_python(
-        ReviewFile(2, tuple(sorted(reviews, key=lambda review: review.key))), mode="json"
-    )
+    entries = sorted(entries, key=key_of)
+    reviews = tuple(entry for entry in entries if isinstance(entry, Review))
+    images = tuple(entry for entry in entries if isinstance(entry, ImageReview))
+    return TypeAdapter(ReviewFile).dump_python(ReviewFile(2, reviews, images), mode="json")
 
 
-def read_reviews(folder: Path) -> dict[Key, Review]:
+def read_reviews(folder: Path) -> dict[Key, Entry]:
     """Read the review.json of a folder; empty where there is none.
 
     Raises:
@@ -203,4 +281,10 @@ def read_reviews(folder: Path) -> dict[Key, Review]:
     path = folder / FILE
     if not path.exists():
         return {}
-    return {review.key: review for review in read_record(path, ReviewFile, "move it away to begin anew").reviews}
+    return {key_of(entry): entry for entry in read_record(path, ReviewFile, "move it away to begin anew").entries}
+
+
+def _known(image: OpenImage) -> dict[str, Any]:
+    """Return the fields of :class:`OfImage`."""
+    file = os.fsencode(image.scanned.file if image.scanned else image.name).decode(errors="backslashreplace")
+    return {"file": file, "sop_instance_uid": image.sop_instance_uid, "pixels_sha256": image.pixels_sha256}

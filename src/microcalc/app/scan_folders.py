@@ -66,7 +66,7 @@ def attach_findings(session: Session, findings: Any, review: Any) -> dict[str, l
         scan = Scan.from_dict(findings)
     except RequestError as error:
         raise RequestError(f"findings.json: {error}") from error
-    reviews = checked(ReviewFile, review, "review.json").reviews if review else ()
+    reviews = checked(ReviewFile, review, "review.json").entries if review else ()
     free = [image for image in session.images.all() if image.state not in BUSY]
     attached, missing = [], []
     for scanned in scan.images:

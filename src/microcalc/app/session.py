@@ -15,6 +15,7 @@ from microcalc import __version__
 from microcalc.app.findings import Reader
 from microcalc.app.images import Images
 from microcalc.app.jobs import Jobs
+from microcalc.app.open_image import OpenImage
 from microcalc.app.review import Reviews
 from microcalc.app.security import is_loopback, reachable_address
 from microcalc.images import LARGEST_PIXELS
@@ -22,6 +23,7 @@ from microcalc.images.resample import as_pixel_size
 
 UPLOAD_BYTES = 512 * 2**20
 PREFIX = "microcalc-app-"
+READING = ("read", "clusters_px", "rulers_px", "seconds", "marks_shown")
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,11 @@ class Session:
         self.jobs.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def describe(self, image: OpenImage) -> dict[str, Any]:
+        """Return the description of an image that the page gets, with its reading."""
+        reading = self.reviews.reading(image)
+        return image.entry() | {"reading": reading and {name: getattr(reading, name) for name in READING}}
+
     def entry(self) -> dict[str, Any]:
         """Return the description that the page gets first."""
         return {
@@ -106,7 +113,7 @@ class Session:
             "operating_point": self.reader.operating_point,
             "limits": {"upload_bytes": self.settings.upload_bytes, "pixels": LARGEST_PIXELS},
             "save": self.settings.save is not None,
-            "images": [image.entry() for image in self.images.all()],
+            "images": [self.describe(image) for image in self.images.all()],
             "opening": self.opening,
             "problems": self.problems,
             "studies": [

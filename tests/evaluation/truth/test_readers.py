@@ -113,6 +113,21 @@ def as_review(folder: Path) -> Path:
     return folder / "review.json"
 
 
+def as_reading(folder: Path) -> Path:
+    """Two clusters are drawn, one is an accepted finding; only two of the images are read."""
+    saved = json.loads(as_review(folder).read_text())
+    saved["reviews"] = [each for each in saved["reviews"] if each["number"] not in (1, 2)]
+    clusters = {"aaaa": BOXES[1:], "bbbb": (), "cccc": BOXES}
+    saved["images"] = [
+        {"file": f"{sha}.png", "sop_instance_uid": None, "pixels_sha256": sha, "read": sha != "cccc"}
+        | {"clusters_px": drawn, "rulers_px": [], "seconds": 9.5, "marks_shown": False}
+        | {"at": "2026-01-01T00:00:00Z", "history": []}
+        for sha, drawn in clusters.items()
+    ]
+    (folder / "review.json").write_text(json.dumps(saved))
+    return folder / "review.json"
+
+
 def as_phantom(folder: Path) -> Path:
     clusters = [[(left, top), (right, bottom)] for left, top, right, bottom in BOXES]
     images = [
@@ -123,7 +138,9 @@ def as_phantom(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("write", [as_table, as_masks, as_inbreast, as_cbis_ddsm, as_coco, as_review, as_phantom])
+@pytest.mark.parametrize(
+    "write", [as_table, as_masks, as_inbreast, as_cbis_ddsm, as_coco, as_review, as_reading, as_phantom]
+)
 def test_three_clusters_come_back_from_every_format_and_the_other_image_is_normal(
     tmp_path: Path, write: Callable[[Path], Path]
 ) -> None:
@@ -193,6 +210,11 @@ def test_inbreasts_calcifications_outside_its_clusters_stay_single(tmp_path: Pat
         ("a.xml", "no XML", "is not as its format has it"),
         ("review.json", '{"schema": 2, "reviews": [{"box_px": [1, 2]}]}', "is not as its format has it"),
         ("review.json", '{"schema": 2, "reviews": []}', "holds no truth"),
+        (
+            "review.json",
+            '{"schema": 2, "reviews": [{"verdict": "accepted"}], "images": [{"read": false}]}',
+            "no image in it is marked as read",
+        ),
         ("a.csv", "\x00", "lacks the columns"),
     ],
 )
