@@ -20,6 +20,7 @@ from annotated_types import Ge
 from microcalc.errors import FailedError, RequestError
 from microcalc.files import (
     TEMPORARY_SUFFIX,
+    FileName,
     check_outputs,
     check_unused,
     checked,
@@ -188,13 +189,18 @@ class Spot:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Named:
+    file: FileName
+
+
 WHOLE = {"center": [0.5, 12], "number": 3, "kind": None}
 
 
 def test_json_becomes_the_dataclass_and_its_lists_tuples(tmp_path: Path) -> None:
     write_json(tmp_path / "spots.json", [WHOLE, {**WHOLE, "kind": "round", "note": "b"}, {**WHOLE, "number": 2}])
     expected = (Spot((0.5, 12.0), 3, None), Spot((0.5, 12.0), 3, "round", "b"), Spot((0.5, 12.0), 2, None))
-    assert read_record(tmp_path / "spots.json", tuple[Spot, ...]) == expected
+    assert read_record(tmp_path / "spots.json", tuple[Spot, ...], "make it anew") == expected
     assert checked(Spot, expected[1]) == expected[1]
     assert checked(Spot, {**WHOLE, "number": np.int64(3), "center": (np.float32(0.5), 12.0)}) == expected[0]
 
@@ -227,6 +233,12 @@ def test_a_value_of_another_type_is_refused_in_one_line_that_names_its_key(
         RequestError, match=f"^spots.1.{re.escape(problem)}" if "the value" not in problem else "^spots"
     ):
         checked(tuple[Spot, ...], [WHOLE, {**WHOLE, **change}, {}], "spots")
+
+
+def test_a_record_holds_names_of_any_bytes_and_keys_of_later_versions(tmp_path: Path) -> None:
+    for name in ("\udc80\udcff.dcm", "😀.dcm", "a\udcc3.dcm"):
+        write_json(tmp_path / "names.json", {"file": name, "later": [name]})
+        assert read_record(tmp_path / "names.json", Named, "make it anew") == Named(name)
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "9" * 400, "true", "null", "[]"])

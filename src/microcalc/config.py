@@ -25,6 +25,9 @@ Engine = Literal["torch", "torch-bfloat16"]
 Precision = Literal["auto", "float32", "bfloat16"]
 GradcamMethod = Literal["hirescam", "gradcam"]
 
+CLASS_NAMES = ("normal", "cluster")
+"""Names of the labels 0 and 1."""
+
 LARGEST_SEED = 2**31 - 1
 """Every library that is given a seed, or one a little above it for a fold, takes one of this size."""
 

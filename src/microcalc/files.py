@@ -15,19 +15,24 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from reprlib import repr as shortened
-from typing import Any, BinaryIO, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 from typing_extensions import TypeForm
 
 from microcalc.errors import FailedError, MicrocalcError, RequestError
 
 TEMPORARY_SUFFIX = ".part"
-MEND_RECORD = "delete it and resume the study"
+
+NAME_BYTES = {0xDC00 + byte: 0xF700 + byte for byte in range(0x80, 0x100)}
+"""Bytes of file names that are no text, as Python has them, and letters for private use, as pydantic takes them."""
 
 T = TypeVar("T")
+
+FileName = Annotated[str, AfterValidator(lambda name: name.translate({new: old for old, new in NAME_BYTES.items()}))]
+"""The name of a file in a record, of any bytes."""
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -224,15 +229,16 @@ def filled_folder(folder: Path) -> Iterator[Path]:
         raise _cannot_write(folder, error) from error
 
 
-def checked(type_: TypeForm[T], value: Any, name: str = "") -> T:
+def checked(type_: TypeForm[T], value: Any, name: str = "", other_keys: Literal["forbid", "ignore"] = "forbid") -> T:
     """Return plain values as a type that pydantic knows, such as a dataclass; its tuples are made of lists.
 
-    Nothing is converted: True is no number, nor is "3" or NaN. Every key must be there, and no other.
+    Nothing is converted: True is no number, nor is "3" or NaN. Every key must be there.
 
     Args:
         type_: of the result; ranges are annotated, as in ``Annotated[int, Ge(1)]``.
         value: numbers, text, lists, dicts and dataclasses.
         name: of the value, for the error.
+        other_keys: whether keys that the type does not know are an error.
 
     Raises:
         RequestError: naming the key, the type or range that is expected, and the value that was given.
@@ -245,14 +251,22 @@ def checked(type_: TypeForm[T], value: Any, name: str = "") -> T:
     microcalc.errors.RequestError: loss.1 must be a valid number: got 'NaN'
     """
     try:
-        text = to_json(value, inf_nan_mode="strings", fallback=lambda each: each.item())
-        result: T = _adapter(type_).validate_json(text, strict=True, extra="forbid")  # type: ignore[arg-type]
+        text = to_json(_in_letters(value), inf_nan_mode="strings", fallback=lambda each: each.item())
+        result: T = _adapter(type_).validate_json(text, strict=True, extra=other_keys)  # type: ignore[arg-type]
         return result
     except PydanticSerializationError as error:
         given = shortened(value)[:100]
         raise RequestError(f"{name or 'the value'} must be plain numbers and text: got {given}") from error
     except ValidationError as error:
         raise RequestError(_problem(error.errors(include_url=False)[0], name)) from error
+
+
+def _in_letters(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _in_letters(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_in_letters, value))
+    return value.translate(NAME_BYTES) if isinstance(value, str) and not value.isascii() else value
 
 
 @cache
@@ -335,22 +349,17 @@ def _read_whole_number(digits: str) -> int:
     return int(digits)
 
 
-def read_record(path: Path, type_: TypeForm[T], advice: str = MEND_RECORD) -> T:
-    """Read one JSON file as a type; see :func:`checked`.
+def read_record(path: Path, type_: TypeForm[T], advice: str) -> T:
+    """Read one JSON file as a type; see :func:`checked`. Keys of later versions are passed over.
 
     Raises:
         RequestError: the file is missing, is not JSON, or holds anything else.
     """
     value = read_json(path, advice)
     try:
-        return checked(type_, value)
+        return checked(type_, value, other_keys="ignore")
     except RequestError as error:
         raise RequestError(f"{path}: {error}; {advice}") from error
-
-
-def damaged_record(path: Path) -> RequestError:
-    """Return the error for a record that no run of this study writes."""
-    return RequestError(f"{path}: does not hold what this study leaves there; {MEND_RECORD}")
 
 
 def csv_lines(rows: Iterable[Iterable[Any]]) -> Iterator[str]:

@@ -126,7 +126,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any], st.SearchStrategy[bytes]]] 
     "committee": ("committee.json", load_committee, files(json.dumps(COMMITTEE).encode(), COMMITTEE)),
     "trial": (
         "trial_0.json",
-        lambda folder: read_record(folder / "trial_0.json", Trial),
+        lambda folder: read_record(folder / "trial_0.json", Trial, "make it anew"),
         files(json.dumps(TRIALS).encode(), TRIALS),
     ),
 }

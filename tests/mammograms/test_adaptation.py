@@ -155,8 +155,11 @@ def test_features_are_those_of_the_findings(tmp_path: Path) -> None:
     for made_up in iter_phantom_mammograms(2, field_mm=(70, 60)):
         files.append(tmp_path / f"{made_up.name}.png")
         PIL.Image.fromarray(made_up.pixels).save(files[-1])
-    images = look(files, [], packaged(), packaged_opinion(), 0.07, "normal")
+    (tmp_path / "half.png").write_bytes(files[0].read_bytes()[:1000])
+    named, errors = [files[0], tmp_path / "half.png", files[1]], []
+    images = look(named, [], packaged(), packaged_opinion(), 0.07, "normal", on_failed=errors.append)
     assert [each.known.scanned.file for each in images] == [str(file) for file in files]
+    assert [error.file for error in errors] == [str(tmp_path / "half.png")]
     for each in images:
         probabilities = 1 / (1 + np.exp(-packaged_opinion().scores(each.features)))
         found = [finding.probability for finding in each.known.scanned.findings]

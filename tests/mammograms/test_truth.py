@@ -55,7 +55,7 @@ def test_a_cluster_that_is_not_in_the_image_is_refused(cluster: list[tuple[float
 def test_phantom_mammograms_are_written_with_their_truth(tmp_path: Path) -> None:
     made = list(iter_phantom_mammograms(3, seed=1, field_mm=SMALL))
     write_phantom_mammograms(tmp_path / "out", iter(made))
-    truth = read_record(tmp_path / "out" / "truth.json", Truth)
+    truth = read_record(tmp_path / "out" / "truth.json", Truth, "make it anew")
     names = [*(each.file for each in truth.images), "truth.json"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     for mammogram, entry in zip(made, truth.images, strict=True):

@@ -153,7 +153,7 @@ def scan_directory(
 @router.post("/truth", status_code=204)
 def truth(session: Here, dropped: Json) -> None:
     """Take the truth of images that are about to be dropped."""
-    session.images.add_truth(checked(Truth, dropped, "truth.json"))
+    session.images.add_truth(checked(Truth, dropped, "truth.json", "ignore"))
 
 
 def _attached(content: bytes, media_type: str, name: str) -> Response:

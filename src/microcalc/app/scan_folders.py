@@ -62,11 +62,8 @@ def attach_findings(session: Session, findings: Any, review: Any) -> dict[str, l
     Raises:
         RequestError: either is not what its name says.
     """
-    try:
-        scan = Scan.from_dict(findings)
-    except RequestError as error:
-        raise RequestError(f"findings.json: {error}") from error
-    reviews = checked(ReviewFile, review, "review.json").entries if review else ()
+    scan = checked(Scan, findings, "findings.json", "ignore")
+    reviews = checked(ReviewFile, review, "review.json", "ignore").entries if review else ()
     free = [image for image in session.images.all() if image.state not in BUSY]
     attached, missing = [], []
     for scanned in scan.images:

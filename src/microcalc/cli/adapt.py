@@ -9,7 +9,8 @@ from tyro.conf import Positional
 
 from microcalc.cli.common import Common
 from microcalc.cli.progress import shown_progress
-from microcalc.errors import RequestError
+from microcalc.cli.reading import refuse_unreadable
+from microcalc.errors import ImageError, RequestError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ class Adapt(Common):
 
         check_unused(self.out)
         committee, opinion = load_for_scan(self.committee)
+        failed: list[ImageError] = []
+        files: list[Path] = []
         finished = Path(self.paths[0]) / "findings.json" if self.paths else Path()
         if self.truth is None and finished.is_file():
             scan = Scan.read(finished.parent)
@@ -55,7 +58,7 @@ class Adapt(Common):
             truth, others = (read_truth(self.truth), self.others) if self.truth else ([], "normal")
             files = [Path(name) for name in find_inputs(self.paths).names.values()]
             with shown_progress(console, len(files)) as show:
-                images = look(files, truth, committee, opinion, self.pixel_size, others, show)
+                images = look(files, truth, committee, opinion, self.pixel_size, others, show, failed.append)
         adapted = adapt(images, opinion, self.false_marks)
         card = describe(images, adapted, opinion, committee.name)
         with filled_folder(self.out) as whole:
@@ -64,3 +67,4 @@ class Adapt(Common):
             write_atomically(whole / "card.md", card)
         console.print(card, markup=False, soft_wrap=True)
         console.print(f"reader: {self.out}", markup=False, soft_wrap=True)
+        refuse_unreadable(failed, len(failed), len(files))

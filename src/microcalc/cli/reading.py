@@ -1,7 +1,7 @@
 """Common parts of the commands that read many files: their names, the work on them, and the printed summary."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,10 +130,19 @@ def refuse_failed(reading: Reading) -> None:
     Raises:
         FailedError: there is one.
     """
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
     names = reading.inputs.names
-    for entry in reading.unreadable:
-        errors.print(f"microcalc: {ImageError(entry.reason, names[entry.file])}", markup=False)
-    if reading.failed:
-        total = len(names)
-        raise FailedError(f"{reading.failed:,} of {total:,} files could not be used, as listed above; the rest is done")
+    errors = [ImageError(entry.reason, names[entry.file]) for entry in reading.unreadable]
+    refuse_unreadable(errors, reading.failed, len(names))
+
+
+def refuse_unreadable(errors: Sequence[ImageError], failed: int, total: int) -> None:
+    """Name files that could not be used, the first of all that failed, quiet or not.
+
+    Raises:
+        FailedError: one failed.
+    """
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for error in errors:
+        console.print(f"microcalc: {error}", markup=False)
+    if failed:
+        raise FailedError(f"{failed:,} of {total:,} files could not be used, as listed above; the rest is done")

@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
 
-from microcalc.config import GradcamMethod
+from microcalc.config import CLASS_NAMES, GradcamMethod
 from microcalc.explain.methods import METHODS
 from microcalc.files import write_atomically
 from microcalc.images.pictures import encode
 from microcalc.images.silence import quiet
 
-CLASS_NAMES = ("normal", "cluster")
 CLASS_COLOURS = ("#0072B2", "#D55E00")
 
 Vote = tuple[int, float]

@@ -5,10 +5,12 @@ A new method is one function, one line in ``METHODS`` and one word in :data:`mic
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from microcalc.config import GradcamMethod
+
+if TYPE_CHECKING:  # the pictures of an evaluation need no PyTorch, which takes seconds to import
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,10 @@ class Method:
 
     title: str
     layer: str
-    combine: Callable[[Tensor, Tensor], Tensor]
+    combine: "Callable[[Tensor, Tensor], Tensor]"
 
 
-def by_average_gradient(features: Tensor, gradients: Tensor) -> Tensor:
+def by_average_gradient(features: "Tensor", gradients: "Tensor") -> "Tensor":
     """Sum the feature maps, each weighted by the average of its gradient, and set what is negative to zero.
 
     Selvaraju et al., ICCV 2017, https://arxiv.org/abs/1610.02391.
@@ -38,7 +40,7 @@ def by_average_gradient(features: Tensor, gradients: Tensor) -> Tensor:
     return (gradients.mean((2, 3), keepdim=True) * features).sum(1).relu()
 
 
-def by_own_gradient(features: Tensor, gradients: Tensor) -> Tensor:
+def by_own_gradient(features: "Tensor", gradients: "Tensor") -> "Tensor":
     """Sum the feature maps, each weighted by its gradient at every place, and set what is negative to zero.
 
     Draelos and Carin, 2020, https://arxiv.org/abs/2011.08891.

@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 
 from microcalc import __version__
 from microcalc.committee.committee import Committee
-from microcalc.errors import RequestError
+from microcalc.errors import ImageError, RequestError
 from microcalc.evaluation.detection import Case, Measured, measure
 from microcalc.evaluation.froc import (
     RATES,
@@ -83,22 +83,27 @@ def look(
     pixel_size_mm: float | None = None,
     others: Others = None,
     on_file: Callable[[int], None] = lambda done: None,
+    on_failed: Callable[[ImageError], None] = lambda error: None,
 ) -> list[Seen]:
     """Scan mammograms for the features of all their candidates, and join them to their truth.
 
     Arguments are those of :func:`microcalc.mammograms.scanner.scan_mammogram` and
-    :func:`microcalc.mammograms.matching.join`; ``on_file`` is given the number of files that are done.
+    :func:`microcalc.mammograms.matching.join`; ``on_file`` is given the number of files that are done, ``on_failed``
+    the error of each that cannot be read or scanned, which is left out.
 
     Raises:
-        ImageError: one cannot be read or scanned.
         RequestError: as for :func:`microcalc.mammograms.matching.join`.
     """
-    recorder, images = _Recorder(**vars(opinion)), list[ScannedImage]()
-    for file in files:
-        images.append(scan_mammogram(read_mammogram(file), str(file), pixel_size_mm, committee, recorder))
-        on_file(len(images))
+    recorder, images, failed = _Recorder(**vars(opinion)), list[ScannedImage](), list[dict[str, str]]()
+    for number, file in enumerate(files, start=1):
+        try:
+            images.append(scan_mammogram(read_mammogram(file), str(file), pixel_size_mm, committee, recorder))
+        except ImageError as error:
+            failed.append({"file": str(file), "reason": error.problem})
+            on_failed(error)
+        on_file(number)
     features = {image.file: each for image, each in zip(images, recorder.seen, strict=True)}
-    known, _ = join(Scan(2, "", opinion.threshold, tuple(images), ()), truth, others)
+    known, _ = join(Scan(2, "", opinion.threshold, tuple(images), tuple(failed)), truth, others)
     return [Seen(each, features[each.scanned.file]) for each in known]
 
 

@@ -1,6 +1,5 @@
 """The findings of one mammogram, as ``findings.json`` holds them."""
 
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self
@@ -9,8 +8,7 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from microcalc.errors import RequestError
-from microcalc.files import checked, read_json
+from microcalc.files import FileName, checked, read_record
 from microcalc.images.image import PixelSize
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
 
@@ -100,7 +98,7 @@ class ScannedImage:
         findings: the candidates above a low floor, at most 12, the most probable first.
     """
 
-    file: str
+    file: FileName
     sop_instance_uid: str | None
     pixels_sha256: str
     pixel_size_mm: tuple[PixelLength, PixelLength]
@@ -135,7 +133,7 @@ class ScannedImage:
 
     @classmethod
     def from_dict(cls, saved: Any) -> Self:
-        """Read what :meth:`to_dict` made, from JSON that anybody may have written.
+        """Read what :meth:`to_dict` made, from JSON that anybody may have written; keys may have been added.
 
         Raises:
             RequestError: it is no such entry.
@@ -145,11 +143,7 @@ class ScannedImage:
         >>> ScannedImage.from_dict(json.loads(json.dumps(image.to_dict()))) == image
         True
         """
-        try:
-            file = saved["file"]
-            return replace(checked(cls, {**saved, "file": ""}), file=os.fspath(file))  # which may hold any bytes
-        except (TypeError, KeyError, RequestError) as error:
-            raise RequestError(f"is no entry of an image in findings.json ({error}); scan it again") from error
+        return checked(cls, saved, other_keys="ignore")
 
 
 @dataclass(frozen=True)
@@ -160,23 +154,7 @@ class Scan:
     committee: str
     operating_point: Annotated[float, Ge(0), Le(1)]
     images: tuple[ScannedImage, ...]
-    failed: tuple[dict[str, Any], ...]
-
-    @classmethod
-    def from_dict(cls, saved: Any) -> Self:
-        """Read a ``findings.json`` that anybody may have written; names of files may hold any bytes.
-
-        Raises:
-            RequestError: it is none.
-        """
-        try:
-            images, failed = saved["images"], saved["failed"]
-            head = checked(cls, {**saved, "images": [], "failed": []})
-            return replace(head, images=tuple(map(ScannedImage.from_dict, images)), failed=tuple(map(dict, failed)))
-        except RequestError as error:
-            raise RequestError(f"{error}; give the --out of a finished scan") from error
-        except (TypeError, KeyError, ValueError) as error:
-            raise RequestError(f"is not what a scan leaves ({error}); give the --out of a finished scan") from error
+    failed: tuple[dict[str, FileName], ...]
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -185,9 +163,4 @@ class Scan:
         Raises:
             RequestError: there is none, or it is damaged.
         """
-        path = folder / "findings.json"
-        saved = read_json(path, "give the --out of a finished scan")
-        try:
-            return cls.from_dict(saved)
-        except RequestError as error:
-            raise RequestError(f"{path}: {error}") from error
+        return read_record(folder / "findings.json", cls, "give the --out of a finished scan")

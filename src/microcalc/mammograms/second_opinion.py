@@ -2,7 +2,7 @@
 
 A logistic regression on what the experts give and on what the spots of a cluster show: their number, contrast,
 spacing, sharpness, roundness, and whether they lie on a line. Its coefficients are plain numbers in a JSON file, which
-``benchmarks/scan_model.py`` makes anew for another committee.
+``microcalc adapt`` makes anew for another committee.
 """
 
 from collections.abc import Sequence
@@ -116,10 +116,10 @@ class SecondOpinion:
         Raises:
             RequestError: the file is missing, or was made for another version.
         """
-        opinion = read_record(path, cls, "make it anew with benchmarks/scan_model.py")
+        opinion = read_record(path, cls, "make it anew with microcalc adapt")
         lengths = {len(each) for each in (opinion.mean, opinion.scale, opinion.weights)}
         if opinion.features != FEATURES or lengths != {len(FEATURES)} or min(opinion.scale) <= 0:
-            raise RequestError(f"{path}: was not made for this version; make it anew with benchmarks/scan_model.py")
+            raise RequestError(f"{path}: was not made for this version; make it anew with microcalc adapt")
         return opinion
 
     @classmethod

@@ -9,9 +9,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
+from microcalc.config import CLASS_NAMES
 from microcalc.evaluation.metrics import assess, mean_roc, roc
 from microcalc.evaluation.reliability import reliability_curve
-from microcalc.explain.drawing import CLASS_COLOURS, CLASS_NAMES, show_patch
+from microcalc.explain.drawing import CLASS_COLOURS, show_patch
 from microcalc.explain.drawing import save_figure as save_figure
 from microcalc.report.axes import (
     BLUE,

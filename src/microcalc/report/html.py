@@ -11,10 +11,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, TemplateError
 from PIL import Image, UnidentifiedImageError
 
+from microcalc.config import CLASS_NAMES
 from microcalc.errors import RequestError
 from microcalc.evaluation.audit import conclusions
 from microcalc.evaluation.predictions_csv import ROLES, PredictedPatch, read_predictions
-from microcalc.explain.drawing import CLASS_NAMES
 from microcalc.files import read_json, write_atomically
 from microcalc.report.gallery import WrongPatch, wrong_patches
 

@@ -16,11 +16,11 @@ from typing_extensions import TypedDict
 from microcalc.committee.inference import predict
 from microcalc.committee.weights import load_weights, save_weights
 from microcalc.errors import RequestError
-from microcalc.files import damaged_record, read_record, write_json
+from microcalc.files import read_record, write_json
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.loop import Curves, train
 from microcalc.training.search import Combination, Hyperparameters, SearchResult, Trial, best_of, is_trial, search
-from microcalc.training.task import FoldTask, Progress
+from microcalc.training.task import MEND_RECORD, FoldTask, Progress, damaged_record
 
 
 class _Expert(TypedDict):
@@ -120,7 +120,7 @@ def predict_by_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) ->
 def _read_result(path: Path, task: FoldTask, type_: type[_Search] = _Search) -> SearchResult:
     """Return what the search of this fold found; refuse what cannot be so."""
     config = task.config
-    record: Any = read_record(path, type_)
+    record: Any = read_record(path, type_, MEND_RECORD)
     found = SearchResult(record["hyperparameters"], record["trials"], record["best"])
     if config.fast_execution:
         sound = found == SearchResult(saved_hyperparameters(task.number), [], None)

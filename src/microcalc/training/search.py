@@ -18,10 +18,10 @@ from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
 from microcalc.committee.weights import save_weights
 from microcalc.config import StudyConfig
-from microcalc.files import damaged_record, read_record, write_json
+from microcalc.files import read_record, write_json
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.loop import Curves, train
-from microcalc.training.task import FoldTask, Progress
+from microcalc.training.task import MEND_RECORD, FoldTask, Progress, damaged_record
 
 Hyperparameters = dict[str, Any]
 
@@ -177,7 +177,7 @@ def is_trial(record: Any, number: int, config: StudyConfig) -> bool:
 
 
 def _read_trial(path: Path, number: int, hyperparameters: Hyperparameters, config: StudyConfig) -> dict[str, Any]:
-    record: Any = read_record(path, Trial)
+    record: Any = read_record(path, Trial, MEND_RECORD)
     if not is_trial(record, number, config) or {name: record[name] for name in SPACE} != hyperparameters:
         raise damaged_record(path)
     return dict(record)

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microcalc.config import StudyConfig
+from microcalc.errors import RequestError
 from microcalc.files import TEMPORARY_SUFFIX
 from microcalc.training.splits import Fold
 
 Piece = Literal["search", "expert"]
 PIECES: tuple[Piece, ...] = ("search", "expert")
+MEND_RECORD = "delete it and resume the study"
 
 
 @dataclass(frozen=True)
@@ -80,3 +82,8 @@ class FoldTask:
 
     def _progress_file(self, piece: Piece) -> Path:
         return self.directory / f".{piece}.progress{TEMPORARY_SUFFIX}"
+
+
+def damaged_record(path: Path) -> RequestError:
+    """Return the error for a record that no run of this study writes."""
+    return RequestError(f"{path}: does not hold what this study leaves there; {MEND_RECORD}")
