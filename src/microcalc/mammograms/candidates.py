@@ -62,6 +62,10 @@ class Spots:
     def __len__(self) -> int:
         return len(self.contrast)
 
+    def select(self, chosen: Mask) -> "Spots":
+        """Return the spots where an (n,) mask is true."""
+        return Spots(**{name: values[chosen] for name, values in vars(self).items()})
+
     def centers(self, members: NDArray[np.intp]) -> NDArray[np.float64]:
         """(k, 2) columns and rows of the calcifications that (n,) spots belong to: the mean of the spots of each."""
         numbers = self.calcification[members]
