@@ -8,7 +8,7 @@ import pytest
 
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.evaluation.truth.image import ImageTruth
-from microcalc.images.resample import TRUE_PIXEL_MM
+from microcalc.images.resample import TRUE_PIXEL_MM, to_true_scale
 from microcalc.mammograms.adaptation import look
 from microcalc.mammograms.candidates import Spots
 from microcalc.mammograms.scanner import packaged, packaged_opinion
@@ -39,5 +39,14 @@ def test_true_clusters_are_learned_as_such_and_normal_mammograms_by_their_false_
     assert 1 + RANDOM_WINDOWS <= data.labels.tolist().count(0) <= FALSE_MARKS + RANDOM_WINDOWS
     assert [label == 1 for label in data.labels] == [patient == "anna" for patient in data.patients]
     assert len(set(data.files)) == len(data) and data.images.shape[1:] == (60, 60)
-    pixels, (left, top, right, bottom) = made[0].pixels / 65535, (np.array(boxes[0]) * 0.08 / TRUE_PIXEL_MM)
-    assert data.images[0].max() <= pixels.max() + 0.05
+    for box, window in zip(boxes, data.images[data.labels == 1], strict=True):
+        row, column = place_of(window, to_true_scale(made[0].pixels / np.float32(65535), 0.08))
+        left, top, right, bottom = np.array(box) * 0.08 / TRUE_PIXEL_MM
+        assert left - 30 < column + 29.5 < right + 30 and top - 30 < row + 29.5 < bottom + 30
+
+
+def place_of(window: np.ndarray, image: np.ndarray) -> tuple[int, int]:
+    """Row and column of the window in the image that it was cut from."""
+    corners = (image[:-59, :-59] == window[0, 0]) & (image[59:, 59:] == window[59, 59])
+    (place,) = [place for place in np.argwhere(corners) if (image[place[0] :, place[1] :][:60, :60] == window).all()]
+    return int(place[0]), int(place[1])
