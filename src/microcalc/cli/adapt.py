@@ -1,7 +1,6 @@
 """``microcalc adapt``: a reader that suits the mammograms of a user."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -65,22 +64,27 @@ class Adapt(Common):
             check_unused(self.out)
         committee, opinion = load_for_scan(self.committee)
         failed: list[ImageError] = []
-        images, made_from, training, before = self._images(console, committee, opinion, failed), committee.name, "", None
+        images = self._images(console, committee, opinion, failed)
+        files, made_from, training, before = len(images) + len(failed), committee.name, "", None
         if self.retrain:
             learning, before = halves(images, self.seed)
             committee, training = self._retrained(console, learning)
-            files = [Path(each.known.scanned.file) for each in before]
-            with shown_progress(console, len(files)) as show:
-                images = look(files, known_truth(before), committee, opinion, self.pixel_size, on_file=show)
+            again = [Path(each.known.scanned.file) for each in before]
+            with shown_progress(console, len(again)) as show:
+                images = look(again, known_truth(before), committee, opinion, self.pixel_size, on_file=show)
         adapted = adapt(images, opinion, self.false_marks, self.seed, before)
         card = describe(images, adapted, opinion, made_from, training)
-        with nullcontext(self.out) if self.retrain else filled_folder(self.out) as whole:
-            committee.save(whole)
-            adapted.opinion.save(whole / "second_opinion.json")
-            write_atomically(whole / "card.md", card)
+        if self.retrain:
+            adapted.opinion.save(self.out / "committee" / "second_opinion.json")
+            write_atomically(self.out / "card.md", card)
+        else:
+            with filled_folder(self.out) as whole:
+                committee.save(whole)
+                adapted.opinion.save(whole / "second_opinion.json")
+                write_atomically(whole / "card.md", card)
         console.print(card, markup=False, soft_wrap=True)
         console.print(f"reader: {self.out}", markup=False, soft_wrap=True)
-        refuse_unreadable(failed, len(failed), len(failed) + len(images))
+        refuse_unreadable(failed, len(failed), files)
 
     def _images(
         self, console: Console, committee: "Committee", opinion: "SecondOpinion", failed: list[ImageError]
