@@ -25,8 +25,8 @@ PHANTOM_MM = 0.1
 LEFT = "phantom00000_LCC.png"
 HANGING = {  # where each is hung, and whether it must be mirrored: the last one is said to be of the other side
     LEFT: ("L", "CC", False),
-    "phantom00001_RCC.png": ("R", "CC", False),
-    "phantom00002_LMLO.png": ("R", "MLO", True),
+    "phantom00000_RCC.png": ("R", "CC", False),
+    "phantom00000_LMLO.png": ("R", "MLO", True),
 }
 
 axe = pytest.importorskip("axe_playwright_python.base", reason="axe-core is not installed: axe-playwright-python")
