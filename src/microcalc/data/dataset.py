@@ -117,8 +117,10 @@ class Data:
             case "infn":
                 return _infn(find_infn(archive) or download_infn())
             case "auto":
-                found = _find_or_download(archive)
-                return _infn(found) if found else _phantom(seed)
+                try:
+                    return _infn(find_infn(archive) or download_infn())
+                except UnreachableError:
+                    return _phantom(seed)
             case "phantom":
                 return _phantom(seed)
             case "external":
@@ -284,16 +286,6 @@ def _check_array(name: str, array: NDArray[Any], dtype: type[np.generic], shape:
         raise DataError(f"{name} must be {np.dtype(dtype)} of shape {shape}: got {array.dtype} of shape {array.shape}")
 
 
-def _find_or_download(archive: Path | None) -> Path | None:
-    found = find_infn(archive)
-    if found is None:
-        try:
-            return download_infn()
-        except UnreachableError:
-            return None
-    return found
-
-
 def _infn(path: Path) -> Data:
     files, pixels = read_infn(path)
     names = [parse_infn_name(file) for file in files]
@@ -339,14 +331,4 @@ def _folder_name(path: Path) -> str:
 
 def _labelled_folder(path: Path, name: str, pixel_size_mm: GivenPixelSize) -> Data:
     read = read_labelled_folder(path, pixel_size_mm)
-    groups = linked_groups(read.images, read.patients)
-    return Data(
-        name,
-        read.images,
-        read.labels,
-        groups,
-        read.files,
-        read.patients,
-        pixel_size=read.pixel_size,
-        warnings=read.warnings,
-    )
+    return Data(name, groups=linked_groups(read.images, read.patients), **vars(read))
