@@ -11,6 +11,8 @@ OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
 SHARED := $(wildcard ../shared/data)
 export MICROCALC_DATA ?= $(if $(SHARED),$(abspath $(SHARED)))
 
+unexport PYTHONDONTWRITEBYTECODE # or every worker and every process that a test starts compiles all tests anew
+
 .PHONY: run test fast docs pretrained
 
 run: .venv/.installed

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -58,7 +59,7 @@ def parse_infn_name(name: str) -> InfnName:
     match = _INFN.fullmatch(PurePath(name).stem)
     if match is None:
         raise DataError(f"{name}: not the name of an INFN patch, which reads like 0036t1_4_0_1.png")
-    numbers = {name: match[name] and int(match[name]) for name in ("roi", "cluster", "label", "crop")}
+    numbers: dict[str, Any] = {name: match[name] and int(match[name]) for name in ("roi", "cluster", "label", "crop")}
     return InfnName(match["patient"], match["view"], **numbers)
 
 
