@@ -70,7 +70,7 @@ def test_a_scan_tells_how_far_it_is_and_what_it_found(client: TestClient, held: 
     held.step.release(2)
     wait_for(lambda: client.get(address).json()["state"] == "scanned")
     told = client.get(address).json()
-    assert (told["marks"], told["progress"]) == (1, None)
+    assert (told["probabilities"], told["progress"]) == ([0.9], None)
     assert client.get(f"{address}/findings").json()["findings"][0]["probability"] == 0.9
 
 
@@ -128,7 +128,7 @@ def test_the_pixel_size_stays_while_an_image_is_scanned(client: TestClient, held
     held.step.release(3)
     wait_for(lambda: client.get(address).json()["state"] == "scanned")
     again = client.patch(address, json={"pixel_size_mm": 0.05}).json()
-    assert (again["state"], again["marks"], again["pixel_size_mm"]) == ("ready", None, [0.05, 0.05])
+    assert (again["state"], again["probabilities"], again["pixel_size_mm"]) == ("ready", None, [0.05, 0.05])
 
 
 def test_a_heat_map_of_another_pixel_size_is_not_shown(

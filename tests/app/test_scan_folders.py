@@ -85,7 +85,7 @@ def test_a_dropped_scan_joins_each_finding_to_the_image_it_was_found_in(
         assert [each["number"] for each in listed if each["review"]["verdict"] == verdict] == [2]
         entry = client.get(f"/api/images/{image['id']}").json()
         assert (entry["state"], entry["pixel_size_mm"]) == ("scanned", list(PIXEL_MM))
-    assert client.get(f"/api/images/{images[0]['id']}/findings").json()["operating_point"] == 0.4
+    assert client.get(f"/api/images/{images[0]['id']}").json()["operating_point"] == 0.4
 
 
 def test_a_dicom_image_is_known_by_its_uid(client: TestClient, session: Session, tmp_path: Path) -> None:

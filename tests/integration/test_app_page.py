@@ -52,7 +52,7 @@ def viewer(open_viewer: OPEN, files: Path) -> Viewer:
     opened.drop(files / "scan")
     for name in ("0", "1", "2", "square"):
         expect(opened.item(f"{name}.png").locator(".image-sub")).to_have_text("2 marks", timeout=LONG)
-    opened.item("0.png").locator(".image-open").click()
+    opened.item("0.png").click()
     return opened
 
 
@@ -168,7 +168,7 @@ def test_truth_is_called_truth_and_is_no_finding(open_viewer: OPEN, files: Path)
     viewer.drop(files / "phantom")
     for mammogram in mammograms:
         count = len(mammogram.clusters)
-        viewer.item(mammogram.name).locator(".image-open").click(timeout=LONG)
+        viewer.item(mammogram.name).click(timeout=LONG)
         words = f"Truth, in green: {count} cluster{'' if count == 1 else 's'}."
         expect(viewer.page.locator("#findings-message .info")).to_have_text(words)
         expect(viewer.page.locator("#osd .truth")).to_have_count(count)
@@ -189,7 +189,7 @@ def test_two_patients_images_of_one_name_each_show_their_own_mark(open_viewer: O
         expect(viewer.item(name).locator(".image-sub")).to_have_text(re.compile("mark"), timeout=LONG)
         marks = seen[name] = viewer.item(name).locator(".image-sub").inner_text()
         numbers = {"2 marks": ["1", "2"], "1 mark": ["2"]}[marks]
-        viewer.item(name).locator(".image-open").click()
+        viewer.item(name).click()
         expect(viewer.page.locator("#osd .mark")).to_have_count(len(numbers))
         assert [mark.get_attribute("data-number") for mark in viewer.page.locator("#osd .mark").all()] == numbers
         if viewer.page.locator("[data-download=overlay]").is_hidden():

@@ -59,8 +59,9 @@ FILES = [
 
 
 @pytest.fixture(scope="module")
-def data(phantom: Data) -> Data:
-    return phantom.select(phantom.groups < 36)
+def data() -> Data:
+    whole = Data.load("phantom")
+    return whole.select(whole.groups < 36)
 
 
 @pytest.fixture(scope="module")

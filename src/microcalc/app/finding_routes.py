@@ -69,8 +69,7 @@ def reviewed(session: Session, image: OpenImage, finding: Finding) -> dict[str, 
 @router.get(f"{ONE_IMAGE}/findings")
 def findings(image: Named, scanned: Scanned, session: Here) -> dict[str, Any]:
     """All findings of an image, the most probable first."""
-    listed = [reviewed(session, image, finding) for finding in scanned.findings]
-    return {"operating_point": image.operating_point, "findings": listed}
+    return {"findings": [reviewed(session, image, finding) for finding in scanned.findings]}
 
 
 @router.get(ONE_FINDING)

@@ -166,6 +166,7 @@ class Images:
             laterality=mammogram.side,
             view=mammogram.view,
             study=self._study(mammogram),
+            patient=mammogram.patient,
             chest_wall=chest_wall(mammogram.orientation, smallest),
             window=window,
             warnings=mammogram.warnings,

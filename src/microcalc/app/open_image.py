@@ -60,6 +60,7 @@ class OpenImage:
         laterality: "L", "R" or None.
         view: such as "CC" or None.
         study: equal for the images of one DICOM study.
+        patient: Patient ID of a DICOM file.
         chest_wall: side of the image at which it lies.
         window: that shows the image first.
         warnings: of the file, a sentence each.
@@ -90,6 +91,7 @@ class OpenImage:
     laterality: str | None
     view: str | None
     study: str | None
+    patient: str | None
     chest_wall: Literal["left", "right"] | None
     window: Window
     warnings: tuple[str, ...]
@@ -166,6 +168,7 @@ class OpenImage:
             "laterality": self.laterality,
             "view": self.view,
             "study": self.study,
+            "patient": self.patient,
             "chest_wall": self.chest_wall,
             "window": {"center": self.window.center, "width": self.window.width},
             "warnings": self.warnings if self.scanned is None else self.scanned.warnings,
@@ -173,7 +176,8 @@ class OpenImage:
             "progress": self.progress and dict(zip(("stage", "done", "total"), self.progress, strict=True)),
             "error": self.error,
             "tiles": {"size": TILE, "levels": count_levels(self.rows, self.columns)},
-            "marks": self.scanned and sum(finding.marked for finding in self.scanned.findings),
+            "probabilities": self.scanned and [finding.probability for finding in self.scanned.findings],
+            "operating_point": self.operating_point if self.scanned else None,
             "dicom": self.dicom,
             "truth": self.truth and [vars(cluster) for cluster in self.truth],
             "heatmap": self.heatmap,

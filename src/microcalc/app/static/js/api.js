@@ -54,6 +54,7 @@ export const thumbnailUrl = (id) => `${image(id)}/thumbnail.jpg`;
 export const getFindings = (id) => value("GET", `${image(id)}/findings`);
 export const getFinding = (id, number) => value("GET", `${image(id)}/findings/${number}`);
 export const putReview = (id, number, review) => value("PUT", `${image(id)}/findings/${number}/review`, review);
+export const putReading = (id, reading) => value("PUT", `${image(id)}/reading`, reading);
 export const overlayUrl = (id) => `${image(id)}/overlay.png`;
 export const dicomUrl = (id) => `${image(id)}/dicom.zip`;
 export const save = () => value("POST", "/api/save", {});

@@ -1,17 +1,19 @@
 /** The panel on the right: list, threshold, detail, review, downloads. */
 
 import * as api from "./api.js";
-import { $, copy, counted, debounced, h, message, probability, svg } from "./dom.js";
+import { $, announce, copy, counted, debounced, h, message, probability, svg } from "./dom.js";
 import { select } from "./read.js";
-import { currentImage, shownFindings, state, subscribe, thresholdOf, update } from "./state.js";
+import { remember } from "./reading.js";
+import { currentImage, isBlind, openImage, shownFindings, state, subscribe, thresholdOf, update } from "./state.js";
 
 const SAVE_NOTE_AFTER_MS = 600;
 
 function renderList() {
   const result = state.findings[state.current];
-  const findings = result?.findings ?? [];
+  const isHidden = isBlind(state.current);
+  const findings = isHidden ? [] : (result?.findings ?? []);
   const above = shownFindings(state.current).length;
-  $("findings-count").textContent = result ? `${above} of ${findings.length} at or above` : "";
+  $("findings-count").textContent = result && !isHidden ? `${above} of ${findings.length} at or above` : "";
   $("threshold-value").textContent = probability(thresholdOf(state.current));
   $("threshold").value = thresholdOf(state.current);
   $("findings-message").replaceChildren(...words(result));
@@ -24,6 +26,7 @@ function renderList() {
 function words(result) {
   const image = currentImage();
   if (!image) return ["Open an image to see its findings."];
+  if (isBlind(image.id)) return ["Hidden until you have marked this image as read."];
   const lines = image.warnings.map((text) => message("warning", text));
   if (image.truth) lines.unshift(message("info", `Truth, in green: ${counted(image.truth.length, "cluster")}.`));
   if (!result)
@@ -52,19 +55,31 @@ function row(finding) {
 }
 
 let shown = "";
+/** The review of the chosen finding: its root, and how it shows a review. */
+let form = null;
+
+const chosenFinding = () =>
+  isBlind(state.current) ? null : findingOf(state.current, state.selected);
+const findingOf = (id, number) => state.findings[id]?.findings.find((finding) => finding.number === number);
 
 async function renderDetail() {
-  const finding = state.findings[state.current]?.findings.find((one) => one.number === state.selected);
+  const finding = chosenFinding();
   const key = finding ? `${state.current} ${finding.number}` : "";
-  if (key === shown) return;
+  if (key === shown) {
+    form?.show(finding.review);
+    return;
+  }
   shown = key;
+  form = null;
   if (!finding) {
     $("detail").replaceChildren();
     return;
   }
   const { root, title, near } = copy("detail-of-finding");
   title.textContent = `Finding ${finding.number}`;
-  root.append(reviewForm(state.current, finding));
+  form = reviewForm(state.current, finding.number);
+  form.show(finding.review);
+  root.append(form.root);
   $("detail").replaceChildren(root);
   try {
     const detail = await api.getFinding(state.current, finding.number);
@@ -94,52 +109,63 @@ function bar(expert, value) {
   return vote.root;
 }
 
-function reviewForm(id, finding) {
-  let verdict = finding.review.verdict;
+function reviewForm(id, number) {
   const { root, saved, note, ...buttons } = copy("review-form");
-  note.value = finding.review.note;
-  const show = () => {
-    for (const [name, button] of Object.entries(buttons)) button.setAttribute("aria-pressed", name === verdict);
-  };
-  let order = 0;
-  let sent = note.value;
+  let kept = "";
   const say = (text, kind = "") => {
     saved.className = `saved ${kind}`;
     saved.textContent = text;
   };
-  const write = async () => {
-    const mine = ++order;
-    sent = note.value;
-    say("Saving …");
-    try {
-      await api.putReview(id, finding.number, { verdict, note: note.value });
-      if (mine === order) say("Saved.");
-      keep(id, finding.number, { verdict, note: note.value });
-    } catch (error) {
-      say(`Not saved: ${error.message}`, "error");
-    }
-  };
-  const writeChange = () => note.value !== sent && write();
+  const writeChange = () => note.value !== kept && judge(id, number, { note: note.value });
   const writeSoon = debounced(writeChange, SAVE_NOTE_AFTER_MS);
-  for (const [name, button] of Object.entries(buttons))
-    button.onclick = () => {
-      verdict = verdict === name ? null : name;
-      show();
-      write();
-    };
+  for (const [name, button] of Object.entries(buttons)) button.onclick = () => toggleVerdict(name);
   note.oninput = () => {
-    say(note.value === sent ? "" : "Not saved yet.");
+    say(note.value === kept ? "" : "Not saved yet.");
     writeSoon();
   };
   note.onchange = writeChange;
-  show();
-  return root;
+  const show = (review) => {
+    for (const [name, button] of Object.entries(buttons)) button.setAttribute("aria-pressed", name === review.verdict);
+    if (note.value === kept) note.value = review.note; // else the reader is typing
+    kept = review.note;
+  };
+  return { root, say, show };
 }
 
-function keep(id, number, review) {
-  const result = state.findings[id];
+/** Accept or reject the chosen finding; once more takes it back. */
+export function toggleVerdict(verdict) {
+  const finding = chosenFinding();
+  if (!finding) return;
+  const { current: id, selected: number } = state;
+  const before = finding.review;
+  const wanted = before.verdict === verdict ? null : verdict;
+  remember(() => {
+    openImage(id);
+    update({ selected: number });
+    judge(id, number, { verdict: before.verdict });
+  });
+  judge(id, number, { verdict: wanted });
+  announce(`Finding ${number}: ${wanted ?? "no verdict"}`);
+}
+
+let judging = Promise.resolve();
+
+/** Change the review of a finding, and have the server keep it, one change after another. */
+function judge(id, number, changes) {
+  const review = { ...findingOf(id, number).review, ...changes };
+  const { [id]: result, ...others } = state.findings;
   const findings = result.findings.map((finding) => (finding.number === number ? { ...finding, review } : finding));
-  update({ findings: { ...state.findings, [id]: { ...result, findings } } });
+  update({ findings: { ...others, [id]: { ...result, findings } } });
+  const say = (...words) => shown === `${id} ${number}` && form?.say(...words);
+  judging = judging.then(async () => {
+    say("Saving …");
+    try {
+      await api.putReview(id, number, review);
+      say("Saved.");
+    } catch (error) {
+      say(`Not saved: ${error.message}`, "error");
+    }
+  });
 }
 
 const DOWNLOADS = {
@@ -180,8 +206,8 @@ async function download({ target: button }) {
 export function setUpFindings() {
   $("threshold").addEventListener("input", () => update({ threshold: Number($("threshold").value) }));
   $("threshold-reset").addEventListener("click", () => update({ threshold: null }));
-  subscribe(["findings", "current", "images", "selected", "threshold"], renderList);
-  subscribe(["findings", "current", "selected"], renderDetail);
+  subscribe(["findings", "current", "images", "selected", "threshold", "readings", "blind"], renderList);
+  subscribe(["findings", "current", "selected", "readings", "blind"], renderDetail);
   for (const button of document.querySelectorAll("[data-download]")) button.onclick = download;
   let drawn = "";
   subscribe(["images", "current", "session"], () => {

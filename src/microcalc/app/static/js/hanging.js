@@ -2,7 +2,8 @@
 
 import * as api from "./api.js";
 import { $, copy, h } from "./dom.js";
-import { putImage, shownFindings, state, subscribe, update, windowOf } from "./state.js";
+import { needFindings } from "./jobs.js";
+import { isBlind, putImage, shownFindings, state, subscribe, update, windowOf } from "./state.js";
 import { Picture } from "./viewer.js";
 
 const SLOTS = [
@@ -87,13 +88,14 @@ function fill() {
       slot.picture.setWindow(windowOf(image));
     }
     slot.image = image;
+    needFindings(image?.id);
     slot.caption.textContent = image?.name ?? "";
     slot.empty.hidden = Boolean(image);
     slot.choice.hidden = images.length < 2;
     slot.choice.replaceChildren(
       ...images.map((one) => h("option", { value: one.id, selected: one.id === image.id }, one.name)),
     );
-    slot.picture.overlay.setFindings(shownFindings(image?.id), null, state.showMarks);
+    slot.picture.overlay.setFindings(shownFindings(image?.id), null, state.showMarks && !isBlind(image?.id));
   }
   fillBar();
 }
@@ -183,5 +185,5 @@ export function setUpHanging() {
     study = target.value;
     fill();
   };
-  subscribe(["page", "images", "findings", "threshold", "showMarks", "invert", "windows"], fill);
+  subscribe(["page", "images", "findings", "threshold", "showMarks", "readings", "blind", "invert", "windows"], fill);
 }

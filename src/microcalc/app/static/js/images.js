@@ -1,71 +1,75 @@
-/** The list of open images, and the form that asks for a missing pixel size. */
+/** The list of open images with its filter and order, what can be done to the open one, and missing pixel sizes. */
 
 import * as api from "./api.js";
 import { $, copy, counted, message } from "./dom.js";
 import { isBusy, scan, stop } from "./jobs.js";
-import { dropImage, imageOf, openImage, putImage, state, subscribe, update } from "./state.js";
+import { currentImage, dropImage, imageOf, isBlind, marksOf, openImage, putImage, readingOf, state, subscribe, update } from "./state.js";
 
 const rows = new Map();
+
+const SHOWN = {
+  all: () => true,
+  unread: ({ id }) => !readingOf(id).read,
+  read: ({ id }) => readingOf(id).read,
+  marked: (image) => !isBlind(image.id) && marksOf(image) > 0,
+  unmarked: (image) => !isBlind(image.id) && marksOf(image) === 0,
+};
+const byText = (text) => (one, other) => text(one).localeCompare(text(other), "en", { numeric: true });
+const highest = ({ id, probabilities }) => (isBlind(id) ? 0 : (probabilities?.[0] ?? 0));
+const ORDERS = {
+  opened: () => 0,
+  name: byText(({ name }) => name),
+  patient: byText(({ patient, name, laterality, view }) => [patient ?? name, view, laterality].join(" ")),
+  probability: (one, other) => highest(other) - highest(one),
+  unread: (one, other) => readingOf(one.id).read - readingOf(other.id).read,
+};
+
+/** The images of the list, as it is filtered and ordered now. */
+export function listedImages() {
+  const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const isNamed = (image) => words.every((word) => textOf(image).includes(word));
+  return state.images.filter((image) => isNamed(image) && SHOWN[$("show").value](image)).sort(ORDERS[$("sort").value]);
+}
+
+const textOf = ({ name, patient, laterality, view }) => [name, patient, laterality, view].join(" ").toLowerCase();
 
 function renderList() {
   for (const { id, name } of state.images) if (!rows.has(id)) rows.set(id, makeRow(id, name));
   for (const id of rows.keys()) if (!imageOf(id)) rows.delete(id);
-  for (const image of state.images) fillRow(rows.get(image.id), image);
-  const wanted = state.images.map((image) => rows.get(image.id).root);
+  const listed = listedImages();
+  for (const image of listed) fillRow(rows.get(image.id), image);
+  const wanted = listed.map((image) => rows.get(image.id).root);
   const list = $("image-list");
   if (wanted.some((root, place) => list.children[place] !== root) || list.children.length !== wanted.length)
-    list.replaceChildren(...wanted); // not on every change: the focus must stay
+    list.replaceChildren(...wanted);
+  if (rows.has(state.current)) list.setAttribute("aria-activedescendant", `image-${state.current}`);
+  $("list-tools").hidden = state.images.length < 2;
+  $("none-listed").hidden = !state.images.length || listed.length > 0;
 }
 
 function makeRow(id, name) {
   const row = copy("image-row");
+  row.root.id = `image-${id}`;
   row.picture.src = api.thumbnailUrl(id);
   row.name.textContent = row.name.title = name;
-  row.open.onclick = () => show(id);
-  row.again.onclick = () => scan(id);
-  row.stop.onclick = () => stop(id);
-  row.close.onclick = () => close(id);
-  row.resize.onclick = () => {
-    resizing = id;
-    renderPixelSize();
-    $("pixel-size-mm").focus();
+  row.root.onclick = () => {
+    openImage(id);
+    update({ pane: "picture" });
   };
-  for (const [part, words] of [["again", "Scan"], ["bar", "Scan of"], ["stop", "Stop the scan of"], ["close", "Close"]])
-    row[part].setAttribute("aria-label", `${words} ${name}`);
   return row;
-}
-
-function show(id) {
-  openImage(id);
-  update({ pane: "picture" });
-}
-
-async function close(id) {
-  try {
-    await api.forgetImage(id);
-    dropImage(id);
-  } catch (error) {
-    putImage({ ...imageOf(id), error: error.message });
-  }
 }
 
 function fillRow(row, image) {
   const current = image.id === state.current;
-  row.root.classList.toggle("current", current);
-  row.open.setAttribute("aria-current", current ? "true" : "false");
   const { text, kind } = stateText(image);
+  const key = `${current} ${text} ${kind} ${image.laterality} ${image.view}`;
+  if (row.key === key) return;
+  row.key = key;
+  row.root.classList.toggle("current", current);
+  row.root.setAttribute("aria-selected", current);
   row.sub.textContent = text;
   row.sub.className = `image-sub ${kind}`;
-  row.again.hidden = !image.kind || !["stopped", "ready", "failed"].includes(image.state);
-  const scanning = image.state === "queued" || image.state === "scanning";
-  row.progress.hidden = !scanning;
-  row.resize.parentElement.hidden = scanning || !current || !image.pixel_size_given;
-  if (image.progress?.total && image.state === "scanning")
-    Object.assign(row.bar, { max: image.progress.total, value: image.progress.done });
-  else row.bar.removeAttribute("value");
-  row.problem.hidden = !image.error;
-  if (row.problem.textContent !== (image.error ?? ""))
-    row.problem.replaceChildren(...(image.error ? [message("error", image.error)] : []));
+  row.place.textContent = [image.laterality, image.view].filter(Boolean).join(" ");
 }
 
 const STATES = {
@@ -78,8 +82,56 @@ const STATES = {
 };
 
 function stateText(image) {
-  const [text, kind] = STATES[image.state] ?? (image.marks ? [counted(image.marks, "mark"), "marks"] : ["no mark", ""]);
+  const marks = marksOf(image);
+  const [text, kind] = STATES[image.state] ?? (marks ? [counted(marks, "mark"), "marks"] : ["no mark", ""]);
+  if (readingOf(image.id).read) return { text: `read, ${text}`, kind };
+  if (isBlind(image.id) && image.state === "scanned") return { text: "not read", kind: "" };
   return { text: image.progress?.stage ?? text, kind };
+}
+
+/** Open the image so many places further in the list, at most its last or first one. */
+export function step(by) {
+  const listed = listedImages();
+  const at = listed.findIndex(({ id }) => id === state.current);
+  const next = listed[Math.min(Math.max(at + by, 0), listed.length - 1)];
+  if (!next) return;
+  openImage(next.id);
+  rows.get(next.id).root.scrollIntoView({ block: "nearest" });
+}
+
+const STEPS = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+
+function onListKey(event) {
+  if (!STEPS[event.key] || state.drawn !== null) return; // then the arrows are those of the drawn cluster
+  event.preventDefault();
+  event.stopPropagation(); // else it moves the picture, too
+  step(STEPS[event.key]);
+}
+
+/** What can be done to the open image. */
+function renderActions() {
+  const image = currentImage();
+  $("image-actions").hidden = !image;
+  if (!image) return;
+  const isScanning = image.state === "queued" || image.state === "scanning";
+  $("scan").hidden = !image.kind || !["stopped", "ready", "failed"].includes(image.state);
+  $("stop").hidden = $("scan-progress").hidden = !isScanning;
+  $("resize").hidden = isScanning || !image.pixel_size_given;
+  if (image.progress?.total && image.state === "scanning")
+    Object.assign($("scan-progress"), { max: image.progress.total, value: image.progress.done });
+  else $("scan-progress").removeAttribute("value");
+  if ($("image-problem").textContent !== (image.error ?? ""))
+    $("image-problem").replaceChildren(...(image.error ? [message("error", image.error)] : []));
+}
+
+async function close() {
+  const { current: id } = state;
+  try {
+    await api.forgetImage(id);
+    dropImage(id);
+  } catch (error) {
+    putImage({ ...imageOf(id), error: error.message });
+  }
 }
 
 const unsized = () => state.images.filter((image) => image.state === "needs_pixel_size");
@@ -124,7 +176,19 @@ function pixelSizeForm(target, images, typed) {
 
 /** Wire up the list. */
 export function setUpImages() {
-  subscribe(["images", "current"], renderList);
+  $("scan").onclick = () => scan(state.current);
+  $("stop").onclick = () => stop(state.current);
+  $("close").onclick = close;
+  $("resize").onclick = () => {
+    resizing = state.current;
+    renderPixelSize();
+    $("pixel-size-mm").focus();
+  };
+  $("image-list").addEventListener("keydown", onListKey);
+  $("filter").addEventListener("input", renderList);
+  for (const id of ["show", "sort"]) $(id).addEventListener("change", renderList);
+  subscribe(["images", "current", "readings", "blind", "threshold"], renderList);
+  subscribe(["images", "current"], renderActions);
   subscribe(["images", "current"], renderPixelSize);
 }
 

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { announce, counted } from "./dom.js";
-import { imageOf, putImage, shownFindings, state, update } from "./state.js";
+import { forgetFindings, imageOf, isBlind, putImage, shownFindings, state, update } from "./state.js";
 
 const EVERY_MS = 250;
 const WAITING_ASKED = 2;
@@ -12,8 +12,7 @@ export const isBusy = (image) => image.state === "queued" || image.state === "sc
 
 /** Start the scan of an image that has its pixel size. */
 export function scan(id) {
-  const { [id]: _, ...others } = state.findings;
-  update({ findings: others });
+  forgetFindings(id);
   return change(id, () => api.startScan(id));
 }
 export const stop = (id) => change(id, () => api.stopScan(id));
@@ -50,22 +49,27 @@ async function ask(id) {
     const entry = await api.getImage(id);
     putImage(entry);
     update({ offline: null });
-    if (entry.state === "scanned" && !state.findings[id]) await loadFindings(id);
   } catch (error) {
     if (error.status === 404) update({ images: state.images.filter((image) => image.id !== id) });
     else update({ offline: error.message });
   }
 }
 
-/** Fetch the findings of a scanned image. */
-export async function loadFindings(id) {
-  const image = imageOf(id);
+const loading = new Set();
+
+/** Fetch the findings of an image, unless they are here or have not been made. */
+export async function needFindings(id) {
+  if (!id || imageOf(id)?.state !== "scanned" || state.findings[id] || loading.has(id)) return;
+  loading.add(id);
   try {
     const result = await api.getFindings(id);
     update({ findings: { ...state.findings, [id]: result } });
-    const marked = shownFindings(id).length;
-    announce(`${image?.name ?? "Image"}: ${counted(marked, "finding")} at or above the threshold.`);
+    const { name } = imageOf(id);
+    if (!isBlind(id)) announce(`${name}: ${counted(shownFindings(id).length, "finding")} at or above the threshold.`);
   } catch (error) {
+    const image = imageOf(id);
     if (image) putImage({ ...image, error: error.message });
+  } finally {
+    loading.delete(id);
   }
 }

@@ -1,8 +1,12 @@
 /** Keys, and the dialog that lists them. */
 
 import { $, h } from "./dom.js";
+import { nudge, removeChosen } from "./drawing.js";
+import { toggleVerdict } from "./findings.js";
 import { activePicture } from "./hanging.js";
+import { step } from "./images.js";
 import { actions, openPicture } from "./read.js";
+import { markRead, openNextUnread, undo } from "./reading.js";
 import { state } from "./state.js";
 
 const STEP = 0.15;
@@ -15,8 +19,16 @@ const KEYS = [
   { keys: ["i"], does: "invert the greys" },
   { keys: ["Space"], does: "next finding at or above the threshold" },
   { keys: ["h"], does: "hide or show the marks" },
+  { keys: ["PgUp", "PgDn"], does: "image before, next image in the list" },
+  { keys: ["a", "x"], does: "accept, reject the chosen finding" },
+  { keys: ["m"], does: "mark the image as read" },
+  { keys: ["n"], does: "next image that is not read" },
+  { keys: ["d"], does: "draw a missed cluster; Enter puts it at the cross" },
+  { keys: ["←", "→", "↑", "↓"], does: "move the drawn cluster that is chosen; with Shift resize it" },
+  { keys: ["Del"], does: "delete it" },
+  { keys: ["u"], does: "undo, as Ctrl + Z" },
   { keys: ["r"], does: "ruler on or off; Enter puts a point at the cross" },
-  { keys: ["Esc"], does: "end the ruler" },
+  { keys: ["Esc"], does: "leave the tool, or the drawn cluster" },
   { keys: ["?"], does: "this list" },
 ];
 
@@ -31,7 +43,28 @@ const MOVES = {
   0: (picture) => picture.home(),
 };
 const EVERYWHERE = { i: actions.invert, h: actions.marks };
-const READING = { r: actions.ruler, " ": actions.next, Enter: actions.rulerPoint, Escape: actions.stopRuler };
+const READING = {
+  r: actions.ruler,
+  d: actions.draw,
+  " ": actions.next,
+  Enter: actions.useTool,
+  Escape: actions.leave,
+  a: () => toggleVerdict("accepted"),
+  x: () => toggleVerdict("rejected"),
+  m: markRead,
+  n: openNextUnread,
+  u: undo,
+  PageUp: () => step(-1),
+  PageDown: () => step(1),
+};
+const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/** The keys of a drawn cluster, while one is chosen. */
+function drawnAction({ key, shiftKey }) {
+  if (state.page !== "read" || state.drawn === null) return null;
+  if (key === "Delete" || key === "Backspace") return removeChosen;
+  return DIRECTIONS[key] && (() => nudge(...DIRECTIONS[key], shiftKey));
+}
 
 /** Whether an element needs this key for itself. */
 function takes(element, key) {
@@ -43,15 +76,17 @@ function takes(element, key) {
 }
 
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || takes(event.target, event.key)) return;
+  if (takes(event.target, event.key)) return;
+  if (event.ctrlKey && event.key === "z") return undo();
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "?") return showKeys();
   if (state.page === "studies" || !state.current) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const picture = state.page === "read" ? openPicture() : activePicture();
-  const action = EVERYWHERE[key] ?? (state.page === "read" ? READING[key] : null) ?? MOVES[key];
+  const action = drawnAction(event) ?? EVERYWHERE[key] ?? (state.page === "read" ? READING[key] : null) ?? MOVES[key];
   if (!action) return;
   event.preventDefault();
-  if (!MOVES[key] || picture) action(picture);
+  if (picture) action(picture);
 }
 
 const showKeys = () => $("keys").showModal();

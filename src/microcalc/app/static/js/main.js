@@ -5,10 +5,11 @@ import { $ } from "./dom.js";
 import { setUpFindings } from "./findings.js";
 import { setUpHanging } from "./hanging.js";
 import { setUpImages } from "./images.js";
-import { follow, loadFindings, scan } from "./jobs.js";
+import { follow, needFindings, scan } from "./jobs.js";
 import { setUpKeys } from "./keys.js";
 import { setUpRead } from "./read.js";
-import { imageOf, openImage, putImage, state, subscribe, update } from "./state.js";
+import { setUpReading } from "./reading.js";
+import { imageOf, openImage, putImages, state, subscribe, update } from "./state.js";
 import { setUpStudies } from "./studies.js";
 import { setUpUploads, tell } from "./upload.js";
 
@@ -104,13 +105,12 @@ function setUpTheme() {
   show();
 }
 
-/** Take in an image that the server already has. */
-async function meet(image) {
-  putImage(image);
-  if (!state.current) openImage(image.id);
-  if (image.state === "scanned") await loadFindings(image.id);
-  else if (image.state === "ready") await scan(image.id);
-  else follow();
+/** Take in images that the server already has. */
+async function meet(images) {
+  putImages(images);
+  if (!state.current && images.length) openImage(images[0].id);
+  for (const image of images.filter(({ state: is }) => is === "ready")) await scan(image.id);
+  follow();
 }
 
 async function loadSession() {
@@ -118,12 +118,12 @@ async function loadSession() {
     const session = await api.getSession();
     update({ session, offline: null });
     if (!navigated && session.studies.length && !session.images.length && !session.opening) update({ page: "studies" });
-    for (const image of session.images) await meet(image);
+    await meet(session.images);
     for (let opening = session.opening; opening;) {
       // images named on the command line, opened one after another
       await new Promise((resolve) => setTimeout(resolve, OPENING_ASKED_MS));
       const next = await api.getSession();
-      for (const image of next.images.filter((one) => !imageOf(one.id))) await meet(image);
+      await meet(next.images.filter((one) => !imageOf(one.id)));
       ({ opening } = next);
       session.problems = next.problems;
     }
@@ -140,10 +140,12 @@ setUpNavigation();
 setUpUploads();
 setUpImages();
 setUpRead();
+setUpReading();
 setUpFindings();
 setUpHanging();
 setUpStudies();
 setUpKeys();
+subscribe(["current", "images"], () => needFindings(state.current));
 subscribe(["offline"], () => {
   $("offline").hidden = !state.offline;
   $("offline").textContent = state.offline ?? "";

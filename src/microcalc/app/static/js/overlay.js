@@ -19,7 +19,9 @@ export class Overlay {
     this.measure = svg("g");
     this.root = svg("svg", { class: "overlay", "aria-hidden": "true" }, this.moving, this.tags, this.measure);
     this.tagged = [];
-    this.ruler = [];
+    /** Lengths that are kept, and the first point of one that is being measured. */
+    this.rulers = [];
+    this.rulerStart = null;
     this.cross = false;
     this.image = null;
     viewer.canvas.append(this.root);
@@ -30,7 +32,7 @@ export class Overlay {
   /** Start with another image. @param {object|null} image ImageEntry */
   open(image) {
     this.image = image;
-    this.ruler = [];
+    this.rulerStart = null;
     this.setHeat(null);
     this.setFindings([], null, true);
   }
@@ -146,35 +148,27 @@ export class Overlay {
     this.drawRuler();
   }
 
-  /** Add a point of the ruler, in pixels of the image; a third point starts anew. */
-  addRulerPoint(point) {
-    this.ruler = this.ruler.length === 2 ? [point] : [...this.ruler, point];
-    this.drawRuler();
-  }
-
-  /** The ruler's length in millimetres (or in pixels, where the pixel size is not known), once it has two points. */
-  get rulerText() {
-    if (this.ruler.length < 2) return "";
-    const [[c0, r0], [c1, r1]] = this.ruler;
-    const length = Math.hypot((c1 - c0) * this.size[1], (r1 - r0) * this.size[0]);
-    return this.image.pixel_size_mm ? `${length.toFixed(length < 10 ? 2 : 1)} mm` : `${Math.round(length)} pixels`;
-  }
-
   drawRuler() {
     this.measure.replaceChildren();
-    const points = this.ruler.map(([column, row]) => this.toScreen(column, row));
-    for (const [x, y] of points) this.measure.append(svg("circle", { class: "ruler-end", cx: x, cy: y, r: 4 }));
-    if (points.length === 2) {
-      const [[x1, y1], [x2, y2]] = points;
+    for (const ruler of this.rulers) {
+      const [[x1, y1], [x2, y2]] = ruler.map(([column, row]) => this.toScreen(column, row));
       const text = svg("text", { class: "ruler-text", x: (x1 + x2) / 2 + 8, y: (y1 + y2) / 2 - 8 });
-      text.textContent = this.rulerText;
+      text.textContent = lengthOf(this.image, ruler);
       this.measure.append(svg("line", { class: "ruler-line", x1, y1, x2, y2 }), text);
     }
-    if (this.cross && points.length < 2) {
-      const { x, y } = this.viewer.viewport.getContainerSize();
-      this.measure.append(
-        svg("path", { class: "crosshair", d: `M${x / 2 - 12} ${y / 2}h24M${x / 2} ${y / 2 - 12}v24` }),
-      );
+    for (const [column, row] of [...this.rulers.flat(), ...(this.rulerStart ? [this.rulerStart] : [])]) {
+      const [cx, cy] = this.toScreen(column, row);
+      this.measure.append(svg("circle", { class: "ruler-end", cx, cy, r: 4 }));
     }
+    if (!this.cross) return;
+    const { x, y } = this.viewer.viewport.getContainerSize();
+    this.measure.append(svg("path", { class: "crosshair", d: `M${x / 2 - 12} ${y / 2}h24M${x / 2} ${y / 2 - 12}v24` }));
   }
+}
+
+/** A length in millimetres, or in pixels where the pixel size is not known. */
+export function lengthOf(image, [[c0, r0], [c1, r1]]) {
+  const [down, across] = image.pixel_size_mm ?? [1, 1];
+  const length = Math.hypot((c1 - c0) * across, (r1 - r0) * down);
+  return image.pixel_size_mm ? `${length.toFixed(length < 10 ? 2 : 1)} mm` : `${Math.round(length)} pixels`;
 }

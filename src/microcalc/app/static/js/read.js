@@ -2,17 +2,27 @@
 
 import { heatMapUrl } from "./api.js";
 import { $, announce, debounced, percent, probability } from "./dom.js";
+import { drawInTheMiddle, setUpDrawing } from "./drawing.js";
 import { waitingFor } from "./images.js";
 import { drawHeatMap } from "./jobs.js";
-import { currentImage, shownFindings, state, subscribe, thresholdOf, update, windowOf } from "./state.js";
+import { lengthOf } from "./overlay.js";
+import { change } from "./reading.js";
+import { currentImage, isBlind, readingOf, shownFindings, state, subscribe, thresholdOf, update, windowOf } from "./state.js";
 import { Picture } from "./viewer.js";
 
 const RELOAD_AFTER_MS = 90;
+
+const TOOL_NOTES = {
+  ruler: () => measured || "Ruler: click two points, or press Enter at the cross in the middle.",
+  draw: () => "Draw a box around a missed cluster, or press Enter at the cross in the middle.",
+};
 
 /** @type {Picture} */
 let picture;
 let opened = null;
 let trouble = "";
+/** The length that was measured last, while the ruler is on. */
+let measured = "";
 
 function render() {
   const image = currentImage();
@@ -21,7 +31,7 @@ function render() {
     opened = image?.id ?? null;
     trouble = "";
     picture.open(image?.tiles ? image : null, image ? windowOf(image) : null);
-    update({ measuring: false });
+    update({ tool: null });
   } else picture.image = picture.overlay.image = image;
   $("picture-name").textContent = image
     ? [image.name, image.laterality, image.view, `${image.columns} × ${image.rows}`, sizeText(image)]
@@ -29,7 +39,7 @@ function render() {
         .join(" · ")
     : "No image open";
   $("welcome").hidden = Boolean(image);
-  for (const id of ["width", "level", "reset-window", "zoom-in", "zoom-out", "fit", "invert", "ruler", "marks"])
+  for (const id of ["width", "level", "reset-window", "zoom-in", "zoom-out", "fit", "invert", "ruler", "draw", "marks"])
     $(id).disabled = !image;
   renderHeat(image);
   if (changed) showWindow();
@@ -42,10 +52,7 @@ const sizeText = ({ pixel_size_mm: size }) =>
 function renderNote() {
   const image = currentImage();
   const note = $("stage-note");
-  const ruler = state.measuring
-    ? picture.overlay.rulerText || "Ruler: click two points, or press Enter at the cross in the middle."
-    : "";
-  const text = trouble || ruler || (image ? waitingFor(image) : "");
+  const text = trouble || TOOL_NOTES[state.tool]?.() || (image ? waitingFor(image) : "");
   note.classList.toggle("error", Boolean(trouble));
   if (note.textContent !== text) note.textContent = text;
 }
@@ -58,7 +65,7 @@ function renderHeat(image) {
   const offer = image?.heatmap === "failed" ? "Heat map failed: try again" : "Draw heat map";
   $("draw-heat").textContent = drawing ? "Drawing …" : offer;
   $("draw-heat").hidden = ready;
-  picture.overlay.setHeat(ready ? heatMapUrl(image) : null, state.heatOpacity);
+  picture.overlay.setHeat(ready && !isBlind(image.id) ? heatMapUrl(image) : null, state.heatOpacity);
 }
 
 function showWindow() {
@@ -93,34 +100,47 @@ function resetWindow() {
 
 function drawMarks() {
   const all = state.findings[state.current]?.findings ?? [];
-  const shown = all.filter(
+  const shown = isBlind(state.current) ? [] : all.filter(
     (finding) => finding.probability >= thresholdOf(state.current) || finding.number === state.selected,
   );
-  picture.overlay.setFindings(shown, state.selected, state.showMarks);
+  picture.overlay.setFindings(shown, state.selected, state.showMarks && !isBlind(state.current));
   $("marks").setAttribute("aria-pressed", state.showMarks);
 }
 
-function setMeasuring() {
-  $("ruler").setAttribute("aria-pressed", state.measuring);
-  $("osd").classList.toggle("measuring", state.measuring);
-  picture.overlay.cross = state.measuring;
-  if (!state.measuring) picture.overlay.ruler = [];
+function setTool() {
+  $("ruler").setAttribute("aria-pressed", state.tool === "ruler");
+  $("draw").setAttribute("aria-pressed", state.tool === "draw");
+  $("osd").classList.toggle("measuring", state.tool === "ruler");
+  $("osd").classList.toggle("drawing", state.tool === "draw");
+  picture.overlay.cross = state.tool !== null;
+  picture.overlay.rulerStart = null;
+  measured = "";
   picture.overlay.drawRuler();
   renderNote();
 }
 
-function rulerPoint(point) {
-  picture.overlay.addRulerPoint(point);
+/** The first click starts a length, the second one keeps it with the image. */
+function rulerPoint(column, row) {
+  const point = [column, row].map((place) => Math.round(10 * place) / 10);
+  const { rulerStart: start } = picture.overlay;
+  picture.overlay.rulerStart = start ? null : point;
+  measured = start ? lengthOf(currentImage(), [start, point]) : "";
+  if (start) change(state.current, { rulers_px: [...readingOf(state.current).rulers_px, [start, point]] });
+  picture.overlay.drawRuler();
   renderNote();
-  if (picture.overlay.rulerText) announce(`Ruler: ${picture.overlay.rulerText}`);
+  if (measured) announce(`Ruler: ${measured}`);
 }
 
-/** A ruler point in the middle of the view, for the keyboard. */
-function rulerPointInTheMiddle() {
-  const middle = picture.viewer.viewport.getCenter(true);
-  const { x, y } = picture.shown.viewportToImageCoordinates(middle);
-  rulerPoint([x, y]);
+/** What the tool does in the middle of the view, for the keyboard. */
+function useToolInTheMiddle() {
+  if (!picture.shown) return;
+  if (state.tool === "draw") drawInTheMiddle();
+  if (state.tool !== "ruler") return;
+  const { x, y } = picture.shown.viewportToImageCoordinates(picture.viewer.viewport.getCenter(true));
+  rulerPoint(x, y);
 }
+
+const turn = (tool) => update({ tool: state.tool === tool ? null : tool });
 
 /** Select a finding of the open image and go there. */
 export function select(number) {
@@ -146,11 +166,12 @@ export const actions = {
   zoomOut: () => picture.zoomBy(1 / 1.4),
   fit: () => picture.home(),
   invert: () => update({ invert: !state.invert }),
-  ruler: () => update({ measuring: !state.measuring }),
+  ruler: () => turn("ruler"),
+  draw: () => turn("draw"),
   marks: () => update({ showMarks: !state.showMarks }),
   next: selectNext,
-  rulerPoint: () => state.measuring && picture.shown && rulerPointInTheMiddle(),
-  stopRuler: () => update({ measuring: false }),
+  useTool: useToolInTheMiddle,
+  leave: () => update(state.tool ? { tool: null } : { drawn: null }),
 };
 
 /** The picture of this page. */
@@ -173,9 +194,9 @@ export function setUpRead() {
     },
   });
   picture.viewer.addHandler("canvas-click", (event) => {
-    if (!state.measuring || !event.quick || !picture.shown) return;
+    if (state.tool !== "ruler" || !event.quick || !picture.shown) return;
     const { x, y } = picture.shown.viewerElementToImageCoordinates(event.position);
-    rulerPoint([x, y]);
+    rulerPoint(x, y);
   });
   const buttons = {
     "zoom-in": "zoomIn",
@@ -183,6 +204,7 @@ export function setUpRead() {
     fit: "fit",
     invert: "invert",
     ruler: "ruler",
+    draw: "draw",
     marks: "marks",
   };
   for (const [id, action] of Object.entries(buttons)) $(id).addEventListener("click", () => actions[action]());
@@ -191,14 +213,19 @@ export function setUpRead() {
   $("draw-heat").addEventListener("click", () => drawHeatMap(state.current));
   $("heat").addEventListener("input", () => update({ heatOpacity: Number($("heat").value) / 100 }));
   subscribe(["images", "current"], render);
-  subscribe(["heatOpacity"], () => {
+  subscribe(["heatOpacity", "readings", "blind"], () => {
     $("heat-value").textContent = percent(state.heatOpacity);
     renderHeat(currentImage());
   });
-  subscribe(["findings", "current", "selected", "threshold", "showMarks"], drawMarks);
+  subscribe(["findings", "current", "selected", "threshold", "showMarks", "readings", "blind"], drawMarks);
   subscribe(["invert"], () => {
     $("invert").setAttribute("aria-pressed", state.invert);
     reload();
   });
-  subscribe(["measuring"], setMeasuring);
+  subscribe(["tool"], setTool);
+  subscribe(["readings", "current"], () => {
+    picture.overlay.rulers = readingOf(state.current).rulers_px;
+    picture.overlay.drawRuler();
+  });
+  setUpDrawing(picture);
 }

@@ -14,7 +14,13 @@ export const state = {
   threshold: null,
   invert: false,
   showMarks: true,
-  measuring: false,
+  /** @type {"ruler"|"draw"|null} what a click on the picture does */
+  tool: null,
+  /** @type {number|null} index of the chosen cluster among those that the reader has drawn */
+  drawn: null,
+  /** @type {Object<string, object>} work of the reader on each image, see EMPTY */
+  readings: {},
+  blind: Boolean(localStorage.getItem("microcalc-blind")),
   heatOpacity: 0.5,
   /** @type {Object<string, {center: number, width: number}>} windows that the reader has set */
   windows: {},
@@ -46,6 +52,14 @@ function tellSubscribers() {
   for (const { names: wanted, action } of subscribers) if (wanted.some((name) => names.has(name))) action();
 }
 
+/** An image on which nobody has worked. */
+const EMPTY = { read: false, clusters_px: [], rulers_px: [], seconds: 0, marks_shown: false };
+
+export const readingOf = (id) => state.readings[id] ?? EMPTY;
+
+/** Whether the marks of an image are hidden, as the reader has not read it. */
+export const isBlind = (id) => state.blind && !readingOf(id).read;
+
 export const imageOf = (id) => state.images.find((image) => image.id === id) ?? null;
 export const currentImage = () => imageOf(state.current);
 
@@ -56,15 +70,20 @@ let lastPlace = 0;
 /** A place after all that were taken. */
 export const takePlace = () => ++lastPlace;
 
-/** Put an ImageEntry in, or in place of its older self. @param {object} entry @param {number} [place] */
-export function putImage(entry, place = takePlace()) {
-  if (state.images.some((image) => image.id === entry.id)) {
-    update({ images: state.images.map((image) => (image.id === entry.id ? entry : image)) });
-    return;
+/** Put ImageEntries in, or in place of their older selves. @param {object[]} entries @param {number} [place] */
+export function putImages(entries, place) {
+  const images = new Map(state.images.map((image) => [image.id, image]));
+  const readings = { ...state.readings };
+  for (const entry of entries) {
+    if (!images.has(entry.id)) places.set(entry.id, place ?? takePlace());
+    images.set(entry.id, entry);
+    if (entry.reading) readings[entry.id] ??= entry.reading; // later ones are this page's own
   }
-  places.set(entry.id, place);
-  update({ images: [...state.images, entry].sort((one, other) => places.get(one.id) - places.get(other.id)) });
+  const sorted = [...images.values()].sort((one, other) => places.get(one.id) - places.get(other.id));
+  update({ images: sorted, readings });
 }
+
+export const putImage = (entry, place) => putImages([entry], place);
 
 export function dropImage(id) {
   const images = state.images.filter((image) => image.id !== id);
@@ -72,16 +91,26 @@ export function dropImage(id) {
   update({ images, current, selected: state.current === id ? null : state.selected });
 }
 
+/** Leave out findings that no longer hold. */
+export function forgetFindings(id) {
+  const { [id]: _, ...findings } = state.findings;
+  update({ findings });
+}
+
 /** Show an image in the picture. */
-export const openImage = (id) => state.current !== id && update({ current: id, selected: null });
+export const openImage = (id) => state.current !== id && update({ current: id, selected: null, drawn: null });
 
 /** The grey window of an image: the reader's, else that of the file. */
 export const windowOf = (image) => ({ ...(state.windows[image.id] ?? image.window), invert: state.invert });
 
 /** The probability from which findings of an image are shown. */
-export const thresholdOf = (id) =>
-  state.threshold ?? state.findings[id]?.operating_point ?? state.session?.operating_point ?? 0.5;
+export const thresholdOf = (id) => pointOf(imageOf(id));
+const pointOf = (image) => state.threshold ?? image?.operating_point ?? state.session?.operating_point ?? 0.5;
+
+/** How many findings of an image are shown; null where it has not been scanned. */
+export const marksOf = (image) =>
+  image.probabilities && image.probabilities.filter((probability) => probability >= pointOf(image)).length;
 
 /** Findings of an image that are shown: those at or above the threshold. */
 export const shownFindings = (id) =>
-  (state.findings[id]?.findings ?? []).filter((finding) => finding.probability >= thresholdOf(id));
+  isBlind(id) ? [] : (state.findings[id]?.findings ?? []).filter((finding) => finding.probability >= thresholdOf(id));

@@ -2,8 +2,8 @@
 
 import * as api from "./api.js";
 import { $, announce, copy, counted } from "./dom.js";
-import { follow, loadFindings, scan } from "./jobs.js";
-import { openImage, putImage, state, subscribe, takePlace, update } from "./state.js";
+import { follow, scan } from "./jobs.js";
+import { forgetFindings, openImage, putImage, state, subscribe, takePlace, update } from "./state.js";
 
 const AT_ONCE = 3;
 const NAMES_SHOWN = 6;
@@ -118,8 +118,8 @@ async function attachScans() {
       const { attached, missing } = await api.attachScan(one.findings, one.review);
       await Promise.all(
         attached.map(async (id) => {
+          forgetFindings(id);
           putImage(await api.getImage(id));
-          await loadFindings(id);
         }),
       );
       one.missing = missing;

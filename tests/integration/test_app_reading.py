@@ -1,0 +1,126 @@
+"""Reading in a real browser: clusters drawn, images read, by hand and by keys alone; all of it kept and undone."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app.conftest import PIXEL_MM
+from integration.test_app_page import files, server, viewer
+from integration.viewer import LONG, Viewer, browser, expect, open_viewer, settled
+
+from microcalc.evaluation.truth import read_truth
+
+pytestmark = pytest.mark.slow
+__all__ = ["browser", "files", "open_viewer", "server", "viewer"]  # fixtures
+
+
+def kept(viewer: Viewer, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Return the review.json of the session, once it is as it should be: the page writes soon, not at once."""
+    for _ in range(100):
+        saved: dict[str, Any] = json.loads(viewer.ask("GET", "/api/review.json")[1])
+        if condition(saved):
+            return saved
+        viewer.page.wait_for_timeout(100)
+    raise AssertionError(saved)
+
+
+def of(saved: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the reading of an image."""
+    found: dict[str, Any] = next((image for image in saved["images"] if image["file"] == name), {})
+    return found
+
+
+def boxes(saved: dict[str, Any]) -> list[list[int]]:
+    drawn: list[list[int]] = of(saved, "0.png").get("clusters_px", [])
+    return drawn
+
+
+def test_a_missed_cluster_is_drawn_moved_resized_deleted_and_brought_back(viewer: Viewer) -> None:
+    page = viewer.page
+    scale, _ = settled(page.locator("#osd"))
+    stage = page.locator("#osd").bounding_box()
+    matrix = page.locator("#osd .overlay > g").first.get_attribute("transform")
+    sx, _, _, sy, x0, y0 = map(float, matrix[len("matrix(") : -1].split())
+
+    def drag(start: tuple[float, float], end: tuple[float, float]) -> None:
+        for (column, row), action in ((start, page.mouse.down), (end, page.mouse.up)):
+            page.mouse.move(stage["x"] + x0 + column * sx, stage["y"] + y0 + row * sy, steps=4)
+            action()
+
+    def near(box: list[int]) -> Callable[[dict[str, Any]], bool]:
+        slack = 3 / min(scale, sy)
+        return lambda saved: (
+            boxes(saved) != []
+            and all(abs(one - other) <= slack for one, other in zip(boxes(saved)[-1], box, strict=True))
+        )
+
+    page.click("#draw")
+    drag((200, 500), (290, 560))
+    kept(viewer, near([200, 500, 290, 560]))
+    drag((240, 530), (340, 480))  # its middle
+    kept(viewer, near([300, 450, 390, 510]))
+    drag((390, 510), (430, 600))  # its lower right corner
+    kept(viewer, near([300, 450, 430, 600]))
+    expect(page.locator(".drawn-name")).to_contain_text("Missed cluster A: 6.")
+    page.keyboard.press("Delete")
+    kept(viewer, lambda saved: boxes(saved) == [])
+    page.keyboard.press("Control+z")
+    kept(viewer, near([300, 450, 430, 600]))
+    for _ in range(3):
+        page.keyboard.press("u")
+    kept(viewer, lambda saved: boxes(saved) == [])
+    expect(page.locator("#undo")).to_be_disabled()
+
+
+def test_four_images_are_read_with_keys_alone_and_evaluate_takes_them(viewer: Viewer, tmp_path: Path) -> None:
+    """The first has an accepted finding, the second a drawn cluster; the third and the fourth are normal."""
+    page = viewer.page
+    expect(page.locator("#progress-text")).to_have_text("0 of 4 read")
+    press = page.keyboard.press
+    page.locator("#image-list").focus()
+    for name, keys in {
+        "0.png": [" ", "a", " ", "x"],
+        "1.png": ["d", "Enter", "ArrowLeft", "Shift+ArrowDown"],
+        "2.png": [" ", "x", " ", "x"],
+        "square.png": ["r", "Enter", "ArrowRight", "Enter", "Escape"],
+    }.items():
+        expect(page.locator("#picture-name")).to_contain_text(name)
+        settled(page.locator("#osd"))
+        for key in keys:
+            press(key)
+        press("m")
+        expect(page.locator("#mark-read")).to_have_attribute("aria-pressed", "true")
+        press("n")
+    expect(page.locator("#progress-text")).to_have_text("4 of 4 read")
+    saved = kept(viewer, lambda saved: len(saved["images"]) == 4 and all(each["read"] for each in saved["images"]))
+    left, top, right, bottom = of(saved, "1.png")["clusters_px"][0]
+    assert (right - left) * PIXEL_MM[1] == pytest.approx(10, abs=0.1)
+    assert (bottom - top) * PIXEL_MM[0] == pytest.approx(10.5, abs=0.1)
+    assert all(image["marks_shown"] and image["seconds"] > 0 for image in saved["images"])
+    assert len(of(saved, "square.png")["rulers_px"]) == 1
+    (tmp_path / "review.json").write_text(json.dumps(saved))
+    clusters = {truth.name: len(truth.boxes_px) for truth in read_truth(tmp_path / "review.json")}
+    assert clusters == {"0.png": 1, "1.png": 1, "2.png": 0, "square.png": 0}
+
+
+def test_marks_stay_hidden_until_an_image_is_read(viewer: Viewer) -> None:
+    page = viewer.page
+    expect(page.locator("#osd .mark")).to_have_count(2)
+    page.check("#blind")
+    expect(page.locator("#osd .mark")).to_have_count(0)
+    expect(page.locator(".finding")).to_have_count(0)
+    page.reload()
+    expect(viewer.item("2.png").locator(".image-sub")).to_have_text("not read", timeout=LONG)
+    viewer.item("2.png").click()
+    settled(page.locator("#osd"))
+    page.click("#mark-read")
+    expect(page.locator("#osd .mark")).to_have_count(2)
+    unaided = kept(viewer, lambda saved: of(saved, "2.png").get("read", False))
+    assert of(unaided, "2.png")["marks_shown"] is False
+    page.click("#osd .mark >> nth=0")
+    page.keyboard.press("d")
+    page.keyboard.press("Enter")
+    aided = kept(viewer, lambda saved: len(of(saved, "2.png")["clusters_px"]) == 1)
+    assert of(aided, "2.png")["marks_shown"] and not of(aided, "2.png")["history"][0]["marks_shown"]
