@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: the real data, where it is."""
+"""Fixtures shared by all tests: the real data, where it is, and the phantom, which takes half a second to make."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,15 @@ from pathlib import Path
 import pytest
 
 import microcalc  # noqa: F401 - before PyTorch, which some tests import first: it says how PyTorch's threads wait
+from microcalc import Data
 
 SHARED_DATA = Path(os.environ.get("MICROCALC_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def phantom() -> Data:
+    """The built-in phantom of 480 patches; no test changes it."""
+    return Data.load("phantom")
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,6 @@ def test_the_ends_of_each_range_are_taken() -> None:
 
 
 @pytest.mark.parametrize("seed", [-1, 10**20])
-def test_a_seed_out_of_range_is_refused_where_patches_are_drawn(seed: int) -> None:
+def test_a_seed_out_of_range_is_refused_where_patches_are_drawn(seed: int, phantom: Data) -> None:
     with pytest.raises(RequestError, match="seed must be at"):
-        Data.load("phantom").get_random_images(2, seed=seed)
+        phantom.get_random_images(2, seed=seed)

@@ -19,5 +19,6 @@ def test_the_citation_names_this_version() -> None:
 
 
 def test_the_newest_release_notes_are_those_of_this_version() -> None:
-    newest = re.search(r"^## (\d\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert newest and newest[1] == VERSION
+    text = (ROOT / "docs" / "changes" / f"{VERSION}.md").read_text()
+    first = re.search(r"--8<-- \"(.+)\"", (ROOT / "docs" / "changes.md").read_text())
+    assert text.startswith(f"## {VERSION}\n") and first and first[1] == f"docs/changes/{VERSION}.md"

@@ -13,6 +13,7 @@ from microcalc.errors import RequestError
 from microcalc.files import checked
 
 WaveletName = Literal["none", "sym3", "haar"]
+PhantomScanner = Literal["first", "second"]
 WaveletBackend = Literal["pywavelets", "matlab"]
 Protocol = Literal["honest", "naive"]
 Preprocessing = Literal[

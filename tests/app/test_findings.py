@@ -156,10 +156,10 @@ def test_an_image_of_known_truth_is_scanned_at_the_pixel_size_of_the_truth(scann
 
 
 @pytest.mark.parametrize("kind", ["tissue", "noise"])
-def test_a_patch_has_one_finding_and_all_values_of_predict(scanned, kind: str, tmp_path: Path) -> None:
+def test_a_patch_has_one_finding_and_all_values_of_predict(scanned, kind: str, phantom: Data, tmp_path: Path) -> None:
     client, *_ = scanned
     path, noise = tmp_path / "patch.png", np.random.default_rng(0).random((60, 60))
-    pixels = noise if kind == "noise" else Data.load("phantom").images[0]
+    pixels = noise if kind == "noise" else phantom.images[0]
     PIL.Image.fromarray(np.rint(pixels * 65535).astype(np.uint16)).save(path)
     (predicted,) = predict_patches(Committee.pretrained(), [read_patch_file(path)])
     image = upload(client, path.read_bytes())

@@ -32,8 +32,8 @@ def test_there_is_one_for_patches_and_one_for_whole_mammograms():
         Committee.pretrained("films")
 
 
-def test_it_answers_at_once(committee: Committee):
-    probabilities = committee.predict_proba(Data.load("phantom").images[:3])
+def test_it_answers_at_once(committee: Committee, phantom: Data):
+    probabilities = committee.predict_proba(phantom.images[:3])
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
 
 
@@ -55,8 +55,8 @@ def test_a_committee_is_named_by_its_version_or_by_the_folder_it_was_read_from(c
     assert Committee.load(tmp_path / "mine").name == str(tmp_path / "mine")
 
 
-def test_one_expert_alone_is_a_committee_of_one(committee: Committee):
-    images = Data.load("phantom").images[:3]
+def test_one_expert_alone_is_a_committee_of_one(committee: Committee, phantom: Data):
+    images = phantom.images[:3]
     alone, votes = committee.expert(2), committee.expert_probabilities(images)
     np.testing.assert_array_equal(alone.expert_probabilities(images)[:, 0], votes[:, 2])
     np.testing.assert_allclose(alone.predict_proba(images), votes[:, 2])

@@ -727,8 +727,8 @@ def test_wavelet_filters_the_images_and_leaves_the_rest() -> None:
     assert (data.filtered_by, filtered.filtered_by) == ("none", "haar")
 
 
-def test_nothing_is_drawn_into_filtered_patches_unless_asked_for() -> None:
-    filtered = Data.load("phantom").select(range(60)).wavelet("haar")
+def test_nothing_is_drawn_into_filtered_patches_unless_asked_for(phantom: Data) -> None:
+    filtered = phantom.select(range(60)).wavelet("haar")
     undrawn = AugmentationSettings(p_linear_structures=0.0, p_power_law_noise=0.0, p_dust=0.0)
     varied = filtered.augment(seed=1)
     assert np.array_equal(varied.images, filtered.augment(seed=1, settings=undrawn).images)
@@ -744,14 +744,14 @@ def test_filtered_patches_are_not_filtered_again(variant: Callable[[Data], Data]
 
 
 @pytest.mark.parametrize("role", ["data", "external", "test"])
-def test_filtered_patches_are_refused_in_a_study(role: str, tmp_path: Path) -> None:
-    sets = {"data": Data.load("phantom"), role: Data.load("phantom", seed=1).wavelet("haar")}
+def test_filtered_patches_are_refused_in_a_study(role: str, phantom: Data, tmp_path: Path) -> None:
+    sets = {"data": phantom, role: phantom.select(range(60)).wavelet("haar")}
     with pytest.raises(ValueError, match=f"{role} must hold raw patches: phantom is filtered by haar"):
         Model(**sets, out=tmp_path / "run")
 
 
-def test_augmented_copies_stay_in_the_group_of_their_patch_and_are_named_after_it() -> None:
-    data = Data.load("phantom").select(range(6))
+def test_augmented_copies_stay_in_the_group_of_their_patch_and_are_named_after_it(phantom: Data) -> None:
+    data = phantom.select(range(6))
     varied = data.augment(copies=2, seed=1)
     assert np.array_equal(varied.images[:6], data.images) and varied.augmented and not data.augmented
     for copy in (1, 2):
@@ -764,12 +764,11 @@ def test_augmented_copies_stay_in_the_group_of_their_patch_and_are_named_after_i
 
 
 @pytest.mark.parametrize("role", ["external", "test"])
-def test_augmented_data_are_refused_as_a_test_set(role: str, tmp_path: Path) -> None:
-    data = Data.load("phantom")
+def test_augmented_data_are_refused_as_a_test_set(role: str, phantom: Data, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{role} must hold no augmented copies"):
-        Model(data, **{role: Data.load("phantom", seed=1).augment()}, out=tmp_path / "run")
+        Model(phantom, **{role: phantom.select(range(60)).augment()}, out=tmp_path / "run")
 
 
 def test_no_copies_are_refused() -> None:
     with pytest.raises(ValueError, match="copies must be at least 1: got 0"):
-        Data.load("phantom").augment(copies=0)
+        some_data().augment(copies=0)

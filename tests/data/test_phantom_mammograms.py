@@ -1,13 +1,20 @@
 """Whole phantom mammograms."""
 
+import shutil
+import subprocess
+from io import BytesIO
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from scipy import ndimage
 
+from microcalc.data.phantom_dicom import phantom_dicom
 from microcalc.data.phantom_mammograms import PhantomMammogram, iter_phantom_mammograms
 from microcalc.errors import RequestError
+from microcalc.images import read_mammogram
 
 SMALL = (110.0, 80.0)
 
@@ -18,8 +25,61 @@ def made() -> list[PhantomMammogram]:
 
 
 @pytest.mark.slow
-def test_sides_and_views_take_turns(made: list[PhantomMammogram]) -> None:
+def test_each_patient_has_two_views_of_both_breasts(made: list[PhantomMammogram]) -> None:
     assert [mammogram.name.split("_")[1] for mammogram in made[:5]] == ["LCC", "RCC", "LMLO", "RMLO", "LCC"]
+    assert [mammogram.patient for mammogram in made[2:6]] == [*["phantom00000"] * 2, *["phantom00001"] * 2]
+    assert len({mammogram.study for mammogram in made}) == 2
+    other = next(iter_phantom_mammograms(1, seed=1, field_mm=SMALL))
+    assert other.study not in {mammogram.study for mammogram in made}
+
+
+def test_a_cluster_is_as_far_from_the_nipple_in_both_views_of_its_breast(made: list[PhantomMammogram]) -> None:
+    compared = 0
+    for cc, mlo in ((made[n], made[n + 2]) for n in (0, 1, 4, 5)):
+        distances = [
+            [np.hypot(*(cluster.mean(axis=0) - each.nipple_px)) * each.pixel_size_mm for cluster in each.clusters]
+            for each in (cc, mlo)
+        ]
+        np.testing.assert_allclose(*distances, atol=7)
+        compared += len(distances[0])
+    assert compared >= 3
+
+
+def test_a_second_scanner_shows_the_same_clusters_with_less_contrast(made: list[PhantomMammogram]) -> None:
+    for first, second in zip(
+        made, iter_phantom_mammograms(4, seed=0, difficulty=0.0, field_mm=SMALL, scanner="second"), strict=False
+    ):
+        assert all(map(np.array_equal, first.clusters, second.clusters)) and first.study != second.study
+        for cluster in first.clusters:
+            column, row = np.rint(cluster).astype(int).T
+            before, after = (
+                np.median((each.pixels / 65535 - ndimage.gaussian_filter(each.pixels / 65535, 6))[row, column])
+                for each in (first, second)
+            )
+            assert 0.1 * before < after < 0.9 * before
+
+
+def test_a_phantom_is_a_valid_dicom_mammogram_with_patient_side_view_and_pixel_size(
+    made: list[PhantomMammogram], tmp_path: Path
+) -> None:
+    for phantom in made[1:4]:
+        content = phantom_dicom(phantom)
+        read = read_mammogram(content)
+        assert (read.patient, read.side, read.view) == (phantom.patient, phantom.side, phantom.view)
+        assert read.pixel_size_mm == (phantom.pixel_size_mm,) * 2 and not read.warnings
+        np.testing.assert_allclose(read.pixels, phantom.pixels / 65535, atol=1e-6)
+        assert phantom_dicom(phantom) == content
+        if program := shutil.which("dciodvfy"):
+            (tmp_path / "a.dcm").write_bytes(content)
+            done = subprocess.run([program, tmp_path / "a.dcm"], capture_output=True, text=True, timeout=60)
+            assert done.stderr.splitlines() == ["MammographyImageForPresentation"]
+
+
+def test_dicom_phantoms_of_a_patient_are_one_study(made: list[PhantomMammogram]) -> None:
+    images = [pydicom.dcmread(BytesIO(phantom_dicom(phantom))) for phantom in made]
+    assert len({image.SOPInstanceUID for image in images}) == 8
+    studies = [str(image.StudyInstanceUID) for image in images]
+    assert studies == [studies[0]] * 4 + [studies[4]] * 4 and studies[0] != studies[4]
 
 
 def test_the_same_seed_gives_the_same_mammogram_however_many_follow(made: list[PhantomMammogram]) -> None:

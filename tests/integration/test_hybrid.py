@@ -29,11 +29,6 @@ def hybrid() -> ModuleType:
     return hybrid
 
 
-@pytest.fixture(scope="module")
-def phantom() -> Data:
-    return Data.load("phantom")
-
-
 def tissue(hybrid: ModuleType, pixel_size_mm: float, side_mm: float = 60.0) -> object:
     side = int(side_mm / pixel_size_mm)
     noise = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal((side, side)), 0.085 / pixel_size_mm)

@@ -59,9 +59,8 @@ FILES = [
 
 
 @pytest.fixture(scope="module")
-def data() -> Data:
-    whole = Data.load("phantom")
-    return whole.select(whole.groups < 36)
+def data(phantom: Data) -> Data:
+    return phantom.select(phantom.groups < 36)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.errors import RequestError
 from microcalc.evaluation.detection import Case
 from microcalc.evaluation.froc import score_findings
-from microcalc.mammograms.adaptation import Adapted, Seen, adapt, describe, look
+from microcalc.mammograms.adaptation import Adapted, Seen, adapt, describe, halves, known_truth, look
 from microcalc.mammograms.findings import Finding, ScannedImage
 from microcalc.mammograms.matching import KnownImage
 from microcalc.mammograms.scanner import load_for_scan, packaged, packaged_opinion
@@ -186,3 +186,18 @@ def test_a_reader_made_of_a_finished_scan_is_taken_as_a_committee(
         with pytest.raises(SystemExit, match="2"):
             main(["adapt", str(tmp_path), "--out", str(folder)])
         assert re.search(problem, " ".join(capsys.readouterr().err.split()))
+
+
+def test_half_of_the_patients_with_clusters_and_half_of_the_others_are_left_out() -> None:
+    images = [*made(9), *made(0, 6, seed=1)]
+    images = [
+        each._replace(known=replace(each.known, case=each.known.case._replace(patient=f"P{n // 3}")))
+        for n, each in enumerate(images)
+    ]
+    learning, left_out = halves(images, seed=0)
+    patients = [{each.known.case.patient for each in part} for part in (learning, left_out)]
+    assert not patients[0] & patients[1]
+    assert [len(part) for part in patients] == [3, 2]
+    assert [any(each.known.boxes_px for each in part) for part in (learning, left_out)] == [True, True]
+    assert [truth.patient for truth in known_truth(left_out)] == [each.known.case.patient for each in left_out]
+    assert [len(truth.boxes_px) for truth in known_truth(left_out)] == [len(each.known.boxes_px) for each in left_out]

@@ -103,3 +103,13 @@ def test_a_cluster_has_a_window_in_its_middle_and_windows_lie_apart() -> None:
 def test_an_image_without_spots_has_no_windows() -> None:
     image = np.full((80, 60), 0.5, np.float32)
     assert choose_windows(find_spots(image, everywhere(image))).shape == (0, 2)
+
+
+def test_the_cut_edge_of_a_film_holds_no_spots() -> None:
+    image = np.random.default_rng(0).normal(0.5, 0.01, (200, 300)).astype(np.float32)
+    for row, column in ((0, 150), (198, 150), (100, 12), (100, 286), (60, 20), (20, 250)):
+        image[row : row + 2, column : column + 2] += 0.3
+    spots = find_spots(image, everywhere(image))
+    kept = spots.select(spots.contrast > 15)
+    assert np.sort(kept.positions, axis=0) == pytest.approx(np.array([[20.5, 20.5], [250.5, 60.5]]), abs=0.6)
+    assert kept.roundness.shape == kept.calcification.shape == (2,)

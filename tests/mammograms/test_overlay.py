@@ -7,8 +7,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from microcalc.images.pictures import encode
 from microcalc.mammograms.findings import Finding, ScannedImage
-from microcalc.mammograms.overlay import MARKED, TEXT, UNMARKED, draw_overlay
+from microcalc.mammograms.overlay import MARKED, TEXT, UNMARKED, draw_overlay, redraw_overlay
 
 ROWS, COLUMNS, SIZE = 1000, 1200, (0.08, 0.05)
 """80 x 60 mm in pixels that are not square."""
@@ -26,8 +27,11 @@ THREE = (
 SCANNED = ScannedImage("a", None, "", SIZE, ROWS, COLUMNS, 9.0, 1.0, (), THREE)
 
 
-def drawn(scanned: ScannedImage = SCANNED, view: str = "") -> np.ndarray:
-    png = draw_overlay(np.zeros((ROWS, COLUMNS), np.float32), scanned, view)
+def drawn(scanned: ScannedImage = SCANNED) -> np.ndarray:
+    return picture(draw_overlay(np.zeros((ROWS, COLUMNS), np.float32), scanned))
+
+
+def picture(png: bytes) -> np.ndarray:
     return np.asarray(PIL.Image.open(io.BytesIO(png)))
 
 
@@ -63,6 +67,19 @@ def test_labels_are_large_enough_for_the_contact_sheet_and_cover_neither_each_ot
     together = where(drawn(replace(SCANNED, findings=close)), MARKED).sum()
     alone = [where(drawn(replace(SCANNED, findings=(each,))), MARKED).sum() for each in close]
     assert together > 0.97 * sum(alone)
-    letters = where(drawn(replace(SCANNED, findings=()), "R MLO"), TEXT)[:100]
+    letters = where(drawn(replace(SCANNED, findings=(), side="R", view="MLO")), TEXT)[:100]
     rows = np.flatnonzero(letters.any(axis=1))
     assert (rows[-1] - rows[0]) * 360 / 1600 > 7
+
+
+def test_other_marks_are_drawn_as_on_the_mammogram_itself() -> None:
+    pixels = np.random.default_rng(0).random((ROWS, COLUMNS), np.float32)
+    others = replace(SCANNED, findings=(replace(THREE[0], marked=False), THREE[2]), side="R")
+    first, expected = draw_overlay(pixels, SCANNED), draw_overlay(pixels, others)
+    assert not np.array_equal(picture(first), picture(expected))
+    again = redraw_overlay(first, others)
+    np.testing.assert_array_equal(picture(again), picture(expected))
+    np.testing.assert_array_equal(picture(redraw_overlay(again, SCANNED)), picture(first))
+    for damaged in (first[:1000], encode(picture(first))):
+        with pytest.raises(OSError):
+            redraw_overlay(damaged, SCANNED)

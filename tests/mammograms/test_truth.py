@@ -52,16 +52,17 @@ def test_a_cluster_that_is_not_in_the_image_is_refused(cluster: list[tuple[float
         true_image("a.png", (100, 100), (0.1, 0.1), [cluster])
 
 
-def test_phantom_mammograms_are_written_with_their_truth(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dicom", [False, True])
+def test_phantom_mammograms_are_written_with_their_truth(dicom: bool, tmp_path: Path) -> None:
     made = list(iter_phantom_mammograms(3, seed=1, field_mm=SMALL))
-    write_phantom_mammograms(tmp_path / "out", iter(made))
+    write_phantom_mammograms(tmp_path / "out", iter(made), dicom)
     truth = read_record(tmp_path / "out" / "truth.json", Truth, "make it anew")
     names = [*(each.file for each in truth.images), "truth.json"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(names)
     for mammogram, entry in zip(made, truth.images, strict=True):
         read = read_mammogram(tmp_path / "out" / entry.file)
         assert np.array_equal(np.rint(read.pixels * 65535), mammogram.pixels)
-        assert entry == phantom_truth(mammogram, read.pixels_sha256)
+        assert entry == phantom_truth(mammogram, read.pixels_sha256, ".dcm" if dicom else ".png")
         assert [cluster.calcifications_px for cluster in entry.clusters] == [
             tuple(map(tuple, cluster.tolist())) for cluster in mammogram.clusters
         ]

@@ -147,18 +147,18 @@ def test_only_a_reason_that_may_pass_is_tried_again_and_three_times(
     assert read(tmp_path / "out", files[:5])["3.dcm"].result == {"size": 20}
 
 
-def test_another_operating_point_draws_all_pictures_of_the_folder_anew_without_new_results(
+def test_pictures_that_are_gone_are_drawn_anew_for_the_whole_folder_without_new_results(
     tmp_path: Path, files: list[Path]
 ) -> None:
     before = read(tmp_path / "out", files[:3])
     files[0].unlink()
-    (tmp_path / "out" / "overlays" / "2.png").unlink()
+    for name in ("0.png", "2.png"):
+        (tmp_path / "out" / "overlays" / name).unlink()
     after = read(tmp_path / "out", files[2:4], point=0.25)
-    assert pictures(tmp_path / "out") == {"1.png": "11 at 0.25", "2.png": "12 at 0.25", "3.png": "13 at 0.25"}
+    assert pictures(tmp_path / "out") == {"1.png": "11 at 0.5", "2.png": "12 at 0.25", "3.png": "13 at 0.25"}
     assert after["2.dcm"] == replace(before["2.dcm"], made={"overlays": 0.25})
-    with Store.opened(tmp_path / "out", SizeTask.of().settings()) as store:
-        gone = store.get(str(files[0]))
-    assert gone == replace(before["0.dcm"], made={})  # its results stay
+    with Store.opened(tmp_path / "out") as store:
+        assert store.get(str(files[0])).result == before["0.dcm"].result
 
 
 def test_settings_that_differ_are_named_with_both_values(tmp_path: Path, files: list[Path]) -> None:

@@ -19,6 +19,7 @@ from microcalc.cli import main
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.mammograms import scanner
 from microcalc.mammograms.findings import Scan, ScannedImage
+from microcalc.mammograms.overlay import MARKED, UNMARKED
 from microcalc.reader import tasks
 
 pytestmark = pytest.mark.slow
@@ -139,22 +140,76 @@ def test_a_scan_of_other_files_keeps_all_rows_and_scans_nothing_twice(films: Pat
     scan(films / "a" / ".." / "b/film.dcm", films / "a", "--out", out, "-q")
 
 
-def test_another_threshold_and_heat_maps_need_no_new_scan(films: Path, out: Path, monkeypatch, capsys) -> None:
-    before, overlays = saved(out), {path: path.read_bytes() for path in (out / "overlays").iterdir()}
+def colours(out: Path) -> dict[str, list[int]]:
+    """Whether each overlay has marks, and other findings: how many pixels are yellow, and blue."""
+    pictures = {path.name: np.asarray(PIL.Image.open(path)) for path in (out / "overlays").iterdir()}
+    return {
+        name: [int((drawn == colour).all(axis=2).sum()) for colour in (MARKED, UNMARKED)]
+        for name, drawn in pictures.items()
+    }
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "not named"])
+def test_another_threshold_needs_no_new_scan_and_no_mammogram_but_for_dicom(
+    named: bool, films: Path, out: Path, monkeypatch, capsys
+) -> None:
+    before, drawn = saved(out), colours(out)
     monkeypatch.setattr(tasks, "scan_mammogram", refuse)
-    scan(films / "a", "--out", out, "--dicom", "--heatmap", "--threshold", "0.01")
-    counts = re.findall(r"film.dcm: (\d+) finding", capsys.readouterr().out)
-    after = saved(out)
+    monkeypatch.setattr(tasks, "read_mammogram", refuse)
+    other = (out / "dicom" / "film-2.sr.dcm").read_bytes()
+    scan(*([films / "a", "--dicom"] if named else []), "--out", out, "--threshold", "0.01")
+    after, said = saved(out), capsys.readouterr().out
     assert after["operating_point"] == 0.01
     for image, old in zip(after["images"], before["images"], strict=True):
         probabilities = [finding["probability"] for finding in image["findings"]]
         assert probabilities == [finding["probability"] for finding in old["findings"]]
         assert [finding["marked"] for finding in image["findings"]] == [each >= 0.01 for each in probabilities]
-    marks = sum(finding["marked"] for finding in after["images"][0]["findings"])
-    assert counts == [str(marks)] and marks > sum(finding["marked"] for finding in before["images"][0]["findings"])
-    assert all(path.read_bytes() != content for path, content in overlays.items())
-    assert {path.name for path in (out / "heatmaps").iterdir()} == {path.name for path in overlays}
-    assert b"at least 0.01" in (out / "dicom" / "film-2.sr.dcm").read_bytes()
+    marks = [sum(finding["marked"] for finding in image["findings"]) for image in after["images"]]
+    assert f"{sum(marks)} findings in 3 mammograms" in said and (not named or f"film.dcm: {marks[0]} finding" in said)
+    assert all(colours(out)[name][0] > yellow for name, (yellow, _) in drawn.items())
+    assert b"at least 0.01" in (out / "dicom" / "film-2.sr.dcm").read_bytes() != other
+    with (out / "images.csv").open(newline="") as table:
+        assert [int(row["marks"]) for row in csv.DictReader(table)] == marks
+    scan("--out", out, "--threshold", repr(before["operating_point"]))
+    assert (saved(out), colours(out)) == (before, drawn)
+    assert (out / "dicom" / "film-2.sr.dcm").read_bytes() == other
+
+
+def test_dicom_objects_of_a_film_that_changed_go_with_another_threshold_and_its_findings_stay(
+    films: Path, out: Path, tmp_path: Path
+) -> None:
+    entries = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    moved = [
+        {**line, "file": line["file"].replace(str(films), str(tmp_path))} if "file" in line else line
+        for line in entries
+    ]
+    (out / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in moved))
+    shutil.copytree(films / "a", tmp_path / "a")
+    scan("--out", out, "--threshold", "0.01", "-q")
+    assert {path.name for path in (out / "dicom").iterdir()} == {f"film.{kind}.dcm" for kind in ("sr", "pr", "sc")}
+    assert len(saved(out)["images"]) == 3
+
+
+def test_images_and_exams_are_rows_with_patient_side_and_view_also_without_a_finding(films: Path, out: Path) -> None:
+    with (out / "images.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    for row, image in zip(rows, saved(out)["images"], strict=True):
+        header = pydicom.dcmread(image["file"])
+        known = [header.PatientID, header.StudyInstanceUID, header.ImageLaterality, "CC"]
+        assert [row[name] for name in ("patient", "study", "side", "view")] == known
+        assert [image[name] for name in ("patient", "study", "side", "view")] == known
+        assert [float(row["row_spacing_mm"]), float(row["column_spacing_mm"])] == list(SPACING)
+        best = max(finding["probability"] for finding in image["findings"])
+        assert float(row["highest_probability"]) == pytest.approx(best, rel=1e-5) and row["read"] == "0"
+
+
+@pytest.mark.parametrize("options", [["--threshold", "0.2"], []])
+def test_marking_anew_needs_a_finished_scan_and_a_threshold(options: list[str], tmp_path: Path, capsys) -> None:
+    scan("--out", tmp_path, *options, code=2)
+    error = capsys.readouterr().err
+    assert ("give the --out of a finished scan" if options else "no images are named") in error and error.count(
+        "\n"
+    ) == 1
 
 
 def test_a_heat_map_is_bright_at_the_best_finding(films: Path, tmp_path: Path) -> None:

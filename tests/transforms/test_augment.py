@@ -191,8 +191,8 @@ def test_noise_of_a_power_law_spectrum_is_added_to_the_stated_share():
     assert 1.2 < min(exponents) < 1.7 and 3.3 < max(exponents) < 3.8
 
 
-def test_the_earlier_way_leaves_each_patch_its_own_background_and_tissue():
-    data = Data.load("phantom").select(np.arange(20))
+def test_the_earlier_way_leaves_each_patch_its_own_background_and_tissue(phantom: Data):
+    data = phantom.select(np.arange(20))
     settings = replace(NOTHING, p_background_swap=1, p_linear_structures=1, p_power_law_noise=1, p_dust=1)
     doubled = augment_before_split(data, settings, seed=0)
     np.testing.assert_allclose(doubled.images[20:], data.images, atol=2e-5)

@@ -22,7 +22,7 @@ def overlay(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:
 
     rejected = session.reviews.rejected(image, scanned)
     kept = tuple(finding for finding in scanned.findings if finding.number not in rejected)
-    return draw_overlay(session.images.read(image).pixels, replace(scanned, findings=kept), image.side)
+    return draw_overlay(session.images.read(image).pixels, replace(scanned, findings=kept))
 
 
 def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:
@@ -50,7 +50,7 @@ def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> byte
 
 def table(session: Session) -> str:
     """findings.csv of all images that were scanned, with the verdict and the note on each finding."""
-    from microcalc.reader.tables import COLUMNS, table_row
+    from microcalc.reader.rows import COLUMNS, table_row
 
     rows: list[list[Any]] = [[*COLUMNS, "review", "note"]]
     for image in session.images.all():

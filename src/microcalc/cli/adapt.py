@@ -1,16 +1,29 @@
 """``microcalc adapt``: a reader that suits the mammograms of a user."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from tyro.conf import Positional
 
 from microcalc.cli.common import Common
-from microcalc.cli.progress import shown_progress
+from microcalc.cli.common import describe as describe_data
+from microcalc.cli.progress import shown_progress, study_progress
 from microcalc.cli.reading import refuse_unreadable
+from microcalc.config import AugmentationSettings, SearchSettings, StudyConfig
 from microcalc.errors import ImageError, RequestError
+
+if TYPE_CHECKING:
+    from microcalc.committee.committee import Committee
+    from microcalc.mammograms.adaptation import Seen
+    from microcalc.mammograms.second_opinion import SecondOpinion
+
+RETRAINING = StudyConfig(
+    search=SearchSettings(dim=(10, 15)), augmentation=AugmentationSettings(p_single_calcifications=0.3), gradcam=0
+)
+"""Of small networks, which scan quickly, that learn that single calcifications are no cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +45,57 @@ class Adapt(Common):
     pixel_size: float | None = None
     """Size of a pixel in mm, for files that do not give it."""
 
+    retrain: bool = False
+    """Train a new committee, on --data and on windows of half of the patients; figures are of the other half."""
+    data: tuple[str, ...] = ("infn",)
+    """Patches to retrain with, one or several: infn, or folders with 0/ and 1/."""
+    seed: int = 0
+    """Of the parts into which patients are dealt, and of the training."""
+    resume: bool = False
+    """Continue the training that is in --out."""
+
     def run(self, console: Console) -> None:
         """Adapt a reader, and print what became of it."""
-        from microcalc.evaluation.truth import read_truth
         from microcalc.files import check_unused, filled_folder, write_atomically
-        from microcalc.mammograms.adaptation import Seen, adapt, describe, look
-        from microcalc.mammograms.findings import Scan
-        from microcalc.mammograms.matching import join
+        from microcalc.mammograms.adaptation import adapt, describe, halves, known_truth, look
         from microcalc.mammograms.scanner import load_for_scan
-        from microcalc.reader.inputs import find_inputs
 
-        check_unused(self.out)
+        if not (self.retrain and self.resume):
+            check_unused(self.out)
         committee, opinion = load_for_scan(self.committee)
         failed: list[ImageError] = []
-        files: list[Path] = []
+        images = self._images(console, committee, opinion, failed)
+        files, made_from, training, before = len(images) + len(failed), committee.name, "", None
+        if self.retrain:
+            learning, before = halves(images, self.seed)
+            committee, training = self._retrained(console, learning)
+            again = [Path(each.known.scanned.file) for each in before]
+            with shown_progress(console, len(again)) as show:
+                images = look(again, known_truth(before), committee, opinion, self.pixel_size, on_file=show)
+        adapted = adapt(images, opinion, self.false_marks, self.seed, before)
+        card = describe(images, adapted, opinion, made_from, training)
+        if self.retrain:
+            adapted.opinion.save(self.out / "committee" / "second_opinion.json")
+            write_atomically(self.out / "card.md", card)
+        else:
+            with filled_folder(self.out) as whole:
+                committee.save(whole)
+                adapted.opinion.save(whole / "second_opinion.json")
+                write_atomically(whole / "card.md", card)
+        console.print(card, markup=False, soft_wrap=True)
+        console.print(f"reader: {self.out}", markup=False, soft_wrap=True)
+        refuse_unreadable(failed, len(failed), files)
+
+    def _images(
+        self, console: Console, committee: "Committee", opinion: "SecondOpinion", failed: list[ImageError]
+    ) -> "list[Seen]":
+        """Join the mammograms, scanned now or before, to their truth; ``failed`` gets the errors of those left out."""
+        from microcalc.evaluation.truth import read_truth
+        from microcalc.mammograms.adaptation import Seen, look
+        from microcalc.mammograms.findings import Scan
+        from microcalc.mammograms.matching import join
+        from microcalc.reader.inputs import find_inputs
+
         finished = Path(self.paths[0]) / "findings.json" if self.paths else Path()
         if self.truth is None and finished.is_file():
             scan = Scan.read(finished.parent)
@@ -53,18 +103,24 @@ class Adapt(Common):
                 raise RequestError(
                     f"{finished}: was made by {scan.committee}, not by {committee.name}; scan the images again"
                 )
-            images = [Seen(known, None) for known in join(scan, [], "normal")[0]]
-        else:
-            truth, others = (read_truth(self.truth), self.others) if self.truth else ([], "normal")
-            files = [Path(name) for name in find_inputs(self.paths).names.values()]
-            with shown_progress(console, len(files)) as show:
-                images = look(files, truth, committee, opinion, self.pixel_size, others, show, failed.append)
-        adapted = adapt(images, opinion, self.false_marks)
-        card = describe(images, adapted, opinion, committee.name)
-        with filled_folder(self.out) as whole:
-            committee.save(whole)
-            adapted.opinion.save(whole / "second_opinion.json")
-            write_atomically(whole / "card.md", card)
-        console.print(card, markup=False, soft_wrap=True)
-        console.print(f"reader: {self.out}", markup=False, soft_wrap=True)
-        refuse_unreadable(failed, len(failed), len(files))
+            return [Seen(known, None) for known in join(scan, [], "normal")[0]]
+        truth, others = (read_truth(self.truth), self.others) if self.truth else ([], "normal")
+        files = [Path(name) for name in find_inputs(self.paths).names.values()]
+        with shown_progress(console, len(files)) as show:
+            return look(files, truth, committee, opinion, self.pixel_size, others, show, failed.append)
+
+    def _retrained(self, console: Console, learning: "Sequence[Seen]") -> "tuple[Committee, str]":
+        """Train a committee on patches and on windows of mammograms, as a study in --out."""
+        from microcalc.committee.committee import Committee
+        from microcalc.data import Data
+        from microcalc.mammograms.windows import learning_data
+        from microcalc.model import Model
+
+        known = [each.known for each in learning]
+        data = Data.join([*(Data.load(name) for name in self.data), learning_data(known, self.seed)])
+        line = describe_data(data)
+        console.print(f"data: {line}")
+        model = Model(data, config=replace(RETRAINING, seed=self.seed), out=self.out, resume=self.resume)
+        with study_progress(console, model.config) as model.on_progress:
+            model.train()
+        return Committee.load(self.out), line

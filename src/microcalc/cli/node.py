@@ -71,7 +71,7 @@ def prepare_scan(committee: Path | None, pixel_size: float | None, console: Cons
     from microcalc.cli.scan import load_committee
     from microcalc.dicom.results import Algorithm
     from microcalc.images import read_mammogram
-    from microcalc.mammograms.overlay import draw_overlay, side
+    from microcalc.mammograms.overlay import draw_overlay
     from microcalc.mammograms.scanner import scan_mammogram
 
     loaded, opinion = load_committee(committee, console)
@@ -79,6 +79,6 @@ def prepare_scan(committee: Path | None, pixel_size: float | None, console: Cons
     def scan(content: bytes) -> "tuple[ScannedImage, bytes]":
         mammogram = read_mammogram(content)
         scanned = scan_mammogram(mammogram, "the image", pixel_size, loaded, opinion)
-        return scanned, draw_overlay(mammogram.pixels, scanned, side(mammogram))
+        return scanned, draw_overlay(mammogram.pixels, scanned)
 
     return scan, Algorithm(__version__, loaded.name, opinion.threshold)

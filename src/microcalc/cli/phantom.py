@@ -6,6 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from microcalc.cli.common import Common
+from microcalc.config import PhantomScanner
+from microcalc.errors import RequestError
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,11 @@ class Phantom(Common):
     out: Path = Path("phantom")
     """Folder to write 0/, 1/, masks.zip and groups.csv to, or mammograms and truth.json; empty or missing."""
     mammograms: int | None = None
-    """Write as many whole mammograms of 0.07 mm a pixel instead, and their true clusters in truth.json."""
+    """Write as many whole mammograms instead, four a patient, 0.07 mm a pixel; their true clusters go to truth.json."""
+    dicom: bool = False
+    """Write the mammograms as DICOM files, with patient, study, side, view and pixel size, not as PNG."""
+    scanner: PhantomScanner = "first"
+    """The second scanner shows the same mammograms with more blur and noise, and other greys."""
     patients: int = 80
     """Number of patients, six patches each."""
     difficulty: float = 0.5
@@ -24,14 +30,22 @@ class Phantom(Common):
     """The same seed gives the same patches."""
 
     def run(self, console: Console) -> None:
-        """Write a phantom dataset."""
+        """Write a phantom dataset.
+
+        Raises:
+            RequestError: an option of mammograms is given without their number.
+        """
         from microcalc.data.phantom import make_phantom, write_phantom
         from microcalc.data.phantom_mammograms import iter_phantom_mammograms
         from microcalc.mammograms.truth import write_phantom_mammograms
 
+        if self.mammograms is None and (self.dicom or self.scanner != "first"):
+            raise RequestError("--dicom and --scanner are for whole mammograms; give their number with --mammograms")
         if self.mammograms is not None:
-            made = iter_phantom_mammograms(self.mammograms, difficulty=self.difficulty, seed=self.seed)
-            write_phantom_mammograms(self.out, made)
+            made = iter_phantom_mammograms(
+                self.mammograms, difficulty=self.difficulty, seed=self.seed, scanner=self.scanner
+            )
+            write_phantom_mammograms(self.out, made, self.dicom)
         else:
             write_phantom(self.out, *make_phantom(self.patients, difficulty=self.difficulty, seed=self.seed))
         console.print(f"phantom: {self.out}")

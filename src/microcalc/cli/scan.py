@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan(Common):
-    """Find clusters of microcalcifications in whole mammograms."""
+    """Find clusters of microcalcifications in whole mammograms; or mark those of a finished scan anew."""
 
     paths: Positional[tuple[str, ...]] = ()
-    """Mammograms (DICOM, PNG, TIFF, PGM, JPEG), folders of them, or patterns such as 'scans/*.dcm'."""
+    """Mammograms (DICOM, PNG, TIFF, PGM, JPEG), folders of them, or patterns such as 'scans/*.dcm'. Without any, and
+    with --threshold, the findings of all images in --out are marked anew."""
     out: Path
-    """Folder for findings.json, findings.csv, overlays/ and index.html; the same command goes on with what is there."""
+    """Folder for findings.json, tables, overlays/ and index.html; the same command goes on with what is there."""
     pixel_size: float | None = None
     """Size of a pixel in mm, for files that do not give it."""
     committee: Path | None = None
@@ -44,6 +45,11 @@ class Scan(Common):
         """Scan all files behind a progress bar, then say what was found and what failed."""
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise RequestError(f"--threshold must be a probability from 0 to 1: got {self.threshold}")
+        if self.threshold is not None and not self.paths and not self.reader.manifest:
+            from microcalc.reader.marks import mark_again
+
+            self._print_counts(mark_again(self.out, self.threshold), console)
+            return
         from microcalc.reader.inputs import find_inputs
         from microcalc.reader.tables import write_scan
         from microcalc.reader.tasks import ScanTask
@@ -62,8 +68,7 @@ class Scan(Common):
                 print_entry(inputs.names[entry.file], entry, point, notes, console)
 
         with read_inputs(self.reader, task, inputs, self.out, console, on_entry) as reading:
-            counts = write_scan(reading.store, inputs.names, committee.name, point)
-            console.print(f"{counts}: {self.out / 'index.html'}", markup=False, soft_wrap=True)
+            self._print_counts(write_scan(reading.store, inputs.names, committee.name, point), console)
             if inputs.note():
                 console.print(inputs.note(), markup=False, soft_wrap=True)
             total, table = len(inputs.names), self.out / "findings.json"
@@ -71,6 +76,9 @@ class Scan(Common):
                 raise FailedError(f"{reading.failed:,} of {total:,} files could not be scanned; see {table}")
             if without_dicom:
                 raise FailedError(f"{without_dicom:,} of {total:,} files have no DICOM results, as listed above")
+
+    def _print_counts(self, counts: str, console: Console) -> None:
+        console.print(f"{counts}: {self.out / 'index.html'}", markup=False, soft_wrap=True)
 
 
 def print_entry(name: str, entry: "Entry", operating_point: float, notes: tuple[str, ...], console: Console) -> None:

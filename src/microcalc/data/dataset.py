@@ -117,13 +117,54 @@ class Data:
             case "infn":
                 return _infn(find_infn(archive) or download_infn())
             case "auto":
-                found = _find_or_download(archive)
-                return _infn(found) if found else _phantom(seed)
+                try:
+                    return _infn(find_infn(archive) or download_infn())
+                except UnreachableError:
+                    return _phantom(seed)
             case "phantom":
                 return _phantom(seed)
             case "external":
                 return _external()
         return _labelled_folder(Path(source), _folder_name(Path(source)), pixel_size_mm)
+
+    @classmethod
+    def of_patients(
+        cls,
+        name: str,
+        images: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        files: Sequence[str],
+        patients: Sequence[str],
+    ) -> "Data":
+        """Data of patches at 85 um a pixel, whose groups are the patients, linked where patches share pixels.
+
+        Raises:
+            DataError: a shape, a type or a value is not as ``Data`` has it.
+        """
+        return cls(name, images, labels, linked_groups(images, patients), tuple(files), tuple(patients))
+
+    @classmethod
+    def join(cls, parts: Sequence["Data"]) -> "Data":
+        """Put several data together; files and patients begin with the name of their part.
+
+        Raises:
+            DataError: a part has an unknown pixel size, augmented copies or a wavelet filter.
+
+        >>> phantom = Data.load("phantom")
+        >>> len(Data.join([phantom, Data.load("phantom", seed=1)])) == 2 * len(phantom)
+        True
+        """
+        for part in parts:
+            if part.pixel_size == "unknown" or part.augmented or part.filtered_by != "none":
+                raise DataError(f"{part.name} must hold raw patches of known pixel size to be joined to others")
+        joined = cls.of_patients(
+            " and ".join(part.name for part in parts),
+            np.concatenate([part.images for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            [f"{part.name}/{file}" for part in parts for file in part.files],
+            [f"{part.name}/{patient}" for part in parts for patient in part.patients],
+        )
+        return replace(joined, warnings=tuple(warning for part in parts for warning in part.warnings))
 
     def select(self, chosen: ArrayLike) -> "Data":
         """The patches at some indices, or where a mask is true; their groups keep their numbers."""
@@ -245,16 +286,6 @@ def _check_array(name: str, array: NDArray[Any], dtype: type[np.generic], shape:
         raise DataError(f"{name} must be {np.dtype(dtype)} of shape {shape}: got {array.dtype} of shape {array.shape}")
 
 
-def _find_or_download(archive: Path | None) -> Path | None:
-    found = find_infn(archive)
-    if found is None:
-        try:
-            return download_infn()
-        except UnreachableError:
-            return None
-    return found
-
-
 def _infn(path: Path) -> Data:
     files, pixels = read_infn(path)
     names = [parse_infn_name(file) for file in files]
@@ -300,14 +331,4 @@ def _folder_name(path: Path) -> str:
 
 def _labelled_folder(path: Path, name: str, pixel_size_mm: GivenPixelSize) -> Data:
     read = read_labelled_folder(path, pixel_size_mm)
-    groups = linked_groups(read.images, read.patients)
-    return Data(
-        name,
-        read.images,
-        read.labels,
-        groups,
-        read.files,
-        read.patients,
-        pixel_size=read.pixel_size,
-        warnings=read.warnings,
-    )
+    return Data(name, groups=linked_groups(read.images, read.patients), **vars(read))

@@ -1,6 +1,5 @@
 """A dataset of anyone: a folder or a ZIP archive with 0/ and 1/, and perhaps a groups.csv with the patients."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ from microcalc.data.archives import unpacked_zip
 from microcalc.data.groups import GROUPS_FILE, find_groups, read_groups, with_one_spelling
 from microcalc.data.patch_files import PatchFile, read_patch
 from microcalc.data.provenance import patients_from_names
-from microcalc.errors import DataError, FailedError, RequestError
+from microcalc.errors import DataError, RequestError
 from microcalc.images import FoundImages, find_images, is_image
+from microcalc.images.folders import listed
 
 MOST_NAMED = 3
 
@@ -66,7 +66,7 @@ def read_labelled_folder(path: Path, pixel_size_mm: GivenPixelSize = None) -> La
         FailedError: no room to unpack the ZIP archive, or a folder that cannot be listed.
     """
     with _opened(path) as folder:
-        folders, files_beside = _entries(folder)
+        folders, files_beside = listed(folder)
         found = [_images_of_class(folder, label, path) for label in "01"]
         paths = [image for images in found for image in images.files]
         files = tuple(image.relative_to(folder).as_posix() for image in paths)
@@ -106,27 +106,14 @@ def _warned(files: Sequence[str], read: Sequence[PatchFile]) -> list[str]:
     ]
 
 
-def _entries(folder: Path) -> tuple[list[str], list[Path]]:
-    """The names of the folders and the files in a dataset's folder, both sorted."""
-    try:
-        with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.is_dir()) for entry in entries)
-        os.stat(f"{folder}{os.sep}.")  # noqa: PTH116 (pathlib drops the dot; one may list a folder without entering it)
-    except OSError as error:
-        raise FailedError(f"{folder}: cannot be listed ({error.strerror}); change its permissions") from error
-    return [name for name, is_folder in found if is_folder], [
-        folder / name for name, is_folder in found if not is_folder
-    ]
-
-
-def _not_read(folders: Sequence[str], files: Sequence[Path]) -> Iterator[str]:
+def _not_read(folders: Sequence[Path], files: Sequence[Path]) -> Iterator[str]:
     """Warn of what lies beside 0/ and 1/ and might be meant to be read."""
-    others = [f"{name}/" for name in folders if name not in ("0", "1") and not name.startswith((".", "__MACOSX"))]
+    others = [f"{folder.name}/" for folder in folders if folder.name not in ("0", "1", "__MACOSX")]
     if others:
-        yield f"{_listed(others)} beside 0/ and 1/ was not read: a dataset has two classes"
-    images = [file.name for file in files if not file.name.startswith(".") and is_image(file)]
+        yield f"{_named(others)} beside 0/ and 1/ was not read: a dataset has two classes"
+    images = [file.name for file in files if is_image(file)]
     if images:
-        yield f"{_listed(images)} was not read: images of a dataset lie in 0/ and 1/"
+        yield f"{_named(images)} was not read: images of a dataset lie in 0/ and 1/"
 
 
 def _patients(folder: Path, files: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -146,12 +133,12 @@ def _patients(folder: Path, files: Sequence[str]) -> tuple[tuple[str, ...], tupl
     if unknown:
         warnings += (
             f"{len(unknown)} of {len(files)} files do not name their patient, and each counts as a patient of its own: "
-            f"{_listed(unknown)}; give a {GROUPS_FILE}, or figures may be too good",
+            f"{_named(unknown)}; give a {GROUPS_FILE}, or figures may be too good",
         )
     return tuple(of_folder.get(file, patient) for file, patient in zip(files, named, strict=True)), warnings
 
 
-def _listed(names: Sequence[str]) -> str:
+def _named(names: Sequence[str]) -> str:
     shown = ", ".join(names[:MOST_NAMED])
     return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"
 

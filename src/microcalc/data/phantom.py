@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import ndimage
 
 from microcalc.errors import RequestError
@@ -135,22 +134,17 @@ def write_phantom(folder: Path, images: Pixels, labels: Labels, patients: Sequen
     >>> sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
     ['0/phantom00000_00000.png', '1/phantom00001_00001.png', 'groups.csv', 'masks.zip']
     """
-    with filled_folder(folder) as whole:
-        _write_files(whole, images, labels, patients, masks)
-
-
-def _write_files(folder: Path, images: Pixels, labels: Labels, patients: Sequence[str], masks: Masks) -> None:
-    for name in ("0", "1"):
-        (folder / name).mkdir()
-    rows = ["file,patient"]
-    with zipfile.ZipFile(folder / "masks.zip", "w") as archive:
+    with filled_folder(folder) as whole, zipfile.ZipFile(whole / "masks.zip", "w") as archive:
+        for name in ("0", "1"):
+            (whole / name).mkdir()
+        rows = ["file,patient"]
         for row, patient in enumerate(patients):
             name = f"{patient}_{row:05d}.png"
-            Image.fromarray(np.rint(images[row] * 255).astype(np.uint8)).save(folder / str(labels[row]) / name)
+            (whole / str(labels[row]) / name).write_bytes(encode(np.rint(images[row] * 255).astype(np.uint8)))
             if labels[row]:
                 archive.writestr(zipfile.ZipInfo(name), encode(masks[row].astype(np.uint8) * 255))
             rows.append(f"{labels[row]}/{name},{patient}")
-    (folder / "groups.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        (whole / "groups.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def _labels(patient: int, patches: int) -> Labels:

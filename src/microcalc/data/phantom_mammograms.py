@@ -1,9 +1,9 @@
 """Whole phantom mammograms: a breast made by the package, with calcifications whose places are known."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.fft
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from microcalc.config import PhantomScanner
 from microcalc.data.phantom import (
     PIXEL_UM,
     SIZE,
@@ -28,6 +29,7 @@ PIXEL_SIZE_MM = 0.07
 FIELD_MM = (230.0, 180.0)
 SMALLEST_FIELD_MM = 60.0
 PIXEL_SIZES_MM = (0.02, 0.2)
+IMAGES_A_PATIENT = 4
 
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -40,7 +42,9 @@ _MOST_CLUSTERS = 3
 _APART_MM = 12.0  # three single calcifications must not make a cluster
 _FROM_SKIN_MM = 8.0
 _AIR = 0.03
+_AT_SAME_DISTANCE_MM = 2.0  # from the nipple, a cluster in both views of its breast
 _SYSTEM_BLUR_MM = 0.05
+_SECOND_BLUR_MM, _SECOND_GRAIN = 0.07, 0.006
 _COARSEST_TEXTURE_MM = 40.0
 
 
@@ -49,18 +53,41 @@ class PhantomMammogram:
     """One mammogram and all that is known of it.
 
     Attributes:
-        name: number, side and view, such as ``phantom00003_RMLO``.
+        patient: such as ``phantom00003``, who has two views of each breast.
+        side: L or R.
+        view: CC or MLO.
+        study: names the study among all that other settings and seeds give.
         pixels: (rows, columns) uint16, bright where a calcification is.
         pixel_size_mm: of both rows and columns.
         breast_mm2: area of the breast, its pectoral muscle included.
+        nipple_px: column and row of the nipple.
         clusters: (k, 2) column and row of the calcifications of each cluster, three or more.
     """
 
-    name: str
+    patient: str
+    side: Literal["L", "R"]
+    view: Literal["CC", "MLO"]
+    study: str
     pixels: NDArray[np.uint16]
     pixel_size_mm: float
     breast_mm2: float
+    nipple_px: tuple[float, float]
     clusters: tuple[Points, ...]
+
+    @property
+    def name(self) -> str:
+        """Patient, side and view, such as ``phantom00003_RMLO``."""
+        return f"{self.patient}_{self.side}{self.view}"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What both views of a breast share: its reach, in fields, its brightness, and its clusters' distances from the
+    nipple, in reaches."""
+
+    reach: float
+    brightness: float
+    distances: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +106,11 @@ def iter_phantom_mammograms(
     seed: int = 0,
     pixel_size_mm: float = PIXEL_SIZE_MM,
     field_mm: tuple[float, float] = FIELD_MM,
+    scanner: PhantomScanner = "first",
 ) -> Iterator[PhantomMammogram]:
-    """Yield phantom mammograms one at a time: left and right, CC and MLO in turn, none to three clusters in each.
+    """Yield phantom mammograms one at a time: left and right, CC and MLO of each patient in turn.
+
+    A breast has none to three clusters, in both views about as far from the nipple.
 
     The tissue has a power spectrum of 1/f^3 up to structures of 40 mm (Burgess, Jacobson and Judy, Med. Phys. 28
     (2001) 419-437, doi:10.1118/1.1355308), glands, vessels and ligaments that run to the nipple, and in MLO views a
@@ -93,6 +123,7 @@ def iter_phantom_mammograms(
         seed: the same seed gives the same mammograms, whatever the number of those that follow.
         pixel_size_mm: from 0.02 to 0.2.
         field_mm: height and width of the image, at least 60 each; small ones are quick to make.
+        scanner: "second" shows the same breasts as another scanner might: more blur and noise, other greys.
 
     Raises:
         RequestError: a number out of its range.
@@ -109,48 +140,72 @@ def iter_phantom_mammograms(
     if min(field_mm) < SMALLEST_FIELD_MM:
         raise RequestError(f"field_mm must be at least {SMALLEST_FIELD_MM:.0f} each: got {field_mm}")
     for number in range(mammograms):
-        random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
-        side, view = "LR"[number % 2], ("CC", "MLO")[number // 2 % 2]
-        name = f"phantom{number:05d}_{side}{view}"
-        yield _mammogram(random, name, side, view, difficulty, pixel_size_mm, field_mm)
+        patient, image = divmod(number, IMAGES_A_PATIENT)
+        name = f"phantom{patient:05d}"
+        side: Literal["L", "R"] = "R" if image % 2 else "L"
+        view: Literal["CC", "MLO"] = "MLO" if image // 2 else "CC"
+        of_image, of_breast = (
+            np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+            for key in ((number,), (patient, image % 2))
+        )
+        plan = _plan(of_breast)
+        pixels, area, nipple, clusters = _draw(of_image, plan, side, view, difficulty, pixel_size_mm, field_mm, scanner)
+        study = f"{name} {seed} {difficulty} {pixel_size_mm} {field_mm} {scanner}"
+        yield PhantomMammogram(name, side, view, study, pixels, pixel_size_mm, area, nipple, clusters)
 
 
-def _mammogram(
+def _plan(random: np.random.Generator) -> _Plan:
+    distances = random.uniform(0.3, 0.75, int(random.integers(0, _MOST_CLUSTERS + 1)))
+    return _Plan(random.uniform(0.55, 0.75), random.uniform(0.2, 0.5), tuple(distances.tolist()))
+
+
+def _draw(
     random: np.random.Generator,
-    name: str,
+    plan: _Plan,
     side: str,
     view: str,
     difficulty: float,
     pixel_mm: float,
     field_mm: tuple[float, float],
-) -> PhantomMammogram:
+    scanner: PhantomScanner,
+) -> tuple[NDArray[np.uint16], float, tuple[float, float], tuple[Points, ...]]:
+    """Return pixels, area of the breast, nipple and clusters of one view."""
     shape = (int(field_mm[0] / pixel_mm), int(field_mm[1] / pixel_mm))
-    number = int(random.integers(0, _MOST_CLUSTERS + 1))
-    breast = _draw_breast(random, view, field_mm)
-    brightness = random.uniform(0.2, 0.5)
-    grain = grain_deviation(random, brightness)
-    level, texture = _levels(random, breast, brightness)
+    breast = _draw_breast(random, view, field_mm, plan.reach)
+    grain = grain_deviation(random, plan.brightness)
+    level, texture = _levels(random, breast, plan.brightness)
     image = _enlarged(level, shape, _COARSE_MM / pixel_mm)
     image += _enlarged(texture, shape, _COARSE_MM / pixel_mm) * _texture(random, shape, pixel_mm)
     image += _enlarged(_linear_structures(random, breast, field_mm), shape, _FINE_MM / pixel_mm)
     contrast = calcification_contrast(grain, difficulty)
-    clusters = _add_calcifications(random, image, breast, number, contrast, pixel_mm)
+    clusters = _add_calcifications(random, image, breast, plan.distances, contrast, pixel_mm)
     image += draw_grain(random, (1, *shape), grain)[0]
     add_dust(random, image[None], int(random.poisson(image.size / 2e5)))
+    if scanner == "second":
+        image = _second_scanner(random, image, pixel_mm)
+    row, column = (place / pixel_mm for place in breast.nipple_mm)
     if side == "R":
-        image = image[:, ::-1]
+        image, column = image[:, ::-1], shape[1] - 1 - column
         clusters = [np.stack([shape[1] - 1 - cluster[:, 0], cluster[:, 1]], axis=1) for cluster in clusters]
     image = np.maximum(image, _marker(side + view, shape, pixel_mm))
     pixels = np.rint(np.clip(image, 0, 1) * 65535).astype(np.uint16)
     area = float((breast.depth_mm > 0).sum() * _COARSE_MM**2)
-    return PhantomMammogram(name, pixels, pixel_mm, area, tuple(clusters))
+    return pixels, area, (column, row), tuple(clusters)
 
 
-def _draw_breast(random: np.random.Generator, view: str, field_mm: tuple[float, float]) -> _Breast:
+def _second_scanner(random: np.random.Generator, image: Grey, pixel_mm: float) -> Grey:
+    """Show a film as a made-up other scanner would: more blur, a coarser grain, a brighter grey scale."""
+    blurred = ndimage.gaussian_filter(image, _SECOND_BLUR_MM / pixel_mm)
+    blurred += ndimage.gaussian_filter(draw_grain(random, (1, *image.shape), 1.0)[0], 1.0) * _SECOND_GRAIN * 3
+    seen: Grey = 0.1 + 0.85 * np.clip(blurred, 0, 1) ** np.float32(0.7)
+    return seen
+
+
+def _draw_breast(random: np.random.Generator, view: str, field_mm: tuple[float, float], reach: float) -> _Breast:
     """Half an ellipse at the chest wall; in MLO views lower, with the armpit above it and the pectoral muscle."""
     height, width = field_mm
     down, across = np.indices((ceil(height / _COARSE_MM), ceil(width / _COARSE_MM))) * _COARSE_MM
-    reach, half = width * random.uniform(0.55, 0.75), height * random.uniform(0.3, 0.4)
+    reach, half = width * reach, height * random.uniform(0.3, 0.4)
     middle = height * (random.uniform(0.56, 0.6) if view == "MLO" else random.uniform(0.47, 0.53))
     rim = reach * np.sqrt(np.clip(1 - (np.abs(down - middle) / half) ** 2.2, 0, None))
     pectoral = np.zeros(down.shape, np.bool_)
@@ -235,10 +290,16 @@ def _curve(random: np.random.Generator, breast: _Breast, short: bool) -> Reals:
 
 
 def _add_calcifications(
-    random: np.random.Generator, image: Grey, breast: _Breast, number: int, contrast: float, pixel_mm: float
+    random: np.random.Generator,
+    image: Grey,
+    breast: _Breast,
+    distances: Sequence[float],
+    contrast: float,
+    pixel_mm: float,
 ) -> list[Points]:
-    """Add ``number`` clusters and some single calcifications in place, blurred; gives the clusters' calcifications."""
-    places = _places(random, breast, number + int(random.poisson(5)))
+    """Add clusters at these distances from the nipple, and single calcifications, in place; return the former."""
+    number = len(distances)
+    places = _places(random, breast, [*distances, *[None] * int(random.poisson(5))])
     sharp = np.zeros_like(image)
     heights = contrast * random.lognormal(0.0, 0.25, len(places))
     clusters = []
@@ -266,15 +327,24 @@ def _add_cluster(random: np.random.Generator, sharp: Grey, middle: Reals, height
     return found
 
 
-def _places(random: np.random.Generator, breast: _Breast, number: int) -> Points:
-    """(at most number, 2) rows and columns in mm, deep in the breast, outside of the muscle, 12 mm apart."""
+def _places(random: np.random.Generator, breast: _Breast, distances: Sequence[float | None]) -> Points:
+    """Return rows and columns in mm, (at most as many as distances, 2): deep in the breast, 12 mm apart, not in muscle.
+
+    They are at the wished distances from the nipple, where one is given and there is room.
+    """
     down, across = np.indices(breast.depth_mm.shape) * _COARSE_MM
     inside = (breast.depth_mm > _FROM_SKIN_MM) & ~ndimage.binary_dilation(breast.pectoral, iterations=6)
     for axis in (down, across):
         inside &= (axis > 4) & (axis < axis.max() - 4)
+    middle, reach = breast.nipple_mm
+    from_nipple = np.hypot(down - middle, across - reach)
     places: list[tuple[float, float]] = []
-    while len(places) < number and inside.any():
-        row, column = np.argwhere(inside)[random.integers(inside.sum())] * _COARSE_MM
+    for distance in distances:
+        if not inside.any():
+            break
+        ring = inside if distance is None else inside & (abs(from_nipple - distance * reach) < _AT_SAME_DISTANCE_MM)
+        free = np.argwhere(ring if ring.any() else inside)
+        row, column = free[random.integers(len(free))] * _COARSE_MM
         places.append((float(row), float(column)))
         inside &= np.hypot(down - row, across - column) > _APART_MM
     return np.array(places).reshape(-1, 2)

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -57,15 +59,8 @@ def parse_infn_name(name: str) -> InfnName:
     match = _INFN.fullmatch(PurePath(name).stem)
     if match is None:
         raise DataError(f"{name}: not the name of an INFN patch, which reads like 0036t1_4_0_1.png")
-    cluster = match["cluster"]
-    return InfnName(
-        match["patient"],
-        match["view"],
-        int(match["roi"]),
-        None if cluster is None else int(cluster),
-        int(match["label"]),
-        int(match["crop"]),
-    )
+    numbers: dict[str, Any] = {name: match[name] and int(match[name]) for name in ("roi", "cluster", "label", "crop")}
+    return InfnName(match["patient"], match["view"], **numbers)
 
 
 def patients_from_names(files: Sequence[str]) -> tuple[str, ...]:
@@ -77,12 +72,8 @@ def patients_from_names(files: Sequence[str]) -> tuple[str, ...]:
     >>> patients_from_names(["0/D1_A_1882_1.LEFT_CC (2).png", "1/D1_A_1882_1.LEFT_CC.png", "0/scan.png"])
     ('D1_A_1882_1', 'D1_A_1882_1', '0/scan.png')
     """
-    return tuple(_patient_from_name(file) or file for file in files)
-
-
-def _patient_from_name(file: str) -> str | None:
-    matches = (convention.fullmatch(PurePath(file).stem) for convention in (_INFN, _DDSM))
-    return next((match["patient"] for match in matches if match), None)
+    matches = (_INFN.fullmatch(stem) or _DDSM.fullmatch(stem) for stem in (PurePath(file).stem for file in files))
+    return tuple(match["patient"] if match else file for match, file in zip(matches, files, strict=True))
 
 
 def identical_pairs(images: Images) -> Indices:
@@ -107,10 +98,9 @@ def identical_pairs(images: Images) -> Indices:
 def shared_blocks(images: Images, size: int = BLOCK_SIZE) -> Indices:
     """All pairs of patches that share a block of pixels, wherever it lies in either of them.
 
-    Every block of every patch is hashed (a polynomial of two variables over its pixels, modulo 2^64, after Karp and
-    Rabin, "Efficient randomized pattern-matching algorithms", IBM J. Res. Dev. 31 (1987) 249-260,
-    doi:10.1147/rd.312.0249); blocks of equal hash are compared pixel by pixel. Blocks where less than a quarter of the
-    pixels differ from their left neighbours are ignored: a black border or its edge does not link two patients.
+    Every block of every patch is hashed (a weighted sum of its pixels modulo 2^64), and blocks of equal hash are
+    compared pixel by pixel. Blocks where less than a quarter of the pixels differ from their left neighbours are
+    ignored: a black border or its edge does not link two patients.
 
     Args:
         images: (n, height, width).
@@ -183,14 +173,10 @@ def _repeated_blocks(images: Images, size: int) -> Iterator[tuple[Indices, Indic
     shares = -(-len(images) * blocks // _HASHES_AT_A_TIME)
     for share in range(shares):
         hashes, places = _hashes_of_share(images, size, share, shares)
-        order = np.argsort(hashes)
-        equals_next = np.diff(hashes[order]) == 0
-        is_repeated = np.zeros(len(hashes), dtype=np.bool_)
-        is_repeated[order[:-1][equals_next]] = is_repeated[order[1:][equals_next]] = True
-        repeated = np.flatnonzero(is_repeated)
-        _, run = np.unique(hashes[repeated], return_inverse=True)
-        by_run = np.argsort(run, kind="stable")
-        patch, corner = np.divmod(places[repeated[by_run]], blocks)
+        _, run, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+        repeated = np.flatnonzero(counts[run] > 1)
+        by_run = repeated[np.argsort(run[repeated], kind="stable")]
+        patch, corner = np.divmod(places[by_run], blocks)
         yield patch, corner, run[by_run]
 
 
@@ -210,19 +196,8 @@ def _hashes_of_share(images: Images, size: int, share: int, shares: int) -> tupl
 
 def _block_hashes(images: Images, size: int) -> Hashes:
     """Hash of the block at each corner: (n, height - size + 1, width - size + 1)."""
-    _, height, width = images.shape
-    weights = _powers(_ROW_BASE, height)[:, None] * _powers(_COLUMN_BASE, width)
-    inverse = _powers(pow(_ROW_BASE, -1, 1 << 64), height)[:, None] * _powers(pow(_COLUMN_BASE, -1, 1 << 64), width)
-    sums = _block_sums(_mixed(images.view(np.uint32).astype(np.uint64)) * weights, size)
-    return sums * inverse[: height - size + 1, : width - size + 1]
-
-
-_ROW_BASE = 0xD6E8FEB86659FD93
-_COLUMN_BASE = 0xC2B2AE3D27D4EB4F
-
-
-def _powers(base: int, count: int) -> Hashes:
-    return np.array([pow(base, exponent, 1 << 64) for exponent in range(count)], dtype=np.uint64)
+    weights = np.random.default_rng(0).integers(0, 1 << 64, (2, size), np.uint64) | np.uint64(1)
+    return _block_sums(_mixed(images.view(np.uint32).astype(np.uint64)), *weights)
 
 
 def _mixed(values: Hashes) -> Hashes:
@@ -237,16 +212,14 @@ def _varied(images: Images, size: int) -> NDArray[np.bool_]:
     """Where a block holds enough detail to show where it comes from: (n, height - size + 1, width - size + 1)."""
     changes = np.zeros(images.shape, dtype=np.uint64)
     changes[:, :, 1:] = images[:, :, 1:] != images[:, :, :-1]
-    return _block_sums(changes, size) >= _LEAST_VARIED * size * size
+    ones = np.ones(size, np.uint64)
+    return _block_sums(changes, ones, ones) >= _LEAST_VARIED * size * size
 
 
-def _block_sums(values: Hashes, size: int) -> Hashes:
-    """Sum of each size x size block, modulo 2^64, from a summed-area table."""
-    table = np.zeros((values.shape[0], values.shape[1] + 1, values.shape[2] + 1), dtype=np.uint64)
-    np.cumsum(values, axis=1, out=table[:, 1:, 1:])
-    np.cumsum(table[:, 1:, 1:], axis=2, out=table[:, 1:, 1:])
-    across: Hashes = table[:, :, size:] - table[:, :, :-size]
-    sums: Hashes = across[:, size:] - across[:, :-size]
+def _block_sums(values: Hashes, rows: Hashes, columns: Hashes) -> Hashes:
+    """Sum of each block modulo 2^64, each value times the weight of its row and that of its column in the block."""
+    across = sliding_window_view(values, len(columns), axis=2) @ columns
+    sums: Hashes = sliding_window_view(across, len(rows), axis=1) @ rows
     return sums
 
 

@@ -89,10 +89,9 @@ def fetch_infn(archive: Path | None = None) -> Path:
         FailedError: the cache cannot be written.
     """
     found = find_infn(archive)
-    if found is None:
-        return download_infn()
-    read_infn(found)
-    return found
+    if found:
+        read_infn(found)
+    return found or download_infn()
 
 
 def download_infn(*, url: str = INFN_URL, patience: float = 8.0) -> Path:
@@ -166,19 +165,14 @@ def read_infn(path: Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
         DataError: a file is missing, does not decode or differs from the published one; or the archive is not safe.
     """
     try:
-        files = _files_in_folder(path) if path.is_dir() else tar_files(_bounded_content(path), path)
+        if path.is_dir():
+            files = {name: (path / name).read_bytes() for name in infn_pixel_hashes() if (path / name).is_file()}
+        else:
+            with path.open("rb") as file:
+                files = tar_files(file.read(MOST_TAR_BYTES + 1), path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); {_BY_HAND}") from error
     return _checked_patches(files, path)
-
-
-def _files_in_folder(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in infn_pixel_hashes() if (folder / name).is_file()}
-
-
-def _bounded_content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MOST_TAR_BYTES + 1)
 
 
 def _checked_patches(files: Mapping[str, bytes], origin: str | Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:

@@ -74,21 +74,32 @@ def is_image(path: Path) -> bool:
         return False
 
 
-def _descend(folder: Path, found: FoundImages, seen: set[tuple[int, int]]) -> None:
+def listed(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the folders and the files in a folder, each sorted by name, without hidden ones.
+
+    Raises:
+        FailedError: it cannot be listed or entered.
+    """
     try:
-        status = folder.stat()
         with os.scandir(folder) as entries:
-            kept = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+            found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
         os.stat(f"{folder}{os.sep}.")  # noqa: PTH116 (pathlib drops the dot; one may list a folder without entering it)
     except OSError as error:
         raise FailedError(f"{folder}: cannot be listed ({error.strerror}); change its permissions") from error
+    folders, files = ([folder / name for name, is_folder in found if is_folder is kind] for kind in (True, False))
+    return folders, files
+
+
+def _descend(folder: Path, found: FoundImages, seen: set[tuple[int, int]]) -> None:
+    folders, files = listed(folder)
+    status = folder.stat()
     if (status.st_dev, status.st_ino) in seen:
         return
     seen.add((status.st_dev, status.st_ino))
-    for path in (folder / name for name, is_folder in kept if not is_folder):
+    for path in files:
         if is_image(path):
             found.files.append(path)
         else:
             found.left_out[path.suffix.lower()] += 1
-    for path in (folder / name for name, is_folder in kept if is_folder):
+    for path in folders:
         _descend(path, found, seen)

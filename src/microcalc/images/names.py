@@ -1,6 +1,7 @@
-"""Side and view of a mammogram by the name of its file."""
+"""Side, view and patient of a mammogram by the name of its file."""
 
 import re
+import unicodedata
 from typing import Literal, cast
 
 SIDE_AND_VIEW = re.compile(
@@ -17,3 +18,24 @@ def side_and_view(name: str) -> tuple[Literal["L", "R"] | None, str | None]:
     """
     match = SIDE_AND_VIEW.search(re.split(r"[/\\]", name)[-1])
     return (cast(Literal["L", "R"], match[1][0].upper()), match[2].upper()) if match else (None, None)
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Return folders and name of a file, whichever system and Unicode form its path is of.
+
+    >>> parts_of("a/./P12.png"), parts_of("..\\\\a\\\\P12.png")
+    (('a', 'P12.png'), ('a', 'P12.png'))
+    """
+    parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
+    return tuple(part for part in parts if part not in ("", ".", "..")) or ("",)
+
+
+def patient_of(name: str) -> str:
+    """Return what the name of a file has before side and view, which stands for the patient; else the whole name.
+
+    >>> patient_of("a/P12_LEFT_MLO.png"), patient_of("12.png")
+    ('a/P12', '12.png')
+    """
+    *folders, file = parts_of(name)
+    side = SIDE_AND_VIEW.search(file)
+    return "/".join((*folders, file[: side.start()])) if side and side.start() else name

@@ -107,7 +107,32 @@ def look(
     return [Seen(each, features[each.scanned.file]) for each in known]
 
 
-def adapt(images: Sequence[Seen], opinion: SecondOpinion, false_marks: float, seed: int = 0) -> Adapted:
+def halves(images: Sequence[Seen], seed: int = 0) -> tuple[list[Seen], list[Seen]]:
+    """Deal the patients into two halves: to learn from, and left out; those with clusters and those without apart."""
+    holders = {each.known.case.patient for each in images if each.known.boxes_px}
+    rest = {each.known.case.patient for each in images} - holders
+    random = np.random.default_rng(seed)
+    learning = {patient for kind in (holders, rest) for patient in random.permutation(sorted(kind))[::2].tolist()}
+    parts: tuple[list[Seen], list[Seen]] = [], []
+    for each in images:
+        parts[each.known.case.patient not in learning].append(each)
+    return parts
+
+
+def known_truth(images: Sequence[Seen]) -> list[ImageTruth]:
+    """Return the truth of images that were joined to it, for another scan of them."""
+    return [
+        ImageTruth(each.known.scanned.file, each.known.boxes_px, patient=each.known.case.patient) for each in images
+    ]
+
+
+def adapt(
+    images: Sequence[Seen],
+    opinion: SecondOpinion,
+    false_marks: float,
+    seed: int = 0,
+    before: Sequence[Seen] | None = None,
+) -> Adapted:
     """Choose the operating point that gives so many false marks a normal image; fit the second opinion to clusters.
 
     The latter where there are ten clusters, of two patients: drawn towards the given one, and kept where its mean
@@ -118,22 +143,23 @@ def adapt(images: Sequence[Seen], opinion: SecondOpinion, false_marks: float, se
         opinion: to begin with.
         false_marks: wished on an image without a cluster.
         seed: of the parts into which patients are dealt, and of the resamples.
+        before: the same images, seen by the reader whose figures are given for comparison; None for ``images``.
 
     Raises:
         RequestError: too few images are normal: below ten, or below one false mark in all.
     """
     if false_marks <= 0:
         raise RequestError(f"false_marks must be above 0: got {false_marks:g}")
-    before = [_scored(each, opinion) for each in images]
+    scored = [_scored(each, opinion) for each in images]
     needed = max(FEWEST_NORMALS, int(np.ceil(1 / false_marks)))
-    if (normals := len(_normals(before))) < needed:
+    if (normals := len(_normals(scored))) < needed:
         raise RequestError(
             f"{normals} mammograms without a cluster cannot show a rate of {false_marks:g} false marks; give {needed}"
         )
     crossed = _crossed(images, opinion, seed)
-    relearned = (_mean_sensitivity(before), _mean_sensitivity(crossed)) if crossed else None
+    relearned = (_mean_sensitivity(scored), _mean_sensitivity(crossed)) if crossed else None
     kept = relearned is not None and relearned[1] >= relearned[0]
-    after = crossed if crossed and kept else before
+    after = crossed if crossed and kept else scored
     final = replace(_fit(images, opinion) if kept else opinion, threshold=_threshold(after, false_marks))
     by_patient = {
         patient: _threshold([case for case in after if case.patient != patient], false_marks)
@@ -145,7 +171,7 @@ def adapt(images: Sequence[Seen], opinion: SecondOpinion, false_marks: float, se
         _interval(after, false_marks, seed),
         relearned,
         kept,
-        measure(before, opinion.threshold, seed, ROUNDS),
+        measure([_scored(each, opinion) for each in before or images], opinion.threshold, seed, ROUNDS),
         measure(marked, 0.5, seed, ROUNDS),
     )
 
@@ -226,8 +252,18 @@ def _mean_sensitivity(cases: Sequence[Case]) -> float:
     return float(resampled_sensitivity([case.scored for case in cases], np.ones((1, len(cases))), RATES).mean())
 
 
-def describe(images: Sequence[Seen], adapted: Adapted, before: SecondOpinion, committee: str) -> str:
-    """Describe a reader in Markdown: the mammograms that it was made from, and its figures on patients left out."""
+def describe(
+    images: Sequence[Seen], adapted: Adapted, before: SecondOpinion, committee: str, training: str = ""
+) -> str:
+    """Describe a reader in Markdown: the mammograms that it was made from, and its figures on patients left out.
+
+    Args:
+        images: that were adapted to.
+        adapted: to these.
+        before: the second opinion to begin with.
+        committee: the name of the committee to begin with.
+        training: the data that a new committee was trained on; empty where there is none.
+    """
     template = resources.files("microcalc.mammograms").joinpath("card.md.j2").read_text(encoding="utf-8")
     cases = [each.known.case for each in images]
     return (
@@ -236,6 +272,7 @@ def describe(images: Sequence[Seen], adapted: Adapted, before: SecondOpinion, co
         .render(
             version=__version__,
             committee=committee,
+            training=training,
             images=len(cases),
             patients=len({case.patient for case in cases}),
             normals=len(_normals(cases)),

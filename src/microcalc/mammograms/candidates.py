@@ -28,6 +28,9 @@ LEAST_ROUNDNESS = 0.05
 LEAST_NOISE = 0.5 / 255
 """Half a grey level of 8 bits, before the Gaussians: less noise than that is a grey level that was clipped."""
 
+EDGE = 18
+"""Pixels along the edge of an image without spots: 1.5 mm, the cut edge of a film and its shadow."""
+
 NOISE_STEP = 4
 MOST_SPOTS = 4000
 REACH = 25.0
@@ -62,6 +65,10 @@ class Spots:
     def __len__(self) -> int:
         return len(self.contrast)
 
+    def select(self, chosen: Mask) -> "Spots":
+        """Return the spots where an (n,) mask is true."""
+        return Spots(**{name: values[chosen] for name, values in vars(self).items()})
+
     def centers(self, members: NDArray[np.intp]) -> NDArray[np.float64]:
         """(k, 2) columns and rows of the calcifications that (n,) spots belong to: the mean of the spots of each."""
         numbers = self.calcification[members]
@@ -76,13 +83,14 @@ def find_spots(image: NDArray[np.float32], mask: Mask) -> Spots:
         mask: (rows, columns) true where spots are looked for.
 
     Returns:
-        At most 4000 spots of at least 3 standard deviations of the local noise.
+        At most 4000 spots of at least 3 standard deviations of the local noise, none within 1.5 mm of the edge.
 
     >>> image = np.random.default_rng(0).normal(0.5, 0.01, (200, 200)).astype(np.float32)
     >>> image[90:92, 120:122] += 0.2
     >>> find_spots(image, np.ones(image.shape, bool)).positions[0].round()
     array([120.,  91.])
     """
+    mask = np.pad(mask[EDGE:-EDGE, EDGE:-EDGE], EDGE)
     left, top, right, bottom = _box(mask, margin=NOISE_SIDE // 2)
     image, mask = image[top:bottom, left:right], mask[top:bottom, left:right]
     blurred = [ndimage.gaussian_filter(image, sigma, truncate=3) for sigma in SCALES]

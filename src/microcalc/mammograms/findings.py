@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from microcalc.files import FileName, checked, read_record
 from microcalc.images.image import PixelSize
+from microcalc.images.names import patient_of
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
 
 Point = tuple[float, float]
@@ -96,6 +97,10 @@ class ScannedImage:
         seconds: from the file to its findings.
         warnings: what a reader must know about this image, a sentence each.
         findings: the candidates above a low floor, at most 12, the most probable first.
+        patient: Patient ID of a DICOM file.
+        study: Study Instance UID of a DICOM file.
+        side: "L" or "R", by the DICOM file or the name of the file.
+        view: such as "CC" or "MLO", likewise.
     """
 
     file: FileName
@@ -108,6 +113,25 @@ class ScannedImage:
     seconds: float
     warnings: tuple[str, ...]
     findings: tuple[Finding, ...]
+    patient: str | None = None
+    study: str | None = None
+    side: Literal["L", "R"] | None = None
+    view: str | None = None
+
+    @property
+    def patient_name(self) -> str:
+        """The patient: by the DICOM file, else by the name of the file; see :mod:`microcalc.images.names`."""
+        return self.patient or patient_of(self.file)
+
+    @property
+    def highest(self) -> float:
+        """The highest probability of a finding; 0 without one."""
+        return max((finding.probability for finding in self.findings), default=0.0)
+
+    @property
+    def marks(self) -> int:
+        """The number of findings that are marked."""
+        return sum(finding.marked for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, an entry of ``images`` in ``findings.json``."""

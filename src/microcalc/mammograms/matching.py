@@ -1,7 +1,6 @@
 """Findings of a scan joined to the truth of its images: by UID, by the pixels' hash, or else by an unambiguous name."""
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -14,7 +13,7 @@ from microcalc.evaluation.detection import Case
 from microcalc.evaluation.froc import find_hits, score_findings
 from microcalc.evaluation.truth.image import Box, ImageTruth
 from microcalc.images.folders import IMAGE_SUFFIXES
-from microcalc.images.names import SIDE_AND_VIEW, side_and_view
+from microcalc.images.names import parts_of, side_and_view
 from microcalc.mammograms.findings import Finding, Scan, ScannedImage
 from microcalc.mammograms.truth import link_clusters
 
@@ -80,16 +79,22 @@ def join(scan: Scan, truth: Sequence[ImageTruth], others: Others = None) -> tupl
 
 def groups(images: Sequence[KnownImage]) -> dict[str, dict[str, list[Case]]]:
     """The images by view, side, folder and pixel size, where there are two kinds to eight, and fewer than patients."""
-    paths = [_parts(image.scanned.file)[:-1] for image in images]
+    paths = [parts_of(image.scanned.file)[:-1] for image in images]
     shared = next((n for n, level in enumerate(zip(*paths, strict=False)) if len(set(level)) > 1), min(map(len, paths)))
     kinds: dict[str, dict[str, list[Case]]] = {"side": {}, "view": {}, "folder": {}, "pixel size": {}}
     for image, path in zip(images, paths, strict=True):
         size = " x ".join(f"{length:.4g}" for length in image.scanned.pixel_size_mm) + " mm"
-        values = (*side_and_view(image.scanned.file), "".join(path[shared : shared + 1]), size)
+        values = (*_side_and_view(image.scanned), "".join(path[shared : shared + 1]), size)
         for kind, value in zip(kinds, values, strict=True):
             kinds[kind].setdefault(value or "unknown", []).append(image.case)
     most = min(MOST_KINDS, len({image.case.patient for image in images}) - 1)
     return {kind: dict(sorted(values.items())) for kind, values in kinds.items() if 1 < len(values) <= most}
+
+
+def _side_and_view(scanned: ScannedImage) -> tuple[str | None, str | None]:
+    """Side and view by the scan, or by the name of the file in a scan of an earlier version."""
+    side, view = side_and_view(scanned.file)
+    return scanned.side or side, scanned.view or view
 
 
 def _known(scanned: ScannedImage, true: ImageTruth) -> KnownImage:
@@ -105,18 +110,15 @@ def _known(scanned: ScannedImage, true: ImageTruth) -> KnownImage:
     centers, scores = [each.center_px for each in scanned.findings], [each.probability for each in scanned.findings]
     hit = np.any(find_hits(centers, boxes, size), axis=1)
     false = tuple(finding for finding, is_hit in zip(scanned.findings, hit, strict=True) if not is_hit)
-    patient, (side, _) = _patient(scanned.file, true), side_and_view(scanned.file)
+    patient, side = _patient(scanned, true), _side_and_view(scanned)[0]
     case = Case(score_findings(centers, scores, boxes, size), patient, f"{patient} {side}" if side else scanned.file)
     return KnownImage(scanned, boxes, false, case)
 
 
-def _patient(file: str, true: ImageTruth) -> str:
-    """The patient that the truth gives, or the name; else what is left of it without side and view; else the file."""
-    *folders, name = _parts(file)
-    match = re.search(true.patient_in_name, name) if true.patient_in_name else None
-    side = SIDE_AND_VIEW.search(name)
-    given = true.patient or (match[1] if match else None)
-    return given or ("/".join((*folders, name[: side.start()])) if side and side.start() else file)
+def _patient(scanned: ScannedImage, true: ImageTruth) -> str:
+    """The patient that the truth gives, or its pattern of names; else the image's own."""
+    match = re.search(true.patient_in_name, parts_of(scanned.file)[-1]) if true.patient_in_name else None
+    return true.patient or (match[1] if match else scanned.patient_name)
 
 
 def _images_of(true: ImageTruth, images: Sequence[ScannedImage], names: Sequence[tuple[Parts, Parts]]) -> list[int]:
@@ -145,12 +147,6 @@ def _named(name: str, files: Sequence[tuple[Parts, Parts]]) -> list[int]:
 
 def _name(file: str) -> tuple[Parts, Parts]:
     """The parts of a path, with the suffix of an image and without."""
-    parts = _parts(file)
+    parts = parts_of(file)
     name = PurePosixPath(parts[-1])
     return parts, (*parts[:-1], name.stem) if name.suffix.lower() in IMAGE_SUFFIXES else parts
-
-
-def _parts(file: str) -> Parts:
-    """Folders and name of a file, whichever system and Unicode form its path is of."""
-    parts = unicodedata.normalize("NFC", file).replace("\\", "/").split("/")
-    return tuple(part for part in parts if part not in ("", ".", "..")) or ("",)

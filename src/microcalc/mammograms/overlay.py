@@ -1,12 +1,14 @@
 """A mammogram with its findings drawn on it."""
 
+import io
+import zlib
+
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
-from microcalc.images import Mammogram
-from microcalc.images.pictures import encode
 from microcalc.mammograms.findings import Finding, ScannedImage
 
 LONGEST_SIDE = 1600
@@ -17,10 +19,13 @@ STROKES = 400
 MARKED, UNMARKED, TEXT = (255, 210, 0), (0, 200, 255), (255, 255, 255)
 SHOWN_UNMARKED = 3
 MARGIN_MM = 2.5
+COVERED = b"mcGR"
+"""A private chunk of PNG: a bit for each pixel, whether it is drawn upon, and the grey levels of those that are."""
+
 SCALE_MM = 10.0
 
 
-def draw_overlay(pixels: NDArray[np.float32], scanned: ScannedImage, view: str = "") -> bytes:
+def draw_overlay(pixels: NDArray[np.float32], scanned: ScannedImage) -> bytes:
     """Return a PNG of at most 1600 pixels a side: findings with number and probability, a scale bar, side and view.
 
     Those that reach the operating point are yellow; the three most probable of the others are blue and thin.
@@ -28,29 +33,49 @@ def draw_overlay(pixels: NDArray[np.float32], scanned: ScannedImage, view: str =
     Args:
         pixels: (rows, columns) grey levels in [0, 1].
         scanned: what was found in them.
-        view: text such as "R MLO".
     """
-    shrink = min(LONGEST_SIDE / max(pixels.shape), 1.0)
-    aspect = scanned.pixel_size_mm[0] / scanned.pixel_size_mm[1]
+    shrink, aspect = _scale(scanned)
     size = max(round(scanned.columns * shrink), 1), max(round(scanned.rows * shrink * aspect), 1)
     grey = PIL.Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).resize(size, PIL.Image.Resampling.BOX)
+    return _drawn(np.asarray(grey), scanned)
+
+
+def redraw_overlay(overlay: bytes, scanned: ScannedImage) -> bytes:
+    """Return an overlay with other marks, without the mammogram: the PNG holds what its lines and letters cover.
+
+    Raises:
+        OSError: it is no such PNG.
+    """
+    with PIL.Image.open(io.BytesIO(overlay)) as picture:
+        grey = np.array(picture)[..., 0]
+        covered = dict(chunk[:2] for chunk in getattr(picture, "private_chunks", ())).get(COVERED)
+    if covered is None:
+        raise OSError("is no overlay")
+    unpacked, length = np.frombuffer(zlib.decompress(covered), np.uint8), -(-grey.size // 8)
+    grey[np.unpackbits(unpacked[:length], count=grey.size).reshape(grey.shape).astype(bool)] = unpacked[length:]
+    return _drawn(grey, scanned)
+
+
+def _drawn(grey: NDArray[np.uint8], scanned: ScannedImage) -> bytes:
+    shrink, aspect = _scale(scanned)
     pixels_a_mm = shrink / scanned.pixel_size_mm[1]
-    pen = Pen(grey.convert("RGB"))
+    pen = Pen(PIL.Image.fromarray(grey).convert("RGB"))
     for finding in shown(scanned):
         edges = np.array(finding.box_px) * (shrink, shrink * aspect, shrink, shrink * aspect)
         pen.outline(finding, edges + MARGIN_MM * pixels_a_mm * np.array([-1, -1, 1, 1]))
     pen.scale(SCALE_MM * pixels_a_mm)
-    pen.write(view, [(10, 10)], TEXT)
-    return encode(np.asarray(pen.picture))
+    pen.write(" ".join(filter(None, (scanned.side, scanned.view))), [(10, 10)], TEXT)
+    covered = (np.asarray(pen.picture) != grey[..., None]).any(axis=2)
+    chunks, written = PngInfo(), io.BytesIO()
+    chunks.add(COVERED, zlib.compress(np.packbits(covered).tobytes() + grey[covered].tobytes()))
+    pen.picture.save(written, "PNG", compress_level=1, pnginfo=chunks)
+    return written.getvalue()
 
 
-def side(mammogram: Mammogram) -> str:
-    """Return side and view, where the file gives them.
-
-    >>> side(Mammogram(np.zeros((9, 9), np.float32), None, side="R", view="MLO"))
-    'R MLO'
-    """
-    return " ".join(part for part in (mammogram.side, mammogram.view) if part)
+def _scale(scanned: ScannedImage) -> tuple[float, float]:
+    """Return pixels of the overlay in a column of the mammogram, and times as many in a row."""
+    shrink = min(LONGEST_SIDE / max(scanned.rows, scanned.columns), 1.0)
+    return shrink, scanned.pixel_size_mm[0] / scanned.pixel_size_mm[1]
 
 
 def shown(scanned: ScannedImage) -> list[Finding]:

@@ -113,6 +113,10 @@ def scan_mammogram(
             *_doubts_of_size(rows * size[0], columns * size[1], breast),
         ),
         findings=_findings(clusters, spots, second_opinion or packaged_opinion(), image.shape, (rows, columns), size),
+        patient=mammogram.patient,
+        study=mammogram.study,
+        side=mammogram.side,
+        view=mammogram.view,
     )
 
 

@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from microcalc.data.phantom_dicom import phantom_dicom
 from microcalc.data.phantom_mammograms import PhantomMammogram
 from microcalc.errors import RequestError
 from microcalc.files import filled_folder, write_json
@@ -134,20 +135,21 @@ def true_image(
     return TrueImage(file, pixels_sha256, pixel_size_mm, *shape, breast_mm2, tuple(described))
 
 
-def phantom_truth(mammogram: PhantomMammogram, pixels_sha256: str = "") -> TrueImage:
-    """Return the truth of a phantom mammogram, whose file is ``NAME.png``."""
+def phantom_truth(mammogram: PhantomMammogram, pixels_sha256: str = "", suffix: str = ".png") -> TrueImage:
+    """Return the truth of a phantom mammogram, whose file is its name and a suffix."""
     size = (mammogram.pixel_size_mm, mammogram.pixel_size_mm)
     rows, columns = mammogram.pixels.shape
-    name, area = f"{mammogram.name}.png", mammogram.breast_mm2
+    name, area = mammogram.name + suffix, mammogram.breast_mm2
     return true_image(name, (rows, columns), size, mammogram.clusters, area, pixels_sha256)
 
 
-def write_phantom_mammograms(folder: Path, mammograms: Iterable[PhantomMammogram]) -> None:
+def write_phantom_mammograms(folder: Path, mammograms: Iterable[PhantomMammogram], dicom: bool = False) -> None:
     """Write phantom mammograms and their truth: all of it, or nothing.
 
     Args:
         folder: gets a 16-bit PNG for each, and ``truth.json``, see :class:`Truth`; empty or missing.
         mammograms: one is held in memory at a time.
+        dicom: whether to write DICOM files instead.
 
     Raises:
         RequestError: there is something at ``folder`` already.
@@ -163,9 +165,12 @@ def write_phantom_mammograms(folder: Path, mammograms: Iterable[PhantomMammogram
     with filled_folder(folder) as whole:
         truth = []
         for mammogram in mammograms:
-            path = whole / f"{mammogram.name}.png"
-            Image.fromarray(mammogram.pixels).save(path)
-            truth.append(phantom_truth(mammogram, read_mammogram(path).pixels_sha256))
+            path = whole / (mammogram.name + (".dcm" if dicom else ".png"))
+            if dicom:
+                path.write_bytes(phantom_dicom(mammogram))
+            else:
+                Image.fromarray(mammogram.pixels).save(path)
+            truth.append(phantom_truth(mammogram, read_mammogram(path).pixels_sha256, path.suffix))
         write_json(whole / FILE, asdict(Truth(1, tuple(truth))))
 
 

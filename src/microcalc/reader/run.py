@@ -30,13 +30,14 @@ def read_files(
     """Do a task to every input that the store lacks or has of an earlier state of the file, and keep all outcomes.
 
     A file that failed is not tried again until it changes. One whose reason may pass is tried three times in all,
-    behind the others, and again by the next command. Pictures and objects that a known result lacks, or that show
-    another operating point, are made without another scan, also for files of earlier commands.
+    behind the others, and again by the next command. Pictures and objects that a known result lacks are made without
+    another scan, also for files of earlier commands; those that show another operating point follow this one.
 
     Raises:
         RequestError: a worker differs from the command.
         FailedError: the disk is full, or the scheduler is gone.
     """
+    task.follow(store)
     run = _Run(task, inputs, store, on_entry)
     files: Iterable[str] = (*inputs.names, *(file for file in store.files() if file not in inputs.names))
     for number in range(TRIES):
@@ -83,10 +84,7 @@ class _Run:
     def _lacking(self, entry: Entry) -> tuple[str, ...]:
         if entry.result is None:
             return ()
-        wanted = self.task.wanted()
-        return tuple(
-            kind for kind in wanted if entry.made.get(kind) != wanted[kind] or not self.store.holds(entry, kind)
-        )
+        return tuple(kind for kind in self.task.wanted() if kind not in entry.made or not self.store.holds(entry, kind))
 
     def keep(self, file: str, outcome: Outcome) -> None:
         """Write the files of an outcome, then its entry; one that another try may mend comes again."""
@@ -97,10 +95,10 @@ class _Run:
         entry = Entry(file, outcome.stamp, outcome.sha256, outcome.result, outcome.reason, outcome.transient)
         if known is not None:
             if outcome.result is None and file not in self.inputs.names:
-                entry = known  # its findings stay; pictures of another operating point go
+                entry = known  # its result stays
             is_same = outcome.result is not None and known.sha256 == outcome.sha256
             if not is_same:
-                self.store.remove_files(known)
+                self.store.remove_files(known, known.made)
             entry = replace(entry, name=known.name, made=known.made if is_same else {})
         if outcome.made:
             made = {kind: self.task.wanted()[kind] for kind in outcome.made}

@@ -63,18 +63,17 @@ class Store:
     Args:
         folder: that holds the file of results.
         file: of the results, open for reading and writing.
-        places: where the line of each file begins.
-        names: of pictures that are taken, as :func:`_folded`.
+        saved: what that file holds.
     """
 
-    def __init__(self, folder: Path, file: BinaryIO, places: dict[str, int], names: set[str]) -> None:
-        self.folder = folder
-        self._file, self._places, self._names = file, places, names
+    def __init__(self, folder: Path, file: BinaryIO, saved: "_Saved") -> None:
+        self.folder, self.settings = folder, saved.settings
+        self._file, self._places, self._names = file, saved.places, saved.names
 
     @classmethod
     @contextmanager
-    def opened(cls, folder: Path, settings: dict[str, Any]) -> Iterator[Self]:
-        """Hold a folder of results, new or of an earlier command with the same settings.
+    def opened(cls, folder: Path, settings: dict[str, Any] | None = None) -> Iterator[Self]:
+        """Hold a folder of results, new or of an earlier command with the same settings; None for those of the folder.
 
         Raises:
             RequestError: the folder holds results of other settings, or another command works on it.
@@ -84,6 +83,8 @@ class Store:
         with locked(folder / LOCK):
             if not path.exists() and (folder / "findings.json").exists():
                 raise RequestError(f"{folder}: holds findings of an earlier version, or a truth; give another folder")
+            if settings is None:
+                settings = _read(path).settings
             saved = _read(path) if path.exists() else None
             if saved is None or (saved.settings != settings and not saved.has_result):
                 head = json.dumps({"schema": SCHEMA, "settings": settings}) + "\n"
@@ -97,7 +98,7 @@ class Store:
                     leftover.unlink(missing_ok=True)
             with path.open("r+b") as file:
                 file.truncate(saved.end)  # what a crash left of a last line goes
-                yield cls(folder, file, saved.places, saved.names)
+                yield cls(folder, file, saved)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -147,9 +148,9 @@ class Store:
         suffix = SUFFIXES[1] if kind == "dicom" else SUFFIXES[0]
         return (self.folder / kind / (entry.name + suffix)).is_file()
 
-    def remove_files(self, entry: Entry) -> None:
-        """Delete the pictures and objects of an entry."""
-        for kind, suffix in product(entry.made, SUFFIXES):
+    def remove_files(self, entry: Entry, kinds: Iterable[str]) -> None:
+        """Delete the pictures and objects of some kinds of an entry."""
+        for kind, suffix in product(kinds, SUFFIXES):
             (self.folder / kind / (entry.name + suffix)).unlink(missing_ok=True)
 
     def free_name(self, file: str) -> str:
@@ -187,7 +188,11 @@ def _read(path: Path) -> _Saved:
     Raises:
         RequestError: the first one does not hold settings.
     """
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror}); give the --out of a finished scan") from error
+    with file:
         head = file.readline()
         try:
             described = json.loads(head)

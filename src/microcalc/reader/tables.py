@@ -2,24 +2,23 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from jinja2 import Environment
 
-from microcalc.committee.committee import Committee
 from microcalc.errors import ImageError
-from microcalc.files import opened_atomically, write_csv
-from microcalc.mammograms.findings import Finding, ScannedImage
+from microcalc.files import csv_lines, opened_atomically, write_csv
+from microcalc.mammograms.findings import ScannedImage
+from microcalc.reader.rows import COLUMNS, IMAGE_COLUMNS, Exams, Row, image_row, read_images, table_row
 from microcalc.reader.store import Entry, Store
 
-COLUMNS = (
-    *("file", "number", "probability", "score", "marked", "center_column_px", "center_row_px"),
-    *("left_px", "top_px", "right_px", "bottom_px", "extent_mm", "calcifications"),
-)
+if TYPE_CHECKING:
+    from microcalc.committee.committee import Committee
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>microcalc {{ title }}</title><style>
@@ -51,7 +50,9 @@ class Figure:
 
 
 def write_scan(store: Store, files: Iterable[str], committee: str, operating_point: float) -> str:
-    """Write ``findings.json``, ``findings.csv`` and the contact sheet ``index.html`` of all that a folder holds.
+    """Write all that a scan leaves, but for pictures and objects, of all images that a folder holds.
+
+    These are ``findings.json``, ``findings.csv``, ``images.csv``, ``exams.csv`` and the contact sheet ``index.html``.
 
     Args:
         store: of the folder.
@@ -62,21 +63,33 @@ def write_scan(store: Store, files: Iterable[str], committee: str, operating_poi
     Returns:
         How many images and findings there are, in words.
     """
-    files = list(files)
+    files, read, exams = list(files), read_images(store.folder), Exams()
 
     def images() -> Iterator[tuple[Entry, ScannedImage]]:
         for entry in store.entries(files):
             if entry.result is not None:
                 yield entry, ScannedImage.from_dict(entry.result).marked_from(operating_point)
 
-    head = {"schema": 2, "committee": committee, "operating_point": operating_point}
-    failed = ({"file": entry.file, "reason": entry.reason} for entry in _failed(store, files))
-    _write_json(store.folder / "findings.json", head, images=(image.to_dict() for _, image in images()), failed=failed)
-    rows = (table_row(image, finding) for _, image in images() for finding in image.findings)
-    write_csv(store.folder / "findings.csv", _chained(COLUMNS, rows))
     marks = count = 0
-    for _, image in images():
-        marks, count = marks + sum(finding.marked for finding in image.findings), count + 1
+    with ExitStack() as stack:
+        tables = {name: stack.enter_context(csv_file(store.folder / f"{name}.csv")) for name in ("findings", "images")}
+
+        def plain() -> Iterator[dict[str, Any]]:
+            nonlocal marks, count
+            for _, image in images():
+                is_read = (image.sop_instance_uid or image.pixels_sha256) in read
+                tables["findings"](table_row(image, finding) for finding in image.findings)
+                tables["images"]([image_row(image, is_read)])
+                exams.add(image, is_read)
+                marks, count = marks + image.marks, count + 1
+                yield image.to_dict()
+
+        tables["findings"]([COLUMNS])
+        tables["images"]([IMAGE_COLUMNS])
+        head = {"schema": 2, "committee": committee, "operating_point": operating_point}
+        failed = ({"file": entry.file, "reason": entry.reason} for entry in _failed(store, files))
+        _write_json(store.folder / "findings.json", head, images=plain(), failed=failed)
+    write_csv(store.folder / "exams.csv", exams.rows())
     counts = f"{_number(marks, 'finding')} in {_number(count, 'mammogram')}"
     lead = f"{counts} at or above the operating point of {operating_point:.3f}; committee: {committee}."
     _write_page(store, files, "scan", lead, (_scan_figure(store, entry, image) for entry, image in images()))
@@ -111,7 +124,7 @@ def write_explanations(store: Store, files: Iterable[str], committee: str) -> No
 
 
 def write_predictions(
-    store: Store, names: Mapping[str, str], committee: Committee, csv: Iterable[Path], plain: Iterable[Path]
+    store: Store, names: Mapping[str, str], committee: "Committee", csv: Iterable[Path], plain: Iterable[Path]
 ) -> None:
     """Write all predictions that a store holds as tables.
 
@@ -140,8 +153,9 @@ def write_predictions(
                 yield {"file": names.get(entry.file, entry.file), **entry.result}
 
     for path in csv:
-        rows = ([_rounded(row[name]) for name in columns] for row in predictions())
-        write_csv(path, _chained(columns, rows))
+        with csv_file(path) as write:
+            write([columns])
+            write([_rounded(row[name]) for name in columns] for row in predictions())
     head = {"schema": 1, "threshold": committee.threshold}
     for path in plain:
         failed = ((names.get(entry.file, entry.file), entry.reason) for entry in _failed(store, names))
@@ -149,21 +163,15 @@ def write_predictions(
         _write_json(path, head, predictions=predictions(), unreadable=unreadable)
 
 
-def table_row(image: ScannedImage, finding: Finding) -> list[str | int]:
-    """Return a finding as a row of ``findings.csv``, in the order of ``COLUMNS``."""
-    numbers = [f"{value:.6g}" for value in (finding.probability, finding.score)]
-    places = [f"{value:.2f}" for value in finding.center_px]
-    box, extent, count = finding.box_px, f"{finding.extent_mm:.2f}", len(finding.calcifications_px)
-    return [image.file, finding.number, *numbers, int(finding.marked), *places, *box, extent, count]
-
-
 def _failed(store: Store, files: Iterable[str]) -> Iterator[Entry]:
     return (entry for entry in store.entries(files) if entry.result is None)
 
 
-def _chained(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> Iterator[Iterable[Any]]:
-    yield head
-    yield from rows
+@contextmanager
+def csv_file(path: Path) -> Iterator[Callable[[Iterable[Row]], None]]:
+    """Give what adds rows to a table, which is at its place once all are written."""
+    with opened_atomically(path) as file:
+        yield lambda rows: file.writelines(line.encode(errors="backslashreplace") for line in csv_lines(rows))
 
 
 def _rounded(value: Any) -> Any:

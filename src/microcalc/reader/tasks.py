@@ -18,6 +18,8 @@ from microcalc.committee.committee import Committee, description_file
 from microcalc.committee.predictions import Prediction, predict_patches
 from microcalc.config import Engine, GivenPixelSize, GradcamMethod
 from microcalc.data.patch_files import PatchFile, read_patch_file
+from microcalc.dicom.objects import make_results
+from microcalc.dicom.results import Algorithm, NotAnalyzed
 from microcalc.errors import ImageError, RequestError, TransientImageError
 from microcalc.explain.drawing import overlay, png
 from microcalc.explain.maps import Explained, explain
@@ -25,10 +27,12 @@ from microcalc.images import Mammogram, read_mammogram
 from microcalc.images.resample import as_pixel_size
 from microcalc.mammograms.findings import ScannedImage
 from microcalc.mammograms.heatmap import draw_heat_map
-from microcalc.mammograms.overlay import draw_overlay, side
+from microcalc.mammograms.overlay import draw_overlay
 from microcalc.mammograms.scanner import load_for_scan, scan_mammogram
 from microcalc.mammograms.second_opinion import SecondOpinion
 from microcalc.reader.content import Stamp, is_result_of_ours, read_once
+from microcalc.reader.marks import follow
+from microcalc.reader.store import Store
 
 Files = dict[str, bytes]
 """Files by their place in the folder of results, where ``{}`` stands for the name of the input's pictures."""
@@ -129,6 +133,9 @@ class Task:
     def wanted(self) -> dict[str, float]:
         """Return the kinds of files to make of each result, with the operating point that they show."""
         return {}
+
+    def follow(self, store: Store) -> None:
+        """Make all files of earlier commands show what this one does."""
 
     def load(self) -> Any:
         """Load the committee, and what else answers."""
@@ -338,6 +345,10 @@ class ScanTask(Task):
             kind: 0.0 if kind == "heatmaps" else self.operating_point for kind, is_wanted in wanted.items() if is_wanted
         }
 
+    def follow(self, store: Store) -> None:
+        """Make pictures and DICOM objects show this operating point."""
+        follow(store, Algorithm(self.version, loaded(self)[0].name, self.operating_point))
+
     def load(self) -> tuple[Committee, SecondOpinion]:
         """Load the committee, and the second opinion on what it finds."""
         return load_for_scan(None if self.committee is None else Path(self.committee))
@@ -372,7 +383,7 @@ class ScanTask(Task):
         notes: tuple[str, ...] = ()
         overlay = b""
         if "overlays" in kinds or "dicom" in kinds:
-            overlay = draw_overlay(mammogram.pixels, scanned, side(mammogram))
+            overlay = draw_overlay(mammogram.pixels, scanned)
         if "overlays" in kinds:
             made["overlays"] = {"overlays/{}.png": overlay}
         if "heatmaps" in kinds:
@@ -386,9 +397,6 @@ class ScanTask(Task):
         self, committee: Committee, data: bytes, scanned: ScannedImage | str, overlay: bytes | None = None
     ) -> tuple[dict[str, Files], tuple[str, ...]]:
         """Make the DICOM objects of findings, or of the reason why there are none."""
-        from microcalc.dicom.objects import make_results
-        from microcalc.dicom.results import Algorithm, NotAnalyzed
-
         algorithm = Algorithm(self.version, committee.name, self.operating_point)
         found = NotAnalyzed(scanned) if isinstance(scanned, str) else scanned
         try:
