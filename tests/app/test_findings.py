@@ -173,6 +173,7 @@ def test_a_patch_has_one_finding_and_all_values_of_predict(scanned, kind: str, p
     near = client.get(f"{address}/findings/1").json()
     assert near["probability"] == finding["probability"] == pytest.approx(predicted.probability, abs=1e-5)
     assert near["votes"] == pytest.approx(predicted.experts, abs=1e-5)
+    assert [step["word"] for step in near["steps"]] == ["votes", "committee", "final"]
     assert near["calcifications_patch"] == []
     client.delete(address)
 

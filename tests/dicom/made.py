@@ -94,7 +94,9 @@ def make_findings(count: int, image: Dataset | None = None) -> ScannedImage:
         box = (int(column), int(row), int(column) + 7, int(row) + 8)
         probability = 0.99 - 0.9 * number / (count + 1)
         logit = float(np.log(probability / (1 - probability)))
-        findings.append(Finding(number, logit, probability, probability >= 0.5, center, box, 0.72, spots))
+        findings.append(
+            Finding(number, logit, probability, probability >= 0.5, center, box, 0.72, spots, (0.25, 0.5, 0.75), 0.5)
+        )
     uid, shape = str(image.SOPInstanceUID), (image.Rows, image.Columns)
     return ScannedImage("a.dcm", uid, "0" * 64, SPACING, *shape, 600.0, 0.1, (), tuple(findings))
 

@@ -114,7 +114,7 @@ def test_a_late_answer_is_not_shown_under_another_finding(viewer: Viewer) -> Non
     def answer(route: Any) -> None:
         number = int(route.request.url.rsplit("/", 1)[1])
         picture = "/static/icon.svg"
-        detail = {"number": number, "votes": [number / 10] * 5, "calcifications_patch": []}
+        detail = {"number": number, "votes": [number / 10] * 5, "steps": [], "calcifications_patch": []}
         body = json.dumps({**detail, "patch": picture, "gradcam": picture})
         held.append(lambda: route.fulfill(content_type="application/json", body=body))
         if number != 1:

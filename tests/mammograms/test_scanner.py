@@ -19,7 +19,7 @@ from microcalc.images.resample import to_true_scale
 from microcalc.mammograms.candidates import Spots
 from microcalc.mammograms.clusters import Cluster
 from microcalc.mammograms.findings import ScannedImage
-from microcalc.mammograms.scanner import _findings, packaged_opinion, scan_image, scan_mammogram
+from microcalc.mammograms.scanner import _findings, packaged, packaged_opinion, scan_image, scan_mammogram
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +54,11 @@ def test_findings_are_numbered_by_falling_probability_and_hold_together(plain: S
         left, top, right, bottom = finding.box_px
         assert ((points >= (left, top)) & (points <= (right, bottom))).all()
         assert finding.extent_mm <= np.hypot(right - left, bottom - top) * MM
+        votes = np.array(finding.votes)
+        assert votes.shape == (5,)
+        assert packaged().combine(votes[None])[0] == pytest.approx(finding.committee)
+        log_odds = np.log(finding.committee / (1 - finding.committee))
+        assert finding.second_opinion == pytest.approx(finding.score - log_odds)
     marked = [finding.marked for finding in plain.findings]
     assert marked == sorted(marked, reverse=True)
 
@@ -183,7 +188,7 @@ def test_findings_lie_inside_the_image_and_are_measured_by_the_sides_of_its_own_
     places = np.array([(-0.5, -0.5), (59.5, 99.5), (29.5, 24.5)])  # edges of the image, and a point in it
     spots = Spots(places, np.full(3, 9.0), np.full(3, 0.6), np.full(3, 0.8), np.arange(3))
     cluster = Cluster(places.mean(axis=0), np.full(5, 9.0), 9.0, 9.0, np.arange(3), places)
-    (finding,) = _findings([cluster], spots, packaged_opinion(), (100, 60), (106, 102), (0.08, 0.05))
+    (finding,) = _findings([cluster], spots, packaged(), packaged_opinion(), (100, 60), (106, 102), (0.08, 0.05))
     assert finding.box_px == (0, 0, 101, 105)
     np.testing.assert_allclose(finding.calcifications_px, [(0, 0), (101, 105), (50.5, 26)], atol=0.01)
     np.testing.assert_allclose(finding.center_px, (50.5, 131 / 3), atol=0.01)

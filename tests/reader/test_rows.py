@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from microcalc.mammograms.findings import Finding, ScannedImage
-from microcalc.reader.rows import EXAM_COLUMNS, IMAGE_COLUMNS, Exams, image_row, read_images
+from microcalc.mammograms.words import WORDS, in_one_line, steps
+from microcalc.reader.rows import COLUMNS, EXAM_COLUMNS, IMAGE_COLUMNS, Exams, image_row, read_images, table_row
 
 
 def image(name: str, patient: str | None, study: str | None, side: str | None, view: str, *probabilities: float):
@@ -40,6 +41,16 @@ def test_an_image_without_a_finding_has_a_row_too() -> None:
         "marks": 0,
         "read": 1,
     }
+
+
+def test_the_steps_to_a_probability_are_in_the_table_in_the_words_of_the_page() -> None:
+    known = replace(
+        IMAGES[0].findings[0], score=2.0, calcifications_px=((9.0, 9.0),), votes=(0.25, 0.5, 0.75), committee=0.5
+    )
+    row = dict(zip(COLUMNS, table_row(IMAGES[0], known), strict=True))
+    assert [row[name] for name in ("votes", "committee", "second_opinion")] == ["0.25 0.50 0.75", "0.50", "+2.0"]
+    assert in_one_line(known) == "votes 0.25 0.50 0.75, committee 0.50, second opinion +2.0, final 0.90"
+    assert list(steps(known)) == list(WORDS) and steps(IMAGES[0].findings[0]) == {"final": "0.90"}
 
 
 def test_exams_are_counted_by_patient_and_study_and_below_by_breast() -> None:

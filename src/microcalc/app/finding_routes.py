@@ -15,6 +15,7 @@ from microcalc.app.session import Session
 from microcalc.files import checked
 from microcalc.mammograms.findings import Finding, ScannedImage
 from microcalc.mammograms.truth import Truth
+from microcalc.mammograms.words import WORDS, steps
 
 router = APIRouter(prefix="/api")
 Json = Annotated[dict[str, Any], Body()]
@@ -79,7 +80,8 @@ def detail(image: Named, finding: One, near: Near) -> dict[str, Any]:
     return {
         "number": finding.number,
         "probability": finding.probability,
-        "votes": near.votes,
+        "votes": finding.votes or near.votes,
+        "steps": [{"word": word, "value": value, "meaning": WORDS[word]} for word, value in steps(finding).items()],
         "calcifications_patch": near.calcifications_patch,
         "patch": f"{address}/patch.png",
         "gradcam": f"{address}/gradcam.png",

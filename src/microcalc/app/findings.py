@@ -125,7 +125,7 @@ class Reader:
         odds = outcome.probability / max(1 - outcome.probability, 1e-12)
         box = (0, 0, image.columns - 1, image.rows - 1)
         known = float(np.log(max(odds, 1e-12))), outcome.probability, bool(outcome.decision)
-        whole = Finding(1, *known, (box[2] / 2, box[3] / 2), box, 0.0, ())
+        whole = Finding(1, *known, (box[2] / 2, box[3] / 2), box, 0.0, (), tuple(outcome.experts), outcome.probability)
         seconds = time.perf_counter() - start
         assumed = ("The pixel size was assumed to be 0.085 mm.",) if outcome.assumed else ()
         identity = image.name, image.sop_instance_uid, image.pixels_sha256

@@ -21,6 +21,7 @@ from microcalc.dicom.results import (
 )
 from microcalc.images.dicom import laterality, orientation
 from microcalc.mammograms.findings import Finding, Point, ScannedImage
+from microcalc.mammograms.words import in_one_line
 
 _IMAGE_IN_LIBRARY = [1, 2, 1]  # the report's second item is the image library, whose first is the image
 
@@ -133,6 +134,7 @@ def _cluster(finding: Finding, scanned: ScannedImage, outcome: Outcome, renderin
         rendering,
         _text("HAS OBS CONTEXT", _DCM.TrackingIdentifier, f"finding {finding.number}"),
         *algorithm,
+        _text(_PROPERTIES, _DCM.AlgorithmParameters, f"certainty of finding: {in_one_line(finding)}"),
         _number(_PROPERTIES, _DCM.CertaintyOfFinding, percent(finding), codes.UCUM.Percent),
         _coordinates(_DCM.Center, "POINT", (finding.center_px,)),
         _coordinates(_DCM.Outline, "POLYLINE", outline(finding, scanned)),

@@ -1,5 +1,6 @@
 """The findings of one mammogram, as ``findings.json`` holds them."""
 
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self
@@ -14,6 +15,8 @@ from microcalc.images.names import patient_of
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
 
 Point = tuple[float, float]
+Probability = Annotated[float, Ge(0), Le(1)]
+LEAST = 1e-12
 PixelLength = Annotated[float, Ge(SMALLEST_PIXEL_MM), Le(LARGEST_PIXEL_MM)]
 
 
@@ -32,6 +35,8 @@ class Finding:
         box_px: left, top, right, bottom: the smallest box around them.
         extent_mm: the largest distance between two of them.
         calcifications_px: the single calcifications.
+        votes: probability by each expert; empty in scans of earlier versions. See :mod:`microcalc.mammograms.words`.
+        committee: probability by all of them; None in scans of earlier versions.
 
     >>> Finding(1, 2.5, 0.92, True, (12.0, 8.5), (10, 7, 14, 10), 0.4, ((10.0, 7.0), (14.0, 10.0))).probability
     0.92
@@ -39,12 +44,22 @@ class Finding:
 
     number: int
     score: float
-    probability: Annotated[float, Ge(0), Le(1)]
+    probability: Probability
     marked: bool
     center_px: Point
     box_px: tuple[int, int, int, int]
     extent_mm: float
     calcifications_px: tuple[Point, ...]
+    votes: tuple[Probability, ...] = ()
+    committee: Probability | None = None
+
+    @property
+    def second_opinion(self) -> float | None:
+        """What the second opinion adds to the log odds by the committee; None where there is none."""
+        if self.committee is None or not self.calcifications_px:  # the answer for a whole patch has none
+            return None
+        probability = min(max(self.committee, LEAST), 1 - LEAST)
+        return self.score - math.log(probability / (1 - probability))
 
 
 class Identified(Protocol):
@@ -176,7 +191,7 @@ class Scan:
 
     schema: Literal[2]
     committee: str
-    operating_point: Annotated[float, Ge(0), Le(1)]
+    operating_point: Probability
     images: tuple[ScannedImage, ...]
     failed: tuple[dict[str, FileName], ...]
 

@@ -97,7 +97,8 @@ def scan_mammogram(
     except ImageError as error:
         error.file = name
         raise
-    spots, clusters = find_clusters(image, breast.mask, committee or packaged(), on_progress)
+    committee, opinion = committee or packaged(), second_opinion or packaged_opinion()
+    spots, clusters = find_clusters(image, breast.mask, committee, on_progress)
     rows, columns = mammogram.pixels.shape
     return ScannedImage(
         file=name,
@@ -112,7 +113,7 @@ def scan_mammogram(
             *(*mammogram.warnings, *_contradiction(mammogram, pixel_size_mm), *breast.warnings),
             *_doubts_of_size(rows * size[0], columns * size[1], breast),
         ),
-        findings=_findings(clusters, spots, second_opinion or packaged_opinion(), image.shape, (rows, columns), size),
+        findings=_findings(clusters, spots, committee, opinion, image.shape, (rows, columns), size),
         patient=mammogram.patient,
         study=mammogram.study,
         side=mammogram.side,
@@ -202,6 +203,7 @@ def _doubts_of_size(height_mm: float, width_mm: float, breast: Breast) -> list[s
 def _findings(
     clusters: list[Cluster],
     spots: Spots,
+    committee: Committee,
     second_opinion: SecondOpinion,
     true_shape: tuple[int, ...],
     shape: tuple[int, ...],
@@ -218,5 +220,8 @@ def _findings(
         points = (clusters[best].calcifications + 0.5) * sides / true_shape[::-1] - 0.5
         points = points.clip(0, sides - 1)  # an edge of the image lies half a pixel outside of the last centre
         marked = bool(probability >= second_opinion.threshold)
-        findings.append(Finding(number, score, probability, marked, **placed(points, shape, pixel_size_mm)))
+        votes = expit(clusters[best].logits)
+        known = {"votes": tuple(votes.tolist()), "committee": float(committee.combine(votes[None])[0])}
+        place = placed(points, shape, pixel_size_mm)
+        findings.append(Finding(number, score, probability, marked, **place, **known))  # type: ignore[arg-type]
     return tuple(findings)

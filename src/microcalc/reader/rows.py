@@ -7,10 +7,12 @@ from typing import Any
 
 from microcalc.files import read_json
 from microcalc.mammograms.findings import Finding, ScannedImage
+from microcalc.mammograms.words import steps
 
 COLUMNS = (
     *("file", "number", "probability", "score", "marked", "center_column_px", "center_row_px"),
     *("left_px", "top_px", "right_px", "bottom_px", "extent_mm", "calcifications"),
+    *("votes", "committee", "second_opinion"),
 )
 IMAGE_COLUMNS = (
     *("file", "patient", "study", "side", "view", "row_spacing_mm", "column_spacing_mm"),
@@ -26,7 +28,9 @@ def table_row(image: ScannedImage, finding: Finding) -> Row:
     numbers = [_number(value) for value in (finding.probability, finding.score)]
     places = [f"{value:.2f}" for value in finding.center_px]
     box, extent, count = finding.box_px, f"{finding.extent_mm:.2f}", len(finding.calcifications_px)
-    return [image.file, finding.number, *numbers, int(finding.marked), *places, *box, extent, count]
+    values = steps(finding)
+    by = [values.get(word) for word in ("votes", "committee", "second opinion")]
+    return [image.file, finding.number, *numbers, int(finding.marked), *places, *box, extent, count, *by]
 
 
 def image_row(image: ScannedImage, is_read: bool) -> Row:

@@ -14,6 +14,7 @@ from jinja2 import Environment
 from microcalc.errors import ImageError
 from microcalc.files import csv_lines, opened_atomically, write_csv
 from microcalc.mammograms.findings import ScannedImage
+from microcalc.mammograms.words import WORDS, in_one_line
 from microcalc.reader.rows import COLUMNS, IMAGE_COLUMNS, Exams, Row, image_row, read_images, table_row
 from microcalc.reader.store import Entry, Store
 
@@ -25,9 +26,11 @@ PAGE = """<!doctype html>
 body {font: 15px/1.4 sans-serif; margin: 2em; max-width: 80em} figure {display: inline-block; margin: 0 1em 1em 0;
 vertical-align: top; width: 18em} img {max-width: 100%; max-height: 24em; background: #000}
 figcaption, td {overflow-wrap: anywhere} .warning {color: #8a4b00} td, th {padding: 0 1em 0 0; text-align: left}
+dl {display: grid; grid-template-columns: max-content auto; gap: 0 1em} dt {font-weight: bold} dd {margin: 0}
 </style></head><body><h1>{{ title|capitalize }}</h1>
 <p>{{ lead }} Not a medical device.</p>
-{% for figure in figures %}<figure>{% if figure.picture %}<a href="{{ figure.picture }}"><img loading="lazy"
+{% if words %}<dl>{% for word, meaning in words.items() %}<dt>{{ word }}</dt><dd>{{ meaning }}</dd>{% endfor %}</dl>
+{% endif %}{% for figure in figures %}<figure>{% if figure.picture %}<a href="{{ figure.picture }}"><img loading="lazy"
 alt="{{ figure.file }}" src="{{ figure.picture }}"></a>{% endif %}<figcaption>{{ figure.file }}
 {% for line in figure.lines %}<br>{{ line }}{% endfor %}
 {% if figure.heat_map %}<br><a href="{{ figure.heat_map }}">heat map</a>{% endif %}
@@ -92,14 +95,15 @@ def write_scan(store: Store, files: Iterable[str], committee: str, operating_poi
     write_csv(store.folder / "exams.csv", exams.rows())
     counts = f"{_number(marks, 'finding')} in {_number(count, 'mammogram')}"
     lead = f"{counts} at or above the operating point of {operating_point:.3f}; committee: {committee}."
-    _write_page(store, files, "scan", lead, (_scan_figure(store, entry, image) for entry, image in images()))
+    figures = (_scan_figure(entry, image) for entry, image in images())
+    _write_page(store, files, "scan", lead, figures, WORDS)
     return counts
 
 
-def _scan_figure(store: Store, entry: Entry, image: ScannedImage) -> Figure:
+def _scan_figure(entry: Entry, image: ScannedImage) -> Figure:
     lines = [
-        f"{finding.number}: {finding.probability:.2f}, {len(finding.calcifications_px)} calcifications over "
-        f"{finding.extent_mm:.1f} mm"
+        f"{finding.number}: {len(finding.calcifications_px)} calcifications over {finding.extent_mm:.1f} mm; "
+        f"{in_one_line(finding)}"
         for finding in image.findings
         if finding.marked
     ]
@@ -190,12 +194,20 @@ def _write_json(path: Path, head: dict[str, Any], **lists: Iterable[dict[str, An
         file.write(b"}\n")
 
 
-def _write_page(store: Store, files: list[str], title: str, lead: str, figures: Iterator[Figure]) -> None:
+def _write_page(
+    store: Store,
+    files: list[str],
+    title: str,
+    lead: str,
+    figures: Iterator[Figure],
+    words: Mapping[str, str] | None = None,
+) -> None:
     environment = Environment(autoescape=True)
     environment.filters["shown"] = _shown
     page = environment.from_string(PAGE)
     with opened_atomically(store.folder / "index.html") as file:
-        for piece in page.generate(title=title, lead=lead, figures=figures, failed=_failed(store, files)):
+        failed = _failed(store, files)
+        for piece in page.generate(title=title, lead=lead, figures=figures, failed=failed, words=words):
             file.write(piece.encode(errors="backslashreplace"))
 
 

@@ -98,6 +98,8 @@ function detailOf(detail) {
   near.showGradcam.onchange = ({ target }) => near.gradcam.toggleAttribute("hidden", !target.checked);
   near.showPoints.onchange = ({ target }) => near.points.toggleAttribute("hidden", !target.checked);
   near.votes.append(...detail.votes.map((vote, index) => bar(index, vote)));
+  for (const { word, value, meaning } of detail.steps.filter((step) => step.word !== "votes"))
+    near.votes.append(h("p", { title: meaning }, `${word}: ${value}`));
   return near.root;
 }
 
