@@ -117,6 +117,7 @@ class Adapt(Common):
         """Train a committee on patches and on windows of mammograms, as a study in --out."""
         from microcalc.committee.committee import Committee
         from microcalc.data import Data
+        from microcalc.data.sources import find_external
         from microcalc.mammograms.windows import learning_data
         from microcalc.model import Model
 
@@ -124,7 +125,8 @@ class Adapt(Common):
         data = Data.join([*(Data.load(name) for name in self.data), learning_data(known, self.seed)])
         line = describe_data(data)
         console.print(f"data: {line}")
-        model = Model(data, config=replace(RETRAINING, seed=self.seed), out=self.out, resume=self.resume)
+        external = Data.load("external") if "infn" in self.data and find_external() else None
+        model = Model(data, external, config=replace(RETRAINING, seed=self.seed), out=self.out, resume=self.resume)
         with study_progress(console, model.config) as model.on_progress:
             model.train()
         return Committee.load(self.out), line
