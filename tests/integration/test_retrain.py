@@ -32,9 +32,9 @@ def test_a_retrained_reader_learns_from_one_half_of_the_patients_and_is_measured
     images, truth, reader = tmp_path / "images", tmp_path / "truth.csv", tmp_path / "reader"
     images.mkdir()
     rows = [("file", "left", "top", "right", "bottom")]
-    phantoms = list(iter_phantom_mammograms(18, field_mm=(70, 60), pixel_size_mm=0.08))
+    phantoms = list(iter_phantom_mammograms(10, field_mm=(70, 60), pixel_size_mm=0.08))
     phantoms.sort(key=lambda made: len(made.clusters))
-    for number, made in enumerate(phantoms[:6]):  # four without a cluster
+    for number, made in enumerate(phantoms[:4] + phantoms[-2:]):  # four without a cluster
         PIL.Image.fromarray(made.pixels).save(images / f"P{number}.png")
         rows += [(f"P{number}.png", *map(str, cluster.box_px)) for cluster in phantom_truth(made).clusters]
     with truth.open("w", newline="") as file:
