@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: the real data, where it is, and the phantom, which takes half a second to make."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -9,6 +10,15 @@ import microcalc  # noqa: F401 - before PyTorch, which some tests import first: 
 from microcalc import Data
 
 SHARED_DATA = Path(os.environ.get("MICROCALC_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+gc.disable()  # until all modules are imported: half of the time of collecting would go into looking for garbage
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, but never among what is imported."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ Keras fixes its backend when it is first imported, so the choice has to be made 
 ``from microcalc.networks.backend import keras``.
 """
 
+import gc
 import os
 import sys
 
@@ -27,6 +28,12 @@ os.environ["KERAS_BACKEND"] = "torch"
 if not torch.cuda.is_available():
     os.environ.setdefault("KERAS_TORCH_DEVICE", "cpu")  # Keras would take Apple's "mps", which lacks float64
 
+_collects = gc.isenabled()
+gc.disable()  # looking for garbage among what is imported takes a third of the start of a command, and finds none
 import keras  # noqa: E402
+
+gc.freeze()
+if _collects:
+    gc.enable()
 
 __all__ = ["keras"]
