@@ -32,7 +32,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     def made(*answers: Answer) -> list[list[str]]:
         received, left = list[list[str]](), list(answers)
 
-        def post(url: str, body: bytes, headers: dict[str, str], timeout: float, allow_redirects: bool) -> Any:
+        def post(
+            _: object, url: str, body: bytes, headers: dict[str, str], timeout: float, allow_redirects: bool
+        ) -> Any:
             parts: Any = message_from_bytes(f"Content-Type: {headers['Content-Type']}\r\n\r\n".encode() + body)
             sent = [pydicom.dcmread(BytesIO(part.get_payload(decode=True))) for part in parts.get_payload()]
             assert {part.get_content_type() for part in parts.get_payload()} == {"application/dicom"}
@@ -45,7 +47,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
             response._content = b"" if stored is None else body_of(received[-1], stored, failed)
             return response
 
-        monkeypatch.setattr("microcalc.dicom.sender.requests.post", post)
+        monkeypatch.setattr("requests.Session.post", post)
         return received
 
     return made

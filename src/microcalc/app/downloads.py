@@ -25,8 +25,8 @@ def overlay(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:
     return draw_overlay(session.images.read(image).pixels, replace(scanned, findings=kept))
 
 
-def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:
-    """A ZIP archive of the CAD report, the presentation state and the secondary capture of a mammogram.
+def dicom_results(session: Session, image: OpenImage, scanned: ScannedImage) -> dict[str, bytes]:
+    """The CAD report, the presentation state and the secondary capture of a mammogram, by their suffixes.
 
     Raises:
         ImageError: the mammogram lacks what results must refer to.
@@ -41,6 +41,12 @@ def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> byte
     except ImageError as error:
         error.file = image.name
         raise
+    return results
+
+
+def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:
+    """A ZIP archive of :func:`dicom_results`."""
+    results = dicom_results(session, image, scanned)
     with io.BytesIO() as written:
         with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             for suffix, content in results.items():

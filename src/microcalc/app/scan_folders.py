@@ -1,7 +1,7 @@
 """The paths of the command line: images, finished scans and runs; and scans that are dropped on the page."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from microcalc.images import find_images
 from microcalc.mammograms.findings import Scan, ScannedImage
 from microcalc.mammograms.truth import FILE as TRUTH
 from microcalc.mammograms.truth import Truth
+
+_counting = threading.Lock()
 
 
 def open_paths(session: Session, paths: Iterable[Path]) -> threading.Thread:
@@ -45,7 +47,13 @@ def open_paths(session: Session, paths: Iterable[Path]) -> threading.Thread:
             jobs += [partial(session.images.open, each, clean_name(each.name), "folder", size) for each in images]
         else:
             raise RequestError(f"{path}: does not exist; name images, folders of them, finished scans or runs")
-    session.opening = len(jobs)
+    return open_later(session, jobs)
+
+
+def open_later(session: Session, jobs: Sequence[Callable[[], object]]) -> threading.Thread:
+    """Open images in a thread, one after the other; the session counts them, and keeps their errors."""
+    with _counting:
+        session.opening += len(jobs)
     work = threading.Thread(target=_do_all, args=(session, jobs), daemon=True)
     work.start()
     return work
@@ -101,4 +109,5 @@ def _do_all(session: Session, jobs: Iterable[Callable[[], object]]) -> None:
             session.problems.append(str(error))
         except Exception as error:  # the others are to be opened all the same
             session.problems.append(f"an image could not be opened (unexpected {type(error).__name__})")
-        session.opening -= 1
+        with _counting:
+            session.opening -= 1

@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from microcalc.app import finding_routes, image_routes
+from microcalc.app import dicomweb_routes, finding_routes, image_routes
 from microcalc.app.security import Guard
 from microcalc.app.session import Session
 from microcalc.errors import FailedError, MicrocalcError
@@ -27,7 +27,7 @@ def make_app(session: Session) -> Guard:
     """The ASGI application of a session."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state.session = session
-    for routes in (image_routes, finding_routes):
+    for routes in (image_routes, finding_routes, dicomweb_routes):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
     app.add_api_route("/", _page, include_in_schema=False)

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -20,6 +20,9 @@ from microcalc.app.review import Reviews
 from microcalc.app.security import is_loopback, reachable_address
 from microcalc.images import LARGEST_PIXELS
 from microcalc.images.resample import as_pixel_size
+
+if TYPE_CHECKING:
+    from microcalc.app.dicomweb import Server
 
 UPLOAD_BYTES = 512 * 2**20
 PREFIX = "microcalc-app-"
@@ -66,6 +69,7 @@ class Session:
         jobs: scans and heat maps that wait.
         reviews: of findings.
         runs: run directories that the command line named.
+        server: of DICOMweb, that the viewer was started with.
         started: when.
         opening: how many images of the command line are still to be opened.
         problems: why some could not be, a line each.
@@ -81,6 +85,7 @@ class Session:
         self.jobs = Jobs(self.images, reader)
         self.reviews = Reviews()
         self.runs: list[Path] = []
+        self.server: Server | None = None
         self.started = datetime.now()
         self.opening = 0
         self.problems: list[str] = []
@@ -113,6 +118,7 @@ class Session:
             "operating_point": self.reader.operating_point,
             "limits": {"upload_bytes": self.settings.upload_bytes, "pixels": LARGEST_PIXELS},
             "save": self.settings.save is not None,
+            "server": self.server and self.server.url,
             "images": [self.describe(image) for image in self.images.all()],
             "opening": self.opening,
             "problems": self.problems,

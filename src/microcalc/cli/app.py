@@ -35,6 +35,11 @@ class App(Common):
     """Size of a pixel in mm, for files that do not give it."""
     save: Path | None = None
     """Folder for what Save on the page is to keep; uploads go with the session otherwise."""
+    dicomweb: str | None = None
+    """Address of a DICOMweb server, such as http://localhost:8042/dicom-web, whose studies the page lists and opens.
+
+    User and password: MICROCALC_DICOMWEB_USER and MICROCALC_DICOMWEB_PASSWORD, or ~/.netrc.
+    """
     browser: bool = True
     """Open the page in the browser, where no token is needed."""
 
@@ -45,6 +50,7 @@ class App(Common):
             import uvicorn  # noqa: F401
         import webbrowser
 
+        from microcalc.app.dicomweb import Server
         from microcalc.app.memory import use_one_arena
         from microcalc.app.scan_folders import open_paths
         from microcalc.app.serve import listen, serve
@@ -56,6 +62,8 @@ class App(Common):
             log.addHandler(logging.StreamHandler())
         session = self._session(console)
         try:
+            if self.dicomweb is not None:
+                session.server = Server(self.dicomweb)
             open_paths(session, self.paths)
             listening = listen(self.host, self.port)
             address = session.address(listening.getsockname()[1])

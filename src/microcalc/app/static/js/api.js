@@ -57,6 +57,9 @@ export const putReview = (id, number, review) => value("PUT", `${image(id)}/find
 export const putReading = (id, reading) => value("PUT", `${image(id)}/reading`, reading);
 export const overlayUrl = (id) => `${image(id)}/overlay.png`;
 export const dicomUrl = (id) => `${image(id)}/dicom.zip`;
+export const getStudies = () => value("GET", "/api/dicomweb");
+export const openStudy = (uid) => value("POST", `/api/dicomweb/${encodeURIComponent(uid)}`);
+export const sendResults = (id) => value("POST", `${image(id)}/send`);
 export const save = () => value("POST", "/api/save", {});
 export const sendTruth = (truth) => value("POST", "/api/truth", truth);
 export const attachScan = (findings, review) => value("POST", "/api/scan-directory", { findings, review });

@@ -175,6 +175,7 @@ const DOWNLOADS = {
   dicom: (image) => api.download(api.dicomUrl(image.id)),
   csv: () => api.download("/api/findings.csv"),
   review: () => api.download("/api/review.json"),
+  send: async (image) => `Stored ${counted((await api.sendResults(image.id)).stored, "object")}.`,
   save: async () => `Saved in ${(await api.save()).folder}`,
 };
 
@@ -183,11 +184,13 @@ function renderDownloads() {
   const scanned = image?.state === "scanned";
   const any = state.images.some((one) => one.state === "scanned");
   const possible = { overlay: scanned, dicom: scanned && image.dicom, csv: any, review: any, save: any };
+  possible.send = possible.dicom;
   for (const button of document.querySelectorAll("[data-download]")) {
     button.disabled = !possible[button.dataset.download];
     button.nextElementSibling.textContent = "";
   }
   $("save").hidden = !state.session?.save;
+  $("send").hidden = !state.session?.server;
 }
 
 async function download({ target: button }) {

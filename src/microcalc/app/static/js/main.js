@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { $ } from "./dom.js";
+import { setUpDicomWeb } from "./dicomweb.js";
 import { setUpFindings } from "./findings.js";
 import { setUpHanging } from "./hanging.js";
 import { setUpImages } from "./images.js";
@@ -13,7 +14,7 @@ import { imageOf, openImage, putImages, state, subscribe, update } from "./state
 import { setUpStudies } from "./studies.js";
 import { setUpUploads, tell } from "./upload.js";
 
-const OPENING_ASKED_MS = 500;
+const OPENING_ASKED_MS = 250;
 
 /** Tabs after the ARIA pattern: arrows move between them, one is in the tab order. */
 function setUpTabs(list, onChoose) {
@@ -113,21 +114,24 @@ async function meet(images) {
   follow();
 }
 
+/** Take in what the server opens by itself, one image after another: of the command line, or a study of its server. */
+async function meetOpening() {
+  for (let opening = true; opening;) {
+    const session = await api.getSession();
+    await meet(session.images.filter((one) => !imageOf(one.id)));
+    ({ opening } = session);
+    if (opening) await new Promise((resolve) => setTimeout(resolve, OPENING_ASKED_MS));
+    else if (session.problems.length) tell("error", `Not opened: ${session.problems.join("; ")}`);
+  }
+}
+
 async function loadSession() {
   try {
     const session = await api.getSession();
     update({ session, offline: null });
     if (!navigated && session.studies.length && !session.images.length && !session.opening) update({ page: "studies" });
     await meet(session.images);
-    for (let opening = session.opening; opening;) {
-      // images named on the command line, opened one after another
-      await new Promise((resolve) => setTimeout(resolve, OPENING_ASKED_MS));
-      const next = await api.getSession();
-      await meet(next.images.filter((one) => !imageOf(one.id)));
-      ({ opening } = next);
-      session.problems = next.problems;
-    }
-    if (session.problems?.length) tell("error", `Not opened: ${session.problems.join("; ")}`);
+    await meetOpening();
   } catch (error) {
     update({ offline: error.message });
   }
@@ -144,6 +148,7 @@ setUpReading();
 setUpFindings();
 setUpHanging();
 setUpStudies();
+setUpDicomWeb(meetOpening);
 setUpKeys();
 subscribe(["current", "images"], () => needFindings(state.current));
 subscribe(["offline"], () => {

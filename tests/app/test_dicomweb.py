@@ -1,0 +1,84 @@
+"""The viewer at a DICOMweb server: a real Orthanc where it is installed, and what is refused without one."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from app.conftest import png, upload
+from starlette.testclient import TestClient
+
+from microcalc.app.dicomweb import Server
+from microcalc.app.session import Session
+from microcalc.dicom.stow import PASSWORD, TOKEN, USER
+from microcalc.errors import FailedError, RequestError
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.slow
+def test_a_study_of_orthanc_opens_once_and_its_results_go_back(tmp_path: Path) -> None:
+    for name in ("unshare", "ip", "Orthanc"):
+        if shutil.which(name) is None:
+            pytest.skip(f"{name} is not installed; .ci/run installs it where it may")
+    if subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode:
+        pytest.skip("no network namespace may be made here, and Orthanc listens on all addresses")
+    command = ["unshare", "--net", sys.executable, str(HERE / "orthanc.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout)
+    told = json.loads(done.stdout)
+    assert f"HTTP status 401; set {USER} and {PASSWORD}" in told["refused"]["error"]
+    assert told["server"] == "http://localhost:8042/dicom-web" and not told["page_holds_password"]
+    assert {(study["patient"], study["objects"]) for study in told["studies"]} == {
+        ("phantom00000", "4"),
+        ("phantom00001", "1"),
+    }
+    shown = {(side, view) for _, side, view, _ in told["images"]}
+    assert shown == {("L", "CC"), ("L", "MLO"), ("R", "CC"), ("R", "MLO")}
+    assert {study for *_, study in told["images"]} == {"study-1"} and told["opened_once"]
+    assert told["sent"] == {"stored": 3} and told["held"] == ["MG", "OT", "PR", "SR"]
+    assert "has not been scanned" in told["not_scanned"]["error"]
+    if told["browser"]:
+        assert told["browser"]["note"] == "Stored 3 objects." and not told["browser"]["password"]
+
+
+def test_without_a_server_its_routes_say_how_to_name_one(client: TestClient) -> None:
+    answer = client.get("/api/dicomweb")
+    assert answer.status_code == 404 and "--dicomweb URL" in answer.json()["error"]
+    assert client.get("/api/session").json()["server"] is None
+
+
+def test_a_server_that_is_none_is_named_in_one_line(session: Session, client: TestClient) -> None:
+    session.server = Server("http://127.0.0.1:1/web/")
+    answer = client.get("/api/dicomweb")
+    assert answer.status_code == 409
+    assert answer.json()["error"] == "http://127.0.0.1:1/web: cannot be reached, or is no DICOMweb server"
+    image = upload(client, png(700, 600), pixel_size_mm=0.08)
+    assert client.post(f"/api/images/{image['id']}/send").status_code == 409  # it has not been scanned
+
+
+@pytest.mark.parametrize(
+    "url", ["pacs.example", "ftp://pacs.example", "https://me:secret@pacs.example/web", "https://"]
+)
+def test_an_address_that_cannot_be_used_is_refused_without_quoting_a_password(url: str) -> None:
+    with pytest.raises(RequestError, match="must be https://HOST") as caught:
+        Server(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN, "abc")
+    assert Server("https://pacs.example").session.headers["Authorization"] == "Bearer abc"
+    monkeypatch.setenv(USER, "reader")
+    monkeypatch.setenv(PASSWORD, "secret")
+    assert Server("https://pacs.example").session.auth == ("reader", "secret")
+
+
+def test_a_study_without_mammograms_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server("https://pacs.example")
+    monkeypatch.setattr("dicomweb_client.web.DICOMwebClient.search_for_series", lambda *_, **__: [])
+    with pytest.raises(FailedError, match="holds no mammogram of this study"):
+        server.images("1.2.3")
