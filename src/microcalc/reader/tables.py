@@ -25,14 +25,16 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>microcalc {{ title }}</title><style>
 body {font: 15px/1.4 sans-serif; margin: 2em; max-width: 80em} figure {display: inline-block; margin: 0 1em 1em 0;
 vertical-align: top; width: 18em} img {max-width: 100%; max-height: 24em; background: #000}
-figcaption, td {overflow-wrap: anywhere} .warning {color: #8a4b00} td, th {padding: 0 1em 0 0; text-align: left}
+figcaption, td {overflow-wrap: anywhere} .warning {color: #8a4b00} small {color: #555}
+td, th {padding: 0 1em 0 0; text-align: left}
 dl {display: grid; grid-template-columns: max-content auto; gap: 0 1em} dt {font-weight: bold} dd {margin: 0}
 </style></head><body><h1>{{ title|capitalize }}</h1>
 <p>{{ lead }} Not a medical device.</p>
 {% if words %}<dl>{% for word, meaning in words.items() %}<dt>{{ word }}</dt><dd>{{ meaning }}</dd>{% endfor %}</dl>
 {% endif %}{% for figure in figures %}<figure>{% if figure.picture %}<a href="{{ figure.picture }}"><img loading="lazy"
 alt="{{ figure.file }}" src="{{ figure.picture }}"></a>{% endif %}<figcaption>{{ figure.file }}
-{% for line in figure.lines %}<br>{{ line }}{% endfor %}
+{% for line, steps in figure.lines.items() %}<br>{{ line }}{% if steps %}<br><small>{{ steps }}</small>{% endif %}
+{% endfor %}
 {% if figure.heat_map %}<br><a href="{{ figure.heat_map }}">heat map</a>{% endif %}
 {% for warning in figure.warnings %}<br><span class="warning">{{ warning }}</span>{% endfor %}</figcaption></figure>
 {% endfor %}{% for entry in failed %}{% if loop.first %}<h2>Failed</h2><table><tr><th>file</th><th>reason</th></tr>
@@ -43,11 +45,11 @@ alt="{{ figure.file }}" src="{{ figure.picture }}"></a>{% endif %}<figcaption>{{
 
 @dataclass(frozen=True)
 class Figure:
-    """One image of a contact sheet; links are escaped."""
+    """One image of a contact sheet: lines with the steps to each, and links, which are escaped."""
 
     file: str
     picture: str
-    lines: list[str]
+    lines: dict[str, str]
     warnings: Iterable[str]
     heat_map: str = ""
 
@@ -101,13 +103,13 @@ def write_scan(store: Store, files: Iterable[str], committee: str, operating_poi
 
 
 def _scan_figure(entry: Entry, image: ScannedImage) -> Figure:
-    lines = [
-        f"{finding.number}: {len(finding.calcifications_px)} calcifications over {finding.extent_mm:.1f} mm; "
-        f"{in_one_line(finding)}"
+    lines = {
+        f"{finding.number}: {finding.probability:.2f}, {len(finding.calcifications_px)} calcifications over "
+        f"{finding.extent_mm:.1f} mm": in_one_line(finding)
         for finding in image.findings
         if finding.marked
-    ]
-    lines = lines or ["no finding at or above the operating point"]
+    }
+    lines = lines or {"no finding at or above the operating point": ""}
     return Figure(_shown(entry.file), _link(entry, "overlays"), lines, image.warnings, _link(entry, "heatmaps"))
 
 
@@ -118,7 +120,7 @@ def write_explanations(store: Store, files: Iterable[str], committee: str) -> No
         Figure(
             _shown(entry.file),
             _link(entry, "pictures"),
-            [f"probability {entry.result['probability']:.3f}"],
+            {f"probability {entry.result['probability']:.3f}": ""},
             entry.result["warnings"],
         )
         for entry in store.entries(files)
