@@ -20,6 +20,8 @@ from microcalc.files import locked
 from microcalc.images import read_mammogram
 from microcalc.mammograms.findings import ScannedImage
 from microcalc.mammograms.truth import write_phantom_mammograms
+from microcalc.reader import tables
+from microcalc.reader.store import Entry, Store
 
 ROWS, COLUMNS = 700, 600
 
@@ -300,7 +302,7 @@ def test_the_truth_of_a_phantom_folder_is_no_finding(session: Session, client: T
     stated = {(image["origin"], image["state"], *image["pixel_size_mm"]) for image in told}
     assert len(told) == 3 and stated == {("folder", "ready", 0.07, 0.07)}
     assert [[cluster["calcifications_px"] for cluster in image["truth"]] for image in told] == [
-        [cluster.tolist() for cluster in mammogram.clusters] for mammogram in made
+        [cluster.tolist() for cluster in mammogram.clusters] for mammogram in sorted(made, key=lambda one: one.name)
     ]
 
 
@@ -325,6 +327,23 @@ def test_what_cannot_be_opened_of_the_command_line_is_listed(session: Session, t
     told = session.entry()
     assert [image["name"] for image in told["images"]] == ["a.png"] and told["opening"] == 0
     assert len(told["problems"]) == 1 and "b.png: " in told["problems"][0]
+
+
+def test_another_threshold_is_kept_in_the_folder_of_the_scan(patients: tuple[Path, Path]) -> None:
+    folder = patients[0].parent / "found"
+    with Store.opened(folder, {"version": "0"}) as store:
+        for path in patients:
+            store.add(Entry(str(path), (), "", found(path).to_dict()))
+        tables.write_scan(store, (), "x", 0.4)
+    session, client, _ = opened(folder)
+    answer = client.post("/api/threshold", json={"threshold": 0.2})
+    session.close()
+    assert answer.json()["folders"] == [f"{folder}: 6 findings in 2 mammograms"]
+    assert [image["operating_point"] for image in answer.json()["images"]] == [0.2, 0.2]
+    saved = json.loads((folder / "findings.json").read_text())
+    assert saved["operating_point"] == 0.2
+    assert all(finding["marked"] for image in saved["images"] for finding in image["findings"])
+    assert client.post("/api/threshold", json={"threshold": 1.2}).status_code == 422
 
 
 def test_a_path_that_is_nothing_is_refused(session: Session, tmp_path: Path) -> None:

@@ -81,16 +81,20 @@ def test_the_description_of_the_interface_is_not_served(client: TestClient) -> N
 def test_a_report_may_run_and_load_nothing_and_be_framed_by_the_page(
     client: TestClient, session: Session, tmp_path: Path
 ) -> None:
-    (tmp_path / "report.html").write_text("<title>report</title>")
-    open_paths(session, [tmp_path]).join()
-    (study,) = client.get("/api/session").json()["studies"]
-    report = client.get(study["report"])
-    assert study["name"] == tmp_path.name and report.text == "<title>report</title>"
+    for name in ("report", "evaluation"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.html").write_text(f"<title>{name}</title>")
+    open_paths(session, [tmp_path / "report", tmp_path / "evaluation"]).join()
+    study, evaluation = client.get("/api/session").json()["reports"]
+    report = client.get(evaluation["report"])
+    assert study["name"] == "report (study)" and client.get(study["report"]).text == "<title>report</title>"
+    assert evaluation["name"] == "evaluation (evaluation)" and report.text == "<title>evaluation</title>"
     assert report.headers["content-type"].startswith("text/html")
     policy = set(report.headers["content-security-policy"].split("; "))
     assert {"sandbox", "default-src 'none'", "img-src data:", "frame-ancestors 'self'"} <= policy
     assert not any(part.startswith("script-src") for part in policy)
-    assert client.get("/api/reports/1").status_code == client.get("/api/reports/-1").status_code == 404
+    for wrong in ("2/report.html", "-1/report.html", "0/evaluation.html", "0/..%2Fevaluation%2Fevaluation.html"):
+        assert client.get(f"/api/reports/{wrong}").status_code == 404
 
 
 def test_an_unexpected_error_says_neither_where_nor_what(

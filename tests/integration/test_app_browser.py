@@ -82,7 +82,8 @@ def server(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
 def write_run(folder: Path) -> Path:
     """A run directory, as far as the page looks at it: a report that may run nothing."""
     folder.mkdir()
-    report = f"<!doctype html><title>r</title><h1>Report of {folder.name}</h1><script>document.title='ran'</script>"
+    script = "<script>document.title='ran'</script>"
+    report = f"<!doctype html><html lang=en><title>r</title><h1>Report of {folder.name}</h1>{script}"
     (folder / "report.html").write_text(report)
     return folder
 
@@ -243,15 +244,18 @@ def names_and_findings(folder: Path) -> dict[str, int]:
 
 def test_reports_of_runs_open_two_side_by_side(open_viewer: Callable[..., Viewer]) -> None:
     page = open_viewer().page
-    page.click("#tab-studies")
+    page.click("#tab-reports")
     expect(page.frame_locator(".report").locator("h1")).to_have_text("Report of run")
-    page.get_by_label("other").check()
+    page.get_by_label("other (study)").check()
     expect(page.locator(".report")).to_have_count(2)
     (left, right) = (frame.bounding_box() for frame in page.locator(".report").all())
     assert left["y"] == right["y"] and left["x"] + left["width"] < right["x"] + 2
-    page.get_by_label("run").uncheck()
+    page.get_by_label("run (study)").uncheck()
     expect(page.frame_locator(".report").locator("h1")).to_have_text("Report of other")
     assert [frame.title() for frame in page.frames[1:]] == ["r"]
+    for theme in ("dark", "light"):
+        page.click("#theme")
+        expect(page.frame_locator(".report").locator("html")).to_have_attribute("style", f"color-scheme: {theme}")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -262,7 +266,7 @@ def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(
     page = open_viewer(viewport=size, color_scheme=theme).page
     assert page.evaluate("() => document.documentElement.dataset.theme") == theme
     page.click("#tab-read")
-    views = [("#tab-read",), ("#tab-hanging",), ("#tab-studies",)]
+    views = [("#tab-read",), ("#tab-hanging",), ("#tab-reports",)]
     if size is NARROW:
         views[:1] = [("#tab-read", f"#pane-{pane}") for pane in ("images", "picture", "findings")]
     for clicks in views:

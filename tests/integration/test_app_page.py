@@ -136,7 +136,7 @@ def test_a_late_answer_is_not_shown_under_another_finding(viewer: Viewer) -> Non
 def test_back_stays_in_the_page_and_a_reload_where_it_is(viewer: Viewer) -> None:
     page = viewer.page
     page.click("#tab-hanging")
-    page.click("#tab-studies")
+    page.click("#tab-reports")
     page.go_back()
     expect(page.locator("#hanging")).to_be_visible()
     page.reload()

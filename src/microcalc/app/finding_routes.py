@@ -10,7 +10,7 @@ from microcalc.app import downloads
 from microcalc.app.image_routes import MEDIA, Here, Named
 from microcalc.app.open_image import Detail, OpenImage
 from microcalc.app.review import Note, Verdict, plain_reviews
-from microcalc.app.scan_folders import attach_findings
+from microcalc.app.scan_folders import attach_findings, mark_all
 from microcalc.app.session import Session
 from microcalc.files import checked
 from microcalc.mammograms.findings import Finding, ScannedImage
@@ -149,6 +149,13 @@ def scan_directory(
 ) -> dict[str, list[str]]:
     """Join the findings of a dropped scan to the images that they were found in."""
     return attach_findings(session, findings, review)
+
+
+@router.post("/threshold")
+def threshold(session: Here, threshold: Annotated[float, Body(embed=True, ge=0, le=1)]) -> dict[str, Any]:
+    """Mark the findings of all mammograms from another probability on, and keep that in their scan folders."""
+    lines = mark_all(session, threshold)
+    return {"folders": lines, "images": [session.describe(image) for image in session.images.all()]}
 
 
 @router.post("/truth", status_code=204)

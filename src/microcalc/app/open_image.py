@@ -148,6 +148,15 @@ class OpenImage:
         """Side and view, as far as they are known."""
         return " ".join(filter(None, (self.laterality, self.view)))
 
+    def mark_from(self, operating_point: float) -> None:
+        """Mark the findings from another probability on."""
+        with self.computing:
+            if self.scanned is not None:
+                self.scanned, before = self.scanned.marked_from(operating_point), self.scanned
+                self.operating_point = operating_point
+                if self.details is not None and self.details[0] is before:
+                    self.details = self.scanned, self.details[1]
+
     def forget_findings(self) -> None:
         """Begin again, as the pixel size has changed."""
         self.scanned = self.details = self.progress = self.error = None

@@ -8,7 +8,7 @@ from typing import Any
 
 from microcalc.app.open_image import BUSY, OpenImage, clean_name
 from microcalc.app.review import ReviewFile
-from microcalc.app.session import Session
+from microcalc.app.session import REPORTS, Session
 from microcalc.errors import MicrocalcError, RequestError
 from microcalc.files import checked, read_record
 from microcalc.images import find_images
@@ -30,12 +30,15 @@ def open_paths(session: Session, paths: Iterable[Path]) -> threading.Thread:
     """
     jobs: list[Callable[[], object]] = []
     for path in paths:
+        is_report = any((path / name).is_file() for name in REPORTS)
+        if is_report or (path / "findings.json").is_file():
+            session.reported.append(path)
         if (path / "findings.json").is_file():
             scan = Scan.read(path)
             session.reviews.read_folder(path)
             jobs += [partial(_open_scanned, session, path, scanned, scan.operating_point) for scanned in scan.images]
-        elif (path / "report.html").is_file():
-            session.runs.append(path)
+        elif is_report:
+            continue
         elif path.exists():
             if (path / TRUTH).is_file():
                 truth = read_record(path / TRUTH, Truth, "leave it out, or make the phantom again")
@@ -83,6 +86,26 @@ def attach_findings(session: Session, findings: Any, review: Any) -> dict[str, l
             session.reviews.add(reviews, image)
             attached.append(image.id)
     return {"attached": attached, "missing": missing}
+
+
+def mark_all(session: Session, operating_point: float) -> list[str]:
+    """Mark the findings of all mammograms from another probability on, also in the folders of their finished scans.
+
+    Returns:
+        A line on each folder that was written.
+
+    Raises:
+        RequestError: a folder is no longer that of a finished scan, or another command works on it.
+        FailedError: a folder cannot be written.
+    """
+    from microcalc.reader.marks import mark_again
+
+    scanned = [image for image in session.images.all() if image.scanned and image.kind == "mammogram"]
+    folders = sorted({image.folder for image in scanned if image.folder})
+    lines = [f"{folder}: {mark_again(folder, operating_point)}" for folder in folders]
+    for image in scanned:
+        image.mark_from(operating_point)
+    return lines
 
 
 def _attach(image: OpenImage, scanned: ScannedImage, operating_point: float) -> None:

@@ -3,17 +3,18 @@
 import os
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from microcalc.app import dicomweb_routes, finding_routes, image_routes
 from microcalc.app.security import Guard
-from microcalc.app.session import Session
+from microcalc.app.session import REPORTS, Session
 from microcalc.errors import FailedError, MicrocalcError
 
 STATIC = Path(str(resources.files("microcalc"))) / "app" / "static"
@@ -31,7 +32,7 @@ def make_app(session: Session) -> Guard:
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
     app.add_api_route("/", _page, include_in_schema=False)
-    app.add_api_route("/api/reports/{number}", _report, include_in_schema=False)
+    app.add_api_route("/api/reports/{number}/{name}", _report, include_in_schema=False)
     app.add_api_route("/api/session", lambda: session.entry(), methods=["GET"])
     for kind in (HTTPException, RequestValidationError, MicrocalcError, Exception):
         app.add_exception_handler(kind, answer_error)
@@ -43,12 +44,14 @@ def _page() -> Response:
     return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
 
 
-def _report(number: int, request: Request) -> Response:
-    """The report of a run, which may run nothing and load nothing."""
-    runs = request.app.state.session.runs
-    if not 0 <= number < len(runs):
-        raise HTTPException(404, "there is no such study")
-    return FileResponse(runs[number] / "report.html", headers={"content-security-policy": REPORT_POLICY})
+def _report(number: int, name: str, request: Request, theme: Literal["light", "dark"] = "light") -> Response:
+    """Give the report of a study, or of an evaluation, in the theme of the page; it may run and load nothing."""
+    folders = request.app.state.session.reported
+    if not 0 <= number < len(folders) or name not in REPORTS or not (folders[number] / name).is_file():
+        raise HTTPException(404, "there is no such report")
+    page = (folders[number] / name).read_text(encoding="utf-8")
+    page = page.replace("<html ", f'<html style="color-scheme: {theme}" ', 1)
+    return HTMLResponse(page, headers={"content-security-policy": REPORT_POLICY})
 
 
 async def answer_error(request: Request, error: Exception) -> Response:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 UPLOAD_BYTES = 512 * 2**20
 PREFIX = "microcalc-app-"
+REPORTS = {"report.html": "study", "evaluation.html": "evaluation"}
+"""Pages that microcalc leaves in a folder, and what they are of."""
+
 READING = ("read", "clusters_px", "rulers_px", "seconds", "marks_shown")
 
 
@@ -68,7 +71,7 @@ class Session:
         images: that are open.
         jobs: scans and heat maps that wait.
         reviews: of findings.
-        runs: run directories that the command line named.
+        reported: folders of the command line that hold a page of ``REPORTS`` or may get one.
         server: of DICOMweb, that the viewer was started with.
         started: when.
         opening: how many images of the command line are still to be opened.
@@ -84,7 +87,7 @@ class Session:
         self.images = Images(self.folder)
         self.jobs = Jobs(self.images, reader)
         self.reviews = Reviews()
-        self.runs: list[Path] = []
+        self.reported: list[Path] = []
         self.server: Server | None = None
         self.started = datetime.now()
         self.opening = 0
@@ -122,8 +125,11 @@ class Session:
             "images": [self.describe(image) for image in self.images.all()],
             "opening": self.opening,
             "problems": self.problems,
-            "studies": [
-                {"name": run.resolve().name, "report": f"/api/reports/{number}"} for number, run in enumerate(self.runs)
+            "reports": [
+                {"name": f"{folder.resolve().name} ({kind})", "report": f"/api/reports/{number}/{name}"}
+                for number, folder in enumerate(self.reported)
+                for name, kind in REPORTS.items()
+                if (folder / name).is_file()
             ],
         }
 

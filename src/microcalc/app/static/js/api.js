@@ -61,6 +61,7 @@ export const getStudies = () => value("GET", "/api/dicomweb");
 export const openStudy = (uid) => value("POST", `/api/dicomweb/${encodeURIComponent(uid)}`);
 export const sendResults = (id) => value("POST", `${image(id)}/send`);
 export const save = () => value("POST", "/api/save", {});
+export const putThreshold = (threshold) => value("POST", "/api/threshold", { threshold });
 export const sendTruth = (truth) => value("POST", "/api/truth", truth);
 export const attachScan = (findings, review) => value("POST", "/api/scan-directory", { findings, review });
 

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { $, announce, copy, counted, debounced, h, message, probability, svg } from "./dom.js";
 import { select } from "./read.js";
 import { remember } from "./reading.js";
-import { currentImage, isBlind, openImage, shownFindings, state, subscribe, thresholdOf, update } from "./state.js";
+import { currentImage, isBlind, openImage, putImages, shownFindings, state, subscribe, thresholdOf, update } from "./state.js";
 
 const SAVE_NOTE_AFTER_MS = 600;
 
@@ -14,8 +14,10 @@ function renderList() {
   const findings = isHidden ? [] : (result?.findings ?? []);
   const above = shownFindings(state.current).length;
   $("findings-count").textContent = result && !isHidden ? `${above} of ${findings.length} at or above` : "";
-  $("threshold-value").textContent = probability(thresholdOf(state.current));
   $("threshold").value = thresholdOf(state.current);
+  if (document.activeElement !== $("threshold-number"))
+    $("threshold-number").value = Number(thresholdOf(state.current).toPrecision(4));
+  $("threshold-keep").disabled = state.threshold === null;
   $("findings-message").replaceChildren(...words(result));
   const focused = document.activeElement?.closest?.(".finding")?.dataset.number;
   const list = $("findings");
@@ -170,6 +172,22 @@ function judge(id, number, changes) {
   });
 }
 
+/** Mark the findings of all images anew, also in the folders of their scans. */
+async function keepThreshold() {
+  const note = $("threshold-note");
+  note.className = "saved";
+  note.textContent = "Marking …";
+  try {
+    const { folders, images } = await api.putThreshold(state.threshold);
+    putImages(images);
+    update({ threshold: null });
+    note.textContent = folders.join("; ") || "Kept for this session.";
+  } catch (error) {
+    note.className = "saved error";
+    note.textContent = error.message;
+  }
+}
+
 const DOWNLOADS = {
   overlay: (image) => api.download(api.overlayUrl(image.id)),
   dicom: (image) => api.download(api.dicomUrl(image.id)),
@@ -209,7 +227,9 @@ async function download({ target: button }) {
 
 /** Wire up the panel. */
 export function setUpFindings() {
-  $("threshold").addEventListener("input", () => update({ threshold: Number($("threshold").value) }));
+  for (const id of ["threshold", "threshold-number"])
+    $(id).addEventListener("input", ({ target }) => target.checkValidity() && update({ threshold: Number(target.value) }));
+  $("threshold-keep").addEventListener("click", keepThreshold);
   $("threshold-reset").addEventListener("click", () => update({ threshold: null }));
   subscribe(["findings", "current", "images", "selected", "threshold", "readings", "blind"], renderList);
   subscribe(["findings", "current", "selected", "readings", "blind"], renderDetail);

@@ -80,7 +80,7 @@ function onKey(event) {
   if (event.ctrlKey && event.key === "z") return undo();
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "?") return showKeys();
-  if (state.page === "studies" || !state.current) return;
+  if (state.page === "reports" || !state.current) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const picture = state.page === "read" ? openPicture() : activePicture();
   const action = drawnAction(event) ?? EVERYWHERE[key] ?? (state.page === "read" ? READING[key] : null) ?? MOVES[key];

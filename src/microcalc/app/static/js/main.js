@@ -10,8 +10,8 @@ import { follow, needFindings, scan } from "./jobs.js";
 import { setUpKeys } from "./keys.js";
 import { setUpRead } from "./read.js";
 import { setUpReading } from "./reading.js";
+import { setUpReports } from "./reports.js";
 import { imageOf, openImage, putImages, state, subscribe, update } from "./state.js";
-import { setUpStudies } from "./studies.js";
 import { setUpUploads, tell } from "./upload.js";
 
 const OPENING_ASKED_MS = 250;
@@ -40,7 +40,7 @@ function setUpTabs(list, onChoose) {
   };
 }
 
-const PAGES = ["read", "hanging", "studies"];
+const PAGES = ["read", "hanging", "reports"];
 const PANES = { images: "images-panel", picture: "picture", findings: "findings-panel" };
 const narrow = matchMedia("(max-width: 720px)");
 let navigated = Boolean(location.hash);
@@ -129,7 +129,7 @@ async function loadSession() {
   try {
     const session = await api.getSession();
     update({ session, offline: null });
-    if (!navigated && session.studies.length && !session.images.length && !session.opening) update({ page: "studies" });
+    if (!navigated && session.reports.length && !session.images.length && !session.opening) update({ page: "reports" });
     await meet(session.images);
     await meetOpening();
   } catch (error) {
@@ -147,7 +147,7 @@ setUpRead();
 setUpReading();
 setUpFindings();
 setUpHanging();
-setUpStudies();
+setUpReports();
 setUpDicomWeb(meetOpening);
 setUpKeys();
 subscribe(["current", "images"], () => needFindings(state.current));

@@ -80,7 +80,7 @@ function look(id) {
 export function markRead() {
   const { read } = readingOf(state.current);
   change(state.current, { read: !read });
-  announce(read ? "Not read" : verdict(state.current));
+  announce(verdict(state.current));
 }
 
 /** Open the next image that is not read, from the open one on. */
@@ -96,14 +96,14 @@ export function openNextUnread() {
 function verdict(id) {
   const accepted = (state.findings[id]?.findings ?? []).filter((finding) => finding.review.verdict === "accepted");
   const clusters = accepted.length + readingOf(id).clusters_px.length;
-  return clusters ? `Read: ${counted(clusters, "cluster")}` : "Read: normal";
+  return `${readingOf(id).read ? "Read" : "Mark as read"}: ${clusters ? counted(clusters, "cluster") : "normal"}`;
 }
 
 function render() {
   const image = currentImage();
   $("mark-read").disabled = !image;
   $("mark-read").setAttribute("aria-pressed", Boolean(image && readingOf(image.id).read));
-  $("mark-read-text").textContent = image ? verdict(image.id) : "Read";
+  $("mark-read-text").textContent = image ? verdict(image.id) : "Mark as read";
   $("reading-trouble").replaceChildren(...(trouble ? [message("error", trouble)] : []));
   const read = state.images.filter(({ id }) => readingOf(id).read).length;
   $("progress").hidden = !state.images.length;
