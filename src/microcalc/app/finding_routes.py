@@ -7,6 +7,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Body, Depends, HTTPException, Response
 
 from microcalc.app import downloads
+from microcalc.app.arcs import arcs
 from microcalc.app.image_routes import MEDIA, Here, Named
 from microcalc.app.open_image import Detail, OpenImage
 from microcalc.app.review import Note, Verdict, plain_reviews
@@ -86,6 +87,12 @@ def detail(image: Named, finding: One, near: Near) -> dict[str, Any]:
         "patch": f"{address}/patch.png",
         "gradcam": f"{address}/gradcam.png",
     }
+
+
+@router.get(f"{ONE_FINDING}/arcs")
+def show_arcs(image: Named, finding: One, session: Here) -> list[dict[str, Any]]:
+    """Return where the finding may be in other mammograms of its breast."""
+    return arcs(session, image, finding)
 
 
 @router.get(f"{ONE_FINDING}/{{picture}}.png")

@@ -15,6 +15,7 @@ from microcalc.images.image import PixelSize
 from microcalc.images.resample import TRUE_PIXEL_MM, as_pixel_size, true_shape
 from microcalc.images.tiles import LARGEST_FIELD, PATCH_SIDE
 from microcalc.mammograms.findings import ScannedImage
+from microcalc.mammograms.other_view import View
 from microcalc.mammograms.truth import TrueCluster
 
 LONGEST_NAME = 150
@@ -77,6 +78,7 @@ class OpenImage:
         details: of each finding by its number, and the findings that they are of.
         heatmap: of the drawing of its heat map.
         heatmap_png: that map.
+        geometry: of its breast, once it has been asked for.
         folder: of the finished scan that it comes from, where its review.json lies; None for other images.
     """
 
@@ -108,6 +110,7 @@ class OpenImage:
     details: tuple[ScannedImage, dict[int, Detail]] | None = None
     heatmap: Heatmap = "none"
     heatmap_png: bytes = b""
+    geometry: View | None = None
     folder: Path | None = None
     computing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -160,7 +163,7 @@ class OpenImage:
     def forget_findings(self) -> None:
         """Begin again, as the pixel size has changed."""
         self.scanned = self.details = self.progress = self.error = None
-        self.heatmap, self.heatmap_png = "none", b""
+        self.heatmap, self.heatmap_png, self.geometry = "none", b"", None
         self.state = "ready" if self.pixel_size_mm else "needs_pixel_size"
 
     def entry(self) -> dict[str, Any]:

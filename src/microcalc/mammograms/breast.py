@@ -66,7 +66,7 @@ def find_breast(image: NDArray[np.float32]) -> Breast:
     coarse = _coarse(image)
     if np.ptp(coarse) < 1e-3:
         raise ImageError("holds one grey level only; give a mammogram")
-    mask, warnings = _mask(coarse)
+    mask, warnings = find_mask(coarse)
     pectoral = find_pectoral(coarse, mask)
     pixel_mm2 = (TRUE_PIXEL_MM * COARSE) ** 2
     if mask.sum() * pixel_mm2 < SMALLEST_MM2:
@@ -96,7 +96,8 @@ def _fine(mask: Mask, shape: tuple[int, ...]) -> Mask:
     return fine > 0.5
 
 
-def _mask(coarse: NDArray[np.float32]) -> tuple[Mask, list[str]]:
+def find_mask(coarse: NDArray[np.float32]) -> tuple[Mask, list[str]]:
+    """Return the mask of the breast at 0.68 mm a pixel, smoothed by a pixel, and what makes it doubtful."""
     root = np.sqrt(np.clip(coarse, 0, None))
     bright = root > otsu(root)
     tissue, background = coarse[bright], float(np.median(coarse[~bright]))

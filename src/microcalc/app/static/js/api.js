@@ -53,6 +53,7 @@ export const heatMapUrl = ({ id, pixel_size_mm: size }) => `${image(id)}/heatmap
 export const thumbnailUrl = (id) => `${image(id)}/thumbnail.jpg`;
 export const getFindings = (id) => value("GET", `${image(id)}/findings`);
 export const getFinding = (id, number) => value("GET", `${image(id)}/findings/${number}`);
+export const getArcs = (id, number) => value("GET", `${image(id)}/findings/${number}/arcs`);
 export const putReview = (id, number, review) => value("PUT", `${image(id)}/findings/${number}/review`, review);
 export const putReading = (id, reading) => value("PUT", `${image(id)}/reading`, reading);
 export const overlayUrl = (id) => `${image(id)}/overlay.png`;

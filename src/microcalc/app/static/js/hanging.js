@@ -6,16 +6,21 @@ import { needFindings } from "./jobs.js";
 import { isBlind, putImage, shownFindings, state, subscribe, update, windowOf } from "./state.js";
 import { Picture } from "./viewer.js";
 
-const SLOTS = [
+const PLACES = [
   ["R", "CC"],
   ["L", "CC"],
   ["R", "MLO"],
   ["L", "MLO"],
-].map(([laterality, view]) => ({ laterality, view, name: `${laterality} ${view}` }));
+];
+/** The study, and below it an older one, where the reader has chosen one. */
+const SLOTS = [false, true].flatMap((older) =>
+  PLACES.map(([laterality, view]) => ({ laterality, view, older, name: `${laterality} ${view}${older ? ", older" : ""}` })),
+);
 const VIEWS = ["CC", "MLO"];
 
 let linked = false;
 let study = "";
+let olderStudy = "";
 let active = null;
 /** @type {Object<string, string>} the image that the reader has chosen where a place has several */
 const chosen = {};
@@ -24,10 +29,12 @@ const forms = new Map();
 const mammograms = () => state.images.filter((image) => image.kind === "mammogram");
 const isPlaced = (image) => image.laterality && VIEWS.includes(image.view);
 const studies = () => [...new Set(mammograms().map((image) => image.study))].filter(Boolean);
-const candidates = (slot) =>
-  mammograms().filter(
-    (image) => image.laterality === slot.laterality && image.view === slot.view && (!study || image.study === study),
+function candidates(slot) {
+  const wanted = slot.older ? olderStudy : study;
+  return mammograms().filter(
+    (image) => image.laterality === slot.laterality && image.view === slot.view && (!wanted || image.study === wanted),
   );
+}
 
 function buildSlot(slot) {
   const { root, name, osd, ...parts } = copy("slot");
@@ -61,11 +68,14 @@ function buildSlot(slot) {
   };
   for (const event of ["pointerdown", "wheel", "focusin"])
     root.addEventListener(event, activate, { capture: true, passive: true });
+  slot.root = root;
   return root;
 }
 
+/** Select a mark, which draws its arcs in the other pictures; open it when it is selected already. */
 function openFinding(slot, number) {
-  update({ page: "read", pane: "picture", current: slot.image.id, selected: number });
+  if (state.current !== slot.image.id || state.selected !== number) update({ current: slot.image.id, selected: number });
+  else update({ page: "read", pane: "picture", current: slot.image.id, selected: number });
 }
 
 /** Right breast: chest wall on the right of its place; left breast: on the left. */
@@ -78,7 +88,10 @@ function arrange(slot) {
 
 function fill() {
   if (state.page !== "hanging") return;
+  $("wall").classList.toggle("with-older", Boolean(olderStudy));
   for (const slot of SLOTS) {
+    slot.root.hidden = slot.older && !olderStudy;
+    if (slot.root.hidden) continue;
     if (!slot.picture) slot.make();
     const images = candidates(slot);
     const image = images.find((one) => one.id === chosen[slot.name]) ?? images[0] ?? null;
@@ -89,13 +102,18 @@ function fill() {
     }
     slot.image = image;
     needFindings(image?.id);
-    slot.caption.textContent = image?.name ?? "";
+    const shown = state.showMarks && !isBlind(image?.id);
+    const arc = shown ? state.arcs[image?.id] : null;
+    const from = arc && `${arc.distance_mm.toFixed(0)} mm from the ${arc.origin}`;
+    slot.caption.textContent = [image?.name, from].filter(Boolean).join(" · ");
+    slot.picture.overlay.setArc(arc);
     slot.empty.hidden = Boolean(image);
     slot.choice.hidden = images.length < 2;
     slot.choice.replaceChildren(
       ...images.map((one) => h("option", { value: one.id, selected: one.id === image.id }, one.name)),
     );
-    slot.picture.overlay.setFindings(shownFindings(image?.id), null, state.showMarks && !isBlind(image?.id));
+    const selected = image?.id === state.current ? state.selected : null;
+    slot.picture.overlay.setFindings(shownFindings(image?.id), selected, shown);
   }
   fillBar();
 }
@@ -104,10 +122,13 @@ function fillBar() {
   const keys = studies();
   if (!keys.includes(study)) study = "";
   $("study-choice").hidden = keys.length < 2;
-  $("hanging-study").replaceChildren(
-    h("option", { value: "" }, "all"),
-    ...keys.map((key, index) => h("option", { value: key, selected: key === study }, `Study ${index + 1}`)),
-  );
+  if (!keys.includes(olderStudy)) olderStudy = "";
+  $("older-choice").hidden = keys.length < 2;
+  for (const [id, none, chosenKey] of [["hanging-study", "all", study], ["older-study", "none", olderStudy]])
+    $(id).replaceChildren(
+      h("option", { value: "" }, none),
+      ...keys.map((key, index) => h("option", { value: key, selected: key === chosenKey }, `Study ${index + 1}`)),
+    );
   $("hanging-marks").checked = state.showMarks;
   const lost = mammograms().filter((image) => !isPlaced(image));
   $("unplaced").hidden = !lost.length;
@@ -157,7 +178,7 @@ function follow(source) {
   const fromMiddle = (centre.y - image.rows / 2) * down;
   const density = picture.shown.viewportToImageZoom(picture.viewer.viewport.getZoom(true)) / across;
   for (const slot of SLOTS) {
-    if (slot === source || !slot.image || !slot.picture.shown) continue;
+    if (slot === source || slot.root.hidden || !slot.image || !slot.picture?.shown) continue;
     const [otherDown, otherAcross] = spacing(slot.image);
     const x = slot.image.chest_wall === "right" ? slot.image.columns - fromWall / otherAcross : fromWall / otherAcross;
     const y = slot.image.rows / 2 + fromMiddle / otherDown;
@@ -180,10 +201,14 @@ export function setUpHanging() {
     if (linked) follow(active ?? SLOTS.find((slot) => slot.image));
   };
   $("hanging-marks").onchange = ({ target }) => update({ showMarks: target.checked });
-  $("fit-all").onclick = () => SLOTS.forEach((slot) => slot.picture.home(undefined, true));
+  $("fit-all").onclick = () => SLOTS.forEach((slot) => slot.picture?.home(undefined, true));
   $("hanging-study").onchange = ({ target }) => {
     study = target.value;
     fill();
   };
-  subscribe(["page", "images", "findings", "threshold", "showMarks", "readings", "blind", "invert", "windows"], fill);
+  $("older-study").onchange = ({ target }) => {
+    olderStudy = target.value;
+    fill();
+  };
+  subscribe(["page", "images", "findings", "threshold", "showMarks", "readings", "blind", "invert", "windows", "arcs", "current", "selected"], fill);
 }

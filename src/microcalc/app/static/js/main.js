@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { $ } from "./dom.js";
+import { setUpArcs } from "./arcs.js";
 import { setUpDicomWeb } from "./dicomweb.js";
 import { setUpFindings } from "./findings.js";
 import { setUpHanging } from "./hanging.js";
@@ -149,6 +150,7 @@ setUpFindings();
 setUpHanging();
 setUpReports();
 setUpDicomWeb(meetOpening);
+setUpArcs();
 setUpKeys();
 subscribe(["current", "images"], () => needFindings(state.current));
 subscribe(["offline"], () => {

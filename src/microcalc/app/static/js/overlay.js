@@ -14,7 +14,8 @@ export class Overlay {
     this.onPick = onPick;
     this.heat = svg("image", { preserveAspectRatio: "none", "data-heat": "" });
     this.shapes = svg("g", { "data-marks": "" });
-    this.moving = svg("g", {}, this.heat, this.shapes);
+    this.arc = svg("polyline", { class: "arc" });
+    this.moving = svg("g", {}, this.heat, this.shapes, this.arc);
     this.tags = svg("g");
     this.measure = svg("g");
     this.root = svg("svg", { class: "overlay", "aria-hidden": "true" }, this.moving, this.tags, this.measure);
@@ -34,6 +35,7 @@ export class Overlay {
     this.image = image;
     this.rulerStart = null;
     this.setHeat(null);
+    this.setArc(null);
     this.setFindings([], null, true);
   }
 
@@ -72,6 +74,11 @@ export class Overlay {
       this.shapes.append(svg("rect", { class: "truth", ...this.frame(cluster) }));
     this.shapes.append(this.calcifications);
     this.place();
+  }
+
+  /** Where a finding of another view may be in this one, or none. @param {{points_px: number[][]}|null} arc */
+  setArc(arc) {
+    this.arc.setAttribute("points", (arc?.points_px ?? []).map(([x, y]) => `${x + 0.5},${y + 0.5}`).join(" "));
   }
 
   /** A box with its padding. */

@@ -104,6 +104,7 @@ function drawMarks() {
     (finding) => finding.probability >= thresholdOf(state.current) || finding.number === state.selected,
   );
   picture.overlay.setFindings(shown, state.selected, state.showMarks && !isBlind(state.current));
+  picture.overlay.setArc(state.showMarks && !isBlind(state.current) ? state.arcs[state.current] : null);
   $("marks").setAttribute("aria-pressed", state.showMarks);
 }
 

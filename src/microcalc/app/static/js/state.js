@@ -8,6 +8,8 @@ export const state = {
   findings: {},
   /** @type {{key: number, name: string, part: number, error: string|null, cancel: Function}[]} */
   uploads: [],
+  /** @type {Object<string, object>} by image, where the finding selected last may be in it */
+  arcs: {},
   current: null,
   selected: null,
   /** @type {number|null} set by the reader; null: the operating point that the findings name */
