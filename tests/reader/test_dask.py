@@ -22,7 +22,7 @@ from reader.tasks import PoisonedTask
 from microcalc.cli import main
 from microcalc.data.phantom import make_phantom
 from microcalc.errors import RequestError
-from microcalc.reader import executor, run
+from microcalc.reader import content, executor, run
 from microcalc.reader.executor import dask_client, in_this_process, on_dask
 from microcalc.reader.inputs import find_inputs
 from microcalc.reader.run import read_files
@@ -215,9 +215,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(503)
             return
         self.send_response(200)
-        self.send_header("Content-Length", str(2**40 if self.path.startswith("/large") else len(self.server.patch)))
+        patch = bytes(100_001) if self.path.startswith("/large") else self.server.patch
+        self.send_header("Content-Length", str(len(patch)))
         self.end_headers()
-        self.wfile.write(self.server.patch)
+        self.wfile.write(patch)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -227,6 +228,7 @@ def test_urls_are_tried_again_where_the_server_may_answer_at_another_time(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(content, "LARGEST_FILE", 100_000)
     with Server(("127.0.0.1", 0), Handler) as server:
         server.patch, server.requests = (folder / "0000.pgm").read_bytes(), Counter()
         threading.Thread(target=server.serve_forever, daemon=True).start()

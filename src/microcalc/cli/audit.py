@@ -9,12 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional
 
-from microcalc.cli.common import (
-    Common,
-    dataset_files,
-    describe,
-    warn,
-)
+from microcalc.cli.common import Common, dataset_files, describe, warn
 from microcalc.config import GivenPixelSize
 from microcalc.files import check_outputs
 

@@ -6,10 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from tyro.conf import Positional
 
-from microcalc.cli.common import (
-    Common,
-    print_table,
-)
+from microcalc.cli.common import Common, print_table
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from microcalc.cli.common import (
-    Common,
-    committee_files,
-    load_committee,
-)
+from microcalc.cli.common import Common, committee_files, load_committee
 from microcalc.files import check_outputs
 
 

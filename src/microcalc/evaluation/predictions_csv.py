@@ -1,17 +1,19 @@
 """The ``predictions.csv`` of a run: one row a patch, with the probability by parts that never saw it."""
 
 import csv
-import io
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from reprlib import repr as shortened
+from typing import Annotated, Literal, get_args
+
+from annotated_types import Ge, Le
 
 from microcalc.errors import RequestError
+from microcalc.files import checked
 
-ROLES = ("development", "committee", "test", "external")
+Role = Literal["development", "committee", "test", "external"]
+ROLES: tuple[Role, ...] = get_args(Role)
 NEEDED = ("file", "patient", "label", "role", "out_of_fold")
+ADVICE = "give the predictions.csv of a run"
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,10 @@ class PredictedPatch:
 
     file: str
     patient: str
-    label: int
-    role: str
+    label: Literal[0, 1]
+    role: Role
     fold: int | None
-    probability: float | None
+    probability: Annotated[float, Ge(0), Le(1)] | None
     line: int
 
 
@@ -50,54 +52,35 @@ def read_predictions(path: Path) -> list[PredictedPatch]:
     0.25
     """
     patches: dict[tuple[str, str], PredictedPatch] = {}
-    for line, row in _rows(path, _text(path)):
-        where = f"{path}, line {line}"
-        file, role, label = row["file"], row["role"], row["label"]
-        if role not in ROLES:
-            raise RequestError(f"{where}: role must be one of {', '.join(ROLES)}: got {shortened(role)}")
-        if (role, file) in patches:
-            raise RequestError(f"{where}: {shortened(file)} is there twice as {role}: remove one row")
-        if label not in ("0", "1"):
-            raise RequestError(f"{where}: label must be 0 or 1: got {shortened(label)}; run the study again")
-        probability = None if role == "committee" else _probability(row["out_of_fold"], where)
-        fold = int(row["fold"]) if row.get("fold", "").isdecimal() else None
-        patient = row["patient"] or file
-        patches[role, file] = PredictedPatch(file, patient, int(label), role, fold, probability, line)
+    line = 1
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+            if missing:
+                raise RequestError(f"lacks {', '.join(missing)}")
+            for row in reader:
+                line = reader.line_num
+                patch = _patch(row, line)
+                if patches.setdefault((patch.role, patch.file), patch) is not patch:
+                    raise RequestError(f"{patch.file} is there twice as {patch.role}")
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror}); {ADVICE}") from error
+    except (csv.Error, ValueError) as error:
+        raise RequestError(f"{path}, line {line}: {error}; {ADVICE}") from error
     return list(patches.values())
 
 
-def _probability(text: str, where: str) -> float:
-    try:
-        probability = float(text)
-    except ValueError:
-        probability = math.nan
-    if not 0 <= probability <= 1:
-        raise RequestError(
-            f"{where}: out_of_fold must be a number from 0 to 1: got {shortened(text)}; run the study again"
-        )
-    return probability
-
-
-def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and cells of each row."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        columns = list(reader.fieldnames or ())
-        amiss = [name for name in NEEDED if columns.count(name) != 1]
-        if amiss:
-            raise RequestError(f"{path} needs one column each of {', '.join(amiss)}: give the predictions.csv of a run")
-        for row in reader:
-            if None in row or None in row.values():
-                raise RequestError(f"{path}, line {reader.line_num}: the row does not fit the header: mend it")
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise RequestError(f"{path}, after line {reader.line_num}: not a CSV table ({error}): write it again") from None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise RequestError(f"{path} cannot be read ({error.strerror}): give the predictions.csv of a run") from None
-    except UnicodeDecodeError:
-        raise RequestError(f"{path} is not UTF-8 text: save the table as UTF-8") from None
+def _patch(row: dict[str, str], line: int) -> PredictedPatch:
+    if None in row or None in row.values():
+        raise RequestError("the row does not fit the header")
+    values = {
+        "file": row["file"],
+        "patient": row["patient"] or row["file"],
+        "role": row["role"],
+        "line": line,
+        "label": int(row["label"]),
+        "fold": int(row["fold"]) if row.get("fold", "").isdecimal() else None,
+        "probability": None if row["role"] == "committee" else float(row["out_of_fold"]),
+    }
+    return checked(PredictedPatch, values)

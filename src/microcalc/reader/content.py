@@ -1,10 +1,8 @@
 """The bytes of one file, read once: every answer on it, and its hash, come from the same bytes."""
 
-import contextlib
 import hashlib
 import io
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,42 +68,14 @@ def read_once(key: str) -> Content:
 def _fetched(url: str) -> bytes:
     with extra_needed("dask"):
         import fsspec
-    with tempfile.TemporaryDirectory(prefix="microcalc-", dir=_scratch_folder()) as folder:
-        copy = Path(folder, "copy")
-        try:
-            system, path = fsspec.url_to_fs(url)
-            system.get_file(path, str(copy), callback=_size_limit())
-        except Exception as error:  # each kind of file system has errors of its own
-            raise (TransientImageError if may_pass(error) else ImageError)(_reason(error), url) from error
-        return read_content(copy)
-
-
-def _scratch_folder() -> str | None:
-    """Return the folder of this Dask worker, which Dask empties after a worker that was killed; None elsewhere."""
-    with contextlib.suppress(ImportError, ValueError):
-        from distributed import get_worker
-
-        return str(get_worker().local_directory)
-    return None
-
-
-def _size_limit() -> object:
-    """Return what ends a transfer too long for an image, by what the server states or by what has come."""
-    import fsspec
-
-    class SizeLimit(fsspec.Callback):  # type: ignore[misc]
-        def set_size(self, size: int | None) -> None:
-            self._check(size or 0)
-
-        def relative_update(self, inc: int = 1) -> None:
-            self.value += inc
-            self._check(self.value)
-
-        def _check(self, size: int) -> None:
-            if size > LARGEST_FILE:
-                raise ValueError(f"more than {LARGEST_FILE:,} bytes, too many for one image")
-
-    return SizeLimit()
+    try:
+        system, path = fsspec.url_to_fs(url)
+        data: bytes = system.cat_file(path, start=0, end=LARGEST_FILE + 1)
+    except Exception as error:  # each kind of file system has errors of its own
+        raise (TransientImageError if may_pass(error) else ImageError)(_reason(error), url) from error
+    if len(data) > LARGEST_FILE:
+        raise ImageError(f"has more than {LARGEST_FILE:,} bytes, too many for one image", url)
+    return data
 
 
 def may_pass(error: BaseException) -> bool:
