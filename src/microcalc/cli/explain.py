@@ -1,35 +1,25 @@
 """``microcalc explain``: Grad-CAM pictures of patches."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from tyro.conf import OmitArgPrefixes, Positional
 
-from microcalc.cli.common import Common
-from microcalc.cli.reading import ReaderOptions, print_reading, read_inputs, refuse_failed
-from microcalc.config import GivenPixelSize, GradcamMethod
+from microcalc.cli.reading import PatchOptions, print_reading, read_inputs, refuse_failed
+from microcalc.config import GradcamMethod
 from microcalc.files import check_unused
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explain(Common):
+class Explain(PatchOptions):
     """Draw what in a patch raises the probability of a cluster, by Grad-CAM, one picture each and a contact sheet."""
 
-    paths: Positional[tuple[str, ...]] = ()
-    """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
-    or patterns such as 'scans/*.png'."""
     out: Path = Path("explained")
     """Folder for pictures/ and index.html, empty or missing; the same command goes on with what is there."""
-    committee: Path | None = None
-    """A finished run or its committee/, instead of the committee that comes with microcalc."""
     committee_average: bool = False
     """Explain the whole committee instead of its expert of highest weight."""
     method: GradcamMethod = "hirescam"
     """hirescam weights each place by its own gradient; gradcam is the method as published."""
-    pixel_size: GivenPixelSize = None
-    """Pixel size in mm of images that give none; or unknown: the highest answer of several magnifications counts."""
-    reader: OmitArgPrefixes[ReaderOptions] = field(default_factory=ReaderOptions)
 
     def run(self, console: Console) -> None:
         """Draw explanations, and name the unreadable files at the end."""

@@ -1,17 +1,16 @@
 """``microcalc predict``: the probability of a cluster in patches."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from tyro.conf import OmitArgPrefixes, Positional
 
-from microcalc.cli.common import Common, committee_files, print_table, printable
-from microcalc.cli.reading import ReaderOptions, Reading, print_reading, read_inputs, refuse_failed
-from microcalc.config import Engine, GivenPixelSize
+from microcalc.cli.common import committee_files, print_table, printable
+from microcalc.cli.reading import PatchOptions, Reading, print_reading, read_inputs, refuse_failed
+from microcalc.config import Engine
 from microcalc.files import check_outputs
 
 if TYPE_CHECKING:
@@ -19,28 +18,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predict(Common):
+class Predict(PatchOptions):
     """Predict patches by a committee: the probability of a cluster, and its decision."""
 
-    paths: Positional[tuple[str, ...]] = ()
-    """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
-    or patterns such as 'scans/*.png'."""
-    committee: Path | None = None
-    """A finished run or its committee/, instead of the committee that comes with microcalc."""
     csv: Path | None = None
     """A file for all predictions as a table; - for standard output."""
     json: Path | None = None
     """A file for all predictions, each with its warnings."""
     out: Path | None = None
     """Folder for predictions.csv and predictions.json; the same command goes on with what is there."""
-    pixel_size: GivenPixelSize = None
-    """Pixel size in mm of images that give none; or unknown: the highest answer of several magnifications counts."""
     engine: Engine = "torch"
     """The engine: torch; or torch-bfloat16, about twice as fast where the processor has AMX or AVX512-BF16, with
     probabilities that differ by about 0.02 at most."""
     rows: int = 20
     """Most predictions shown on the terminal."""
-    reader: OmitArgPrefixes[ReaderOptions] = field(default_factory=ReaderOptions)
 
     def run(self, console: Console) -> None:
         """Read and predict files, then write the tables, and name the unreadable files at the end."""

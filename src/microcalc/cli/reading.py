@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from tyro.conf import OmitArgPrefixes, Positional
 
-from microcalc.cli.common import ASSUMED, printable, reporter
+from microcalc.cli.common import ASSUMED, Common, printable, reporter
 from microcalc.cli.progress import shown_progress
+from microcalc.config import GivenPixelSize
 from microcalc.errors import FailedError, ImageError
 
 if TYPE_CHECKING:
@@ -32,6 +34,20 @@ class ReaderOptions:
     """Address of a Dask scheduler, such as tcp://127.0.0.1:8786, whose workers do the work."""
     workers: int | None = None
     """Worker processes on this machine that do the work; without them and --scheduler, the command does it itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchOptions(Common):
+    """Options of commands that read patches."""
+
+    paths: Positional[tuple[str, ...]] = ()
+    """Patches of 60 x 60 pixels, or larger fields of known pixel size (PGM, PNG, TIFF, JPEG, DICOM), folders of them,
+    or patterns such as 'scans/*.png'."""
+    committee: Path | None = None
+    """A finished run or its committee/, instead of the committee that comes with microcalc."""
+    pixel_size: GivenPixelSize = None
+    """Pixel size in mm of images that give none; or unknown: the highest answer of several magnifications counts."""
+    reader: OmitArgPrefixes[ReaderOptions] = field(default_factory=ReaderOptions)
 
 
 @dataclass

@@ -12,7 +12,7 @@ import numpy as np
 
 from microcalc.errors import RequestError
 from microcalc.evaluation.froc import RATES, Floats, ScoredImage, resampled_sensitivity
-from microcalc.evaluation.intervals import resamples, won_pairs
+from microcalc.evaluation.intervals import resamples, weighted_auc
 
 BAND = tuple(np.geomspace(0.02, 4, 40).round(4).tolist())
 """False marks an image at which the curve has a band."""
@@ -143,7 +143,7 @@ class _Sample:
             for name, chosen in parts.items():
                 found[f"false_marks{name}"] = (each @ (self.false * chosen)) / (each @ chosen)
         for unit, (owner, holds, best) in self.units.items():
-            found[f"auc_by_{unit}"] = _auc(weights[:, owner], holds, best)
+            found[f"auc_by_{unit}"] = weighted_auc(weights[:, owner], holds, best)
         return {**found, "jafroc": self.jafroc(weights)}
 
     def jafroc(self, weights: Floats) -> Floats:
@@ -152,14 +152,7 @@ class _Sample:
         highest = [self.images[n].false_marks.max(initial=0.0) for n in normal]
         scores = np.concatenate([*(image.clusters for image in self.images), highest])
         owner = np.concatenate([np.repeat(self.patient, self.clusters), self.patient[normal]])
-        return _auc(weights[:, owner], np.arange(len(scores)) < self.clusters.sum(), np.maximum(scores, 0.0))
-
-
-def _auc(weights: Floats, positive: Any, scores: Floats) -> Floats:
-    with np.errstate(invalid="ignore"):
-        pairs = weights[:, positive].sum(axis=1) * weights[:, ~positive].sum(axis=1)
-        area: Floats = won_pairs(weights, positive, scores) / pairs
-    return area
+        return weighted_auc(weights[:, owner], np.arange(len(scores)) < self.clusters.sum(), np.maximum(scores, 0.0))
 
 
 def _estimate(value: float, resampled: Floats) -> Estimate:

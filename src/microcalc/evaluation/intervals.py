@@ -93,18 +93,25 @@ def _figures(weights: Floats, truth: npt.NDArray[np.bool_], scores: Floats, thre
     hits, rejections = weights[:, truth & called].sum(axis=1), weights[:, ~truth & ~called].sum(axis=1)
     with np.errstate(invalid="ignore"):
         sensitivity, specificity = hits / positive, rejections / negative
-        auc = won_pairs(weights, truth, scores) / (positive * negative)
     accuracy = (hits + rejections) / (positive + negative)
+    auc = weighted_auc(weights, truth, scores)
     return np.stack([auc, accuracy, (sensitivity + specificity) / 2, sensitivity, specificity], axis=1)
 
 
-def won_pairs(weights: Floats, truth: npt.NDArray[np.bool_], scores: Floats) -> Floats:
-    """Weighted Mann-Whitney count, (rounds,): pairs whose positive scores higher, ties counting one half."""
+def weighted_auc(weights: Floats, truth: npt.NDArray[np.bool_], scores: Floats) -> Floats:
+    """(rounds,) share of pairs whose positive scores higher, ties one half; NaN without a pair.
+
+    Args:
+        weights: (rounds, n), how often each case counts.
+        truth: (n,), which are positive.
+        scores: (n,), not negative.
+    """
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=-1.0))
     ranked, positives = weights[:, order], truth[order]
     positive = np.add.reduceat(ranked * positives, starts, axis=1)
     negative = np.add.reduceat(ranked * ~positives, starts, axis=1)
     below = np.cumsum(negative, axis=1) - negative / 2
-    won: Floats = np.einsum("rs,rs->r", positive, below)
-    return won
+    with np.errstate(invalid="ignore"):
+        area: Floats = np.einsum("rs,rs->r", positive, below) / (positive.sum(axis=1) * negative.sum(axis=1))
+    return area

@@ -23,7 +23,7 @@ from microcalc.dicom.results import Algorithm, NotAnalyzed
 from microcalc.errors import ImageError, RequestError, TransientImageError
 from microcalc.explain.drawing import overlay, png
 from microcalc.explain.maps import Explained, explain
-from microcalc.images import Mammogram, read_mammogram
+from microcalc.images import read_mammogram
 from microcalc.images.resample import as_pixel_size
 from microcalc.mammograms.findings import ScannedImage
 from microcalc.mammograms.heatmap import draw_heat_map
@@ -340,14 +340,18 @@ class ScanTask(Task):
 
     def wanted(self) -> dict[str, float]:
         """Return the kinds of files to make of each result; a heat map shows no operating point."""
-        wanted = {"overlays": self.overlays, "heatmaps": self.heatmap, "dicom": self.dicom}
-        return {
-            kind: 0.0 if kind == "heatmaps" else self.operating_point for kind, is_wanted in wanted.items() if is_wanted
-        }
+        point = self.operating_point
+        kinds = {"overlays": (self.overlays, point), "heatmaps": (self.heatmap, 0.0), "dicom": (self.dicom, point)}
+        return {kind: shown for kind, (is_wanted, shown) in kinds.items() if is_wanted}
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The program, committee and operating point, as DICOM objects name them."""
+        return Algorithm(self.version, loaded(self)[0].name, self.operating_point)
 
     def follow(self, store: Store) -> None:
         """Make pictures and DICOM objects show this operating point."""
-        follow(store, Algorithm(self.version, loaded(self)[0].name, self.operating_point))
+        follow(store, self.algorithm)
 
     def load(self) -> tuple[Committee, SecondOpinion]:
         """Load the committee, and the second opinion on what it finds."""
@@ -359,7 +363,7 @@ class ScanTask(Task):
             try:
                 yield job.file, self._outcome(loaded, job, data)
             except ImageError as error:
-                made, notes = self._dicom(loaded[0], data, error.problem) if self.dicom else ({}, ())
+                made, notes = self._dicom(data, NotAnalyzed(error.problem), None) if self.dicom else ({}, ())
                 yield job.file, Outcome(reason=error.problem, made=made, notes=notes)
 
     def _outcome(self, loaded: tuple[Committee, SecondOpinion], job: Job, data: bytes) -> Outcome:
@@ -367,40 +371,28 @@ class ScanTask(Task):
             raise ImageError("is a result of microcalc; give the mammogram itself")
         if job.result is not None and not job.lacking:
             return Outcome(job.result)
-        mammogram = read_mammogram(data, job.file)
+        mammogram, kinds = read_mammogram(data, job.file), job.lacking or tuple(self.wanted())
         if job.result is not None:
-            scanned, lacking = ScannedImage.from_dict(job.result), job.lacking
+            scanned = ScannedImage.from_dict(job.result)
         else:
             scanned = scan_mammogram(mammogram, job.file, self.pixel_size_mm, *loaded)
-            lacking = tuple(self.wanted())
-        made, notes = self._made(loaded[0], mammogram, scanned.marked_from(self.operating_point), lacking, data)
-        return Outcome(scanned.to_dict(), made=made, notes=notes)
-
-    def _made(
-        self, committee: Committee, mammogram: Mammogram, scanned: ScannedImage, kinds: Sequence[str], data: bytes
-    ) -> tuple[dict[str, Files], tuple[str, ...]]:
-        made: dict[str, Files] = {}
-        notes: tuple[str, ...] = ()
-        overlay = b""
-        if "overlays" in kinds or "dicom" in kinds:
-            overlay = draw_overlay(mammogram.pixels, scanned)
+        marked, made, notes = scanned.marked_from(self.operating_point), dict[str, Files](), tuple[str, ...]()
+        overlay = draw_overlay(mammogram.pixels, marked) if {"overlays", "dicom"} & {*kinds} else b""
         if "overlays" in kinds:
             made["overlays"] = {"overlays/{}.png": overlay}
         if "heatmaps" in kinds:
-            made["heatmaps"] = {"heatmaps/{}.png": draw_heat_map(mammogram, self.pixel_size_mm, committee)}
+            made["heatmaps"] = {"heatmaps/{}.png": draw_heat_map(mammogram, self.pixel_size_mm, loaded[0])}
         if "dicom" in kinds:
-            dicom, notes = self._dicom(committee, data, scanned, overlay)
-            made.update(dicom)
-        return made, notes
+            dicom, notes = self._dicom(data, marked, overlay)
+            made |= dicom
+        return Outcome(scanned.to_dict(), made=made, notes=notes)
 
     def _dicom(
-        self, committee: Committee, data: bytes, scanned: ScannedImage | str, overlay: bytes | None = None
+        self, data: bytes, found: ScannedImage | NotAnalyzed, overlay: bytes | None
     ) -> tuple[dict[str, Files], tuple[str, ...]]:
         """Make the DICOM objects of findings, or of the reason why there are none."""
-        algorithm = Algorithm(self.version, committee.name, self.operating_point)
-        found = NotAnalyzed(scanned) if isinstance(scanned, str) else scanned
         try:
-            results, notes = make_results(data, found, overlay, algorithm)
+            results, notes = make_results(data, found, overlay, self.algorithm)
         except ImageError as error:
             return {}, (f"No DICOM results: {error.problem}.",)
         return {"dicom": {f"dicom/{{}}{suffix}": result for suffix, result in results.items()}}, notes
