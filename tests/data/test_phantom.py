@@ -99,6 +99,7 @@ def test_most_patients_have_one_class_and_a_few_both(phantom):
     assert (positives == 0).mean() > 0.3 and (positives == 1).mean() > 0.3
 
 
+@pytest.mark.slow
 def test_a_cluster_holds_3_to_30_calcifications_of_100_to_500_um_and_normal_tissue_none():
     _, labels, _, masks = make_phantom(patients=200)
     assert not masks[labels == 0].any()
@@ -147,6 +148,7 @@ def test_the_patches_of_a_patient_are_alike(phantom):
         assert between > within
 
 
+@pytest.mark.slow
 def test_no_two_patients_share_pixels():
     images, _, patients, _ = make_phantom(patients=400, patches_per_patient=2, seed=1)
     assert len(np.unique(linked_groups(images, patients))) == 400
@@ -168,6 +170,7 @@ def matched_filter(images: np.ndarray) -> np.ndarray:
     return np.log(np.abs(upper) / np.median(np.abs(pixels), axis=1, keepdims=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_brightness_and_contrast_do_not_give_the_label_away_but_a_detector_finds_it(seed):
     images, labels, patients, _ = make_phantom(seed=seed)

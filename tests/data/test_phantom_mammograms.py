@@ -82,6 +82,7 @@ def test_dicom_phantoms_of_a_patient_are_one_study(made: list[PhantomMammogram])
     assert studies == [studies[0]] * 4 + [studies[4]] * 4 and studies[0] != studies[4]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_mammogram_however_many_follow(made: list[PhantomMammogram]) -> None:
     again = next(iter_phantom_mammograms(1, seed=0, difficulty=0.0, field_mm=SMALL))
     assert np.array_equal(again.pixels, made[0].pixels)
@@ -96,6 +97,7 @@ def test_clusters_hold_three_calcifications_or_more_and_some_mammograms_have_non
     assert all(len(cluster) >= 3 for mammogram in made for cluster in mammogram.clusters)
 
 
+@pytest.mark.slow
 def test_calcifications_are_bright_where_the_truth_says(made: list[PhantomMammogram]) -> None:
     for mammogram in made:
         smooth = ndimage.gaussian_filter(mammogram.pixels / 65535, 1)

@@ -238,6 +238,7 @@ def test_what_a_receiver_does_not_take_is_named_and_the_rest_is_sent_once(tmp_pa
         assert [result.Modality for result in pacs.received] == ["OT"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [0x0111, 0xB000, 0xB007, 0xA700])
 def test_only_a_duplicate_or_a_warning_of_the_receiver_means_that_it_has_a_result(status: int, tmp_path: Path) -> None:
     with archive(status=status) as pacs, node_running(tmp_path, pacs.name) as node:

@@ -244,6 +244,7 @@ GREYS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GREYS)
 def test_an_image_looks_the_same_with_its_presentation_state(
     name: str, tmp_path: Path, program: Callable[..., str]

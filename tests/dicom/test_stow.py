@@ -63,6 +63,7 @@ def body_of(uids: list[str], stored: list[int], failed: dict[int, int]) -> bytes
     return json.dumps([body] if failed else body).encode()  # an object, or a list of one: servers send both
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "taken", "problem"),
     [

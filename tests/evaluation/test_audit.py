@@ -36,6 +36,7 @@ def infn_figures(infn):
     return audit(infn)
 
 
+@pytest.mark.slow
 def test_patients_of_the_real_archive(infn_figures):
     patients = infn_figures["patients"]
     assert (patients["names"], patients["groups"], patients["rois"]) == (103, 97, 314)

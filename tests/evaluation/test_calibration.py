@@ -137,6 +137,7 @@ def test_no_threshold_beats_the_chosen_one_in_balanced_accuracy_where_probabilit
         assert chosen >= assess(labels, calibrated, threshold)["balanced_accuracy"] - 0.005
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(predictions, st.floats(0.01, 1.0))
 def test_the_threshold_is_the_largest_that_reaches_the_stated_sensitivity(pairs, sensitivity):

@@ -259,6 +259,7 @@ def dcmtk_greys(path: Path, *options: str) -> np.ndarray:
     return np.asarray(PIL.Image.open(target)) / 65535
 
 
+@pytest.mark.slow
 def test_dcmtk_shows_every_encoding_as_it_is_read_here(encoded: Path) -> None:
     shown = dcmtk_greys(encoded)
     bits = min(int(pydicom.dcmread(encoded, force=True).get("BitsStored")), 10)

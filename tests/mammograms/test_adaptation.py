@@ -54,6 +54,7 @@ def rate(images: Sequence[Seen], opinion: SecondOpinion) -> float:
     return float(np.mean([(each >= opinion.threshold).sum() for each in scores]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wished", [0.1, 0.2, 1.0])
 def test_the_operating_point_gives_the_wished_rate_on_these_and_nearly_on_the_next_images(wished: float) -> None:
     adapted = adapt(made(100), FIRST, wished)
@@ -150,6 +151,7 @@ def test_the_card_holds_what_the_reader_was_made_from_and_its_figures() -> None:
     assert "**29 mammograms without a cluster are few.**" in card(29)[0]
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_findings(tmp_path: Path) -> None:
     files = []
     for made_up in iter_phantom_mammograms(2, field_mm=(70, 60)):

@@ -69,6 +69,7 @@ def test_too_little_tissue_is_refused() -> None:
         find_breast(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", [250, 400, 600])
 @pytest.mark.parametrize("turns", range(4))
 def test_an_inverted_image_has_a_warning_that_names_inversion(radius: int, turns: int) -> None:

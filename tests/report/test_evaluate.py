@@ -93,6 +93,7 @@ def test_the_page_needs_nothing_but_itself_and_shows_what_was_missed(evaluated: 
     assert "nan" not in re.sub(r'src="[^"]*"', "", page).lower()
 
 
+@pytest.mark.slow
 def test_images_that_are_gone_or_have_changed_have_no_picture(tmp_path: Path) -> None:
     write_scan(tmp_path / "found")
     (tmp_path / "P0_LCC.png").unlink()
@@ -103,6 +104,7 @@ def test_images_that_are_gone_or_have_changed_have_no_picture(tmp_path: Path) ->
     assert "P0_RCC.png: has changed since it was scanned" in page
 
 
+@pytest.mark.slow
 def test_two_scans_are_compared_image_by_image(tmp_path: Path) -> None:
     write_scan(tmp_path / "found", more=0.05)
     write_scan(tmp_path / "other", threshold=0.75)
@@ -124,6 +126,7 @@ def test_scans_of_different_images_are_not_compared(tmp_path: Path, capsys: pyte
     assert f"../P2_LCC.png: is not in {tmp_path / 'other'}; compare" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_normal_images_alone_have_false_marks_and_nothing_else(tmp_path: Path) -> None:
     write_scan(tmp_path / "found")
     saved = evaluate(tmp_path, lines=[])
@@ -133,6 +136,7 @@ def test_normal_images_alone_have_false_marks_and_nothing_else(tmp_path: Path) -
     assert "False marks: 12" in (tmp_path / "out" / "evaluation.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_without_a_normal_image_there_is_no_roc(tmp_path: Path) -> None:
     write_scan(tmp_path / "found")

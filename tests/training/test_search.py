@@ -75,6 +75,7 @@ def test_a_search_killed_between_trials_ends_as_one_never_interrupted(parts, tmp
     assert weights[0] == weights[1]
 
 
+@pytest.mark.slow
 def test_finished_trials_are_not_run_again(parts, tmp_path: Path) -> None:
     explore(parts, tmp_path)
     reported: list[Progress] = []
@@ -88,6 +89,7 @@ def test_a_damaged_record_is_refused_by_name(parts, tmp_path: Path) -> None:
         explore(parts, tmp_path)
 
 
+@pytest.mark.slow
 def test_state_that_keras_tuner_left_is_never_read(parts, tmp_path: Path) -> None:
     state = tmp_path / "keras_tuner" / "oracle.json"
     state.parent.mkdir(parents=True)
