@@ -25,6 +25,7 @@ def words(path: Path) -> Iterator[str]:
 def test_no_text_has_a_word_that_design_bans() -> None:
     files = [path for folder in ("src", "tests", "docs", "benchmarks") for path in (ROOT / folder).rglob("*")]
     files = [path for path in files if path.suffix in (".py", ".md", ".j2") and path != Path(__file__)]
+    files = [path for path in files if path.parent.name != "changes"]  # release notes name what is gone
     found = [f"{path}: {text}" for path in files for text in words(path) if BANNED.search(text)]
     assert found == []
 

@@ -72,7 +72,7 @@ def opened_atomically(path: Path) -> Iterator[BinaryIO]:
     >>> path.exists()
     True
     """
-    try:
+    with _writing(path):
         _check_no_folder(path)
         if is_standard_output(path):
             sys.stdout.flush()
@@ -84,10 +84,20 @@ def opened_atomically(path: Path) -> Iterator[BinaryIO]:
         else:
             with _opened_beside(Path(os.path.realpath(path))) as file:
                 yield file
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn an error of the system into one line with the way out."""
+    try:
+        yield
     except MicrocalcError:
         raise
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        way_out = "everything written before is intact: make room or give another path, then run again or resume"
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            way_out = "you may not write there: give another path, or change its permissions"
+        raise FailedError(f"{path}: cannot be written ({error.strerror or error}); {way_out}") from error
 
 
 @contextmanager
@@ -108,13 +118,6 @@ def _opened_beside(target: Path) -> Iterator[BinaryIO]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-
-
-def _cannot_write(path: Path, error: OSError) -> FailedError:
-    way_out = "everything written before is intact: make room or give another path, then run again or resume"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        way_out = "you may not write there: give another path, or change its permissions"
-    return FailedError(f"{path}: cannot be written ({error.strerror or error}); {way_out}")
 
 
 def is_standard_output(path: Path) -> bool:
@@ -172,24 +175,19 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = (
     for name, path in outputs.items():
         if path is None:
             continue
+        _check_no_folder(path)
         place = "-" if is_standard_output(path) else os.path.realpath(path)
         if named.setdefault(place, name) != name:
             raise RequestError(f"{path}: is named for both {named[place]} and {name}; give each a file of its own")
-        _check_writable(path)
+        there = next(each for each in (path, *path.absolute().parents) if each.exists())
+        with _writing(path):
+            if place != "-" and there != path and not there.is_dir():
+                raise OSError(errno.ENOTDIR, f"{there} is no folder")
+            if place != "-" and not os.access(there, os.W_OK):
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES))
     for given in inputs:
         if (place := os.path.realpath(given)) in named:
             raise RequestError(f"{given}: is an input, and {named[place]} would overwrite it; name another file")
-
-
-def _check_writable(path: Path) -> None:
-    _check_no_folder(path)
-    if is_standard_output(path):
-        return
-    there = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if there != path and not there.is_dir():
-        raise _cannot_write(path, OSError(errno.ENOTDIR, f"{there} is no folder"))
-    if not os.access(there, os.W_OK):
-        raise _cannot_write(path, OSError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 @contextmanager
@@ -212,7 +210,7 @@ def filled_folder(folder: Path) -> Iterator[Path]:
     ['rows.csv']
     """
     check_unused(folder)
-    try:
+    with _writing(folder):
         place = folder.resolve()
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as beside:
@@ -223,10 +221,6 @@ def filled_folder(folder: Path) -> Iterator[Path]:
                 whole.chmod(place.stat().st_mode)
                 place.rmdir()
             whole.rename(place)
-    except MicrocalcError:
-        raise
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
 
 
 def checked(type_: TypeForm[T], value: Any, name: str = "", other_keys: Literal["forbid", "ignore"] = "forbid") -> T:

@@ -179,13 +179,13 @@ def test_a_threshold_above_2_warns_and_2_does_not():
 
 @pytest.mark.parametrize("threshold", [0.0, -1.5, float("nan"), float("inf")])
 def test_a_threshold_that_is_no_positive_number_is_refused(threshold):
-    with pytest.raises(RequestError, match="threshold must be a positive number"):
+    with pytest.raises(RequestError, match="threshold must be"):
         wavelet_filter(random_images(1), threshold=threshold)
 
 
 @pytest.mark.parametrize("wrong", [{"name": "none"}, {"name": "db4"}, {"backend": "octave"}])
 def test_an_unknown_wavelet_or_backend_is_refused(wrong):
-    with pytest.raises(RequestError, match="must be one of"):
+    with pytest.raises(RequestError, match=r"wavelet.* must be"):
         wavelet_filter(random_images(1), **wrong)
 
 

@@ -1,9 +1,12 @@
 """Isolated bright specks drawn into normal patches, which stay normal: one or two of them are no cluster."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
+
+from microcalc.transforms.tissue import add_to_some
 
 SPECKS = 2
 DUST_WIDTHS = (0.35, 0.9)  # standard deviation in pixels; a breast, its film and its scanner blur a calcification more
@@ -36,20 +39,18 @@ def draw_specks(images: Tensor, labels: Tensor, share: float, widths: Widths, ge
     >>> draw_specks(images, labels, 1.0, DUST_WIDTHS, torch.Generator().manual_seed(0)).amax((1, 2, 3)) > 0
     tensor([ True, False])
     """
-    if not share:
-        return images
-    chosen = (torch.rand(len(images), generator=generator, device=images.device) < share) & (labels == 0)
-    if not (number := int(chosen.sum())):
-        return images
-    draws = torch.rand(5, number, SPECKS, 1, 1, generator=generator, device=images.device)
+    return add_to_some(images, share, partial(_specks, widths=widths), generator, among=labels == 0)
+
+
+def _specks(number: int, shape: torch.Size, generator: torch.Generator, widths: Widths) -> Tensor:
+    """(number, 1, height, width) grey levels."""
+    draws = torch.rand(5, number, SPECKS, 1, 1, generator=generator, device=generator.device)
     row, column, width, contrast, presence = draws
-    rows, columns = (torch.arange(side, device=images.device) for side in images.shape[2:])
+    rows, columns = (torch.arange(side, device=generator.device) for side in shape)
     square = (rows[:, None] - row * (len(rows) - 1)) ** 2 + (columns - column * (len(columns) - 1)) ** 2
     specks = _between(*CONTRASTS, contrast) * torch.exp(-square / (2 * _between(*widths, width) ** 2))
     specks[:, 1:] *= presence[:, 1:] < 0.5
-    speckled = images.clone()
-    speckled[chosen] += specks.sum(1, keepdim=True)
-    return speckled.clamp_(0, 1)
+    return specks.sum(1, keepdim=True)
 
 
 def _between(smallest: float, largest: float, draw: Tensor) -> Tensor:

@@ -36,18 +36,21 @@ def draw_tissue(
     >>> draw_tissue(images, 1.0, 0.0, torch.Generator().manual_seed(0)).amax((1, 2, 3)) > 0
     tensor([True, True])
     """
-    return _draw(_power_law_noise, _draw(_lines, images, p_linear_structures, generator), p_power_law_noise, generator)
+    with_lines = add_to_some(images, p_linear_structures, _lines, generator)
+    return add_to_some(with_lines, p_power_law_noise, _power_law_noise, generator)
 
 
-def _draw(
-    kind: Callable[[int, torch.Size, torch.Generator], Tensor],
+def add_to_some(
     images: Tensor,
     share: float,
+    kind: Callable[[int, torch.Size, torch.Generator], Tensor],
     generator: torch.Generator,
+    among: Tensor | bool = True,
 ) -> Tensor:
+    """Add what ``kind`` draws to a share of the patches, or of those ``among`` them; (n, 1, height, width) each."""
     if not share:
         return images
-    chosen = torch.rand(len(images), generator=generator, device=images.device) < share
+    chosen = (torch.rand(len(images), generator=generator, device=images.device) < share) & among
     if not (number := int(chosen.sum())):
         return images
     drawn = images.clone()

@@ -4,13 +4,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pywt
 from numpy.typing import NDArray
 
-from microcalc.config import WaveletBackend, WaveletName
+from microcalc.config import WaveletBackend, WaveletName, WaveletSettings
 from microcalc.errors import RequestError
 
 LEVELS = 3
@@ -60,16 +60,12 @@ def wavelet_filter(
     return _rescale(transform(patches, name, partial(_keep_large, threshold=threshold)))
 
 
-def _check(images: NDArray[np.float32], name: str, threshold: float, backend: str) -> None:
+def _check(images: NDArray[np.float32], name: WaveletName, threshold: float, backend: WaveletBackend) -> None:
     if images.ndim != 3:
         raise RequestError(f"the wavelet filter takes images of shape (n, height, width): got {images.shape}")
-    names = [known for known in get_args(WaveletName) if known != "none"]
-    if name not in names:
-        raise RequestError(f"wavelet must be one of {', '.join(names)} to filter: got {name!r}")
-    if backend not in get_args(WaveletBackend):
-        raise RequestError(f"wavelet_backend must be one of {', '.join(get_args(WaveletBackend))}: got {backend!r}")
-    if not 0 < threshold < np.inf:
-        raise RequestError(f"threshold must be a positive number of standard deviations: got {threshold}")
+    WaveletSettings(name, threshold, backend)
+    if name == "none":
+        raise RequestError("wavelet must be sym3 or haar to filter: got 'none'")
     if threshold > _LARGEST_QUIET_THRESHOLD:
         warnings.warn(
             f"a wavelet threshold of {threshold:g} standard deviations is above {_LARGEST_QUIET_THRESHOLD:g}: "
