@@ -26,7 +26,7 @@ RETRAINING = StudyConfig(
     augmentation=AugmentationSettings(p_single_calcifications=0.3),
     gradcam=0,
 )
-"""Of small networks, which scan quickly, that learn that single calcifications are no cluster; with few trials and
+"""For small networks, which scan quickly, that learn that single calcifications are no cluster; with few trials and
 epochs, since several times as many patches as INFN has are to be learned from."""
 
 
@@ -54,7 +54,7 @@ class Adapt(Common):
     data: tuple[str, ...] = ("infn",)
     """Patches to retrain with, one or several: infn, or folders with 0/ and 1/."""
     seed: int = 0
-    """Of the parts into which patients are dealt, and of the training."""
+    """Seed of the parts into which patients are dealt, and of the training."""
     resume: bool = False
     """Continue the training that is in --out."""
 

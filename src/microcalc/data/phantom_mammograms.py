@@ -82,7 +82,7 @@ class PhantomMammogram:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What both views of a breast share: its reach, in fields, its brightness, and its clusters' distances from the
+    """A breast as both views share it: its reach, in fields, its brightness, and its clusters' distances from the
     nipple, in reaches."""
 
     reach: float

@@ -55,7 +55,7 @@ class Finding:
 
     @property
     def second_opinion(self) -> float | None:
-        """What the second opinion adds to the log odds by the committee; None where there is none."""
+        """The second opinion's addition to the log odds by the committee; None where there is none."""
         if self.committee is None or not self.calcifications_px:  # the answer for a whole patch has none
             return None
         probability = min(max(self.committee, LEAST), 1 - LEAST)
