@@ -23,6 +23,11 @@ def test_inverting_exchanges_black_and_white() -> None:
     assert (Window(invert=True).applied(greys) == 255 - Window().applied(greys)).all()
 
 
+def test_a_sigmoid_is_that_of_the_standard_and_reaches_neither_end() -> None:
+    shown = Window(0.5, 0.25, sigmoid=True).applied(np.array([[16384, 24576, 32768, 65535]], np.uint16))
+    assert shown[0].tolist() == [round(255 / (1 + np.exp(-4 * x))) for x in (-1, -0.5, 0, 2)]
+
+
 def test_each_level_is_the_mean_of_the_next_and_keeps_odd_edges() -> None:
     image = np.random.default_rng(0).random((1025, 600), np.float32)
     smallest, middle, full = build_levels(image)

@@ -70,8 +70,22 @@ def test_a_window_is_applied_as_pydicom_does(
     dataset = pydicom.dcmread(io.BytesIO(content))
     shown = apply_windowing(apply_modality_lut(dataset.pixel_array, dataset), dataset)
     expected = (shown + 100) / (4095 * slope)
-    found = read(content, tmp_path_factory.getbasetemp()).pixels
+    image = read(content, tmp_path_factory.getbasetemp())
+    found = image.pixels
     np.testing.assert_allclose(found, 1 - expected if inverted else expected, atol=1e-5)
+    if function == "SIGMOID":
+        assert image.file_values is None
+    elif image.file_values is not None:
+        black, white = image.file_values
+        values = dataset.pixel_array.astype(float) * slope - 100
+        np.testing.assert_allclose(np.clip((values - black) / (white - black), 0, 1), found, atol=2e-3)
+
+
+def test_the_values_of_the_file_at_both_ends_of_the_grey_scale_are_known(tmp_path: Path) -> None:
+    assert read(mammogram(RescaleSlope=2, RescaleIntercept=-100), tmp_path).file_values == (-100, 8090)
+    inverted = mammogram(**WINDOW, VOILUTFunction="LINEAR_EXACT", PhotometricInterpretation="MONOCHROME1")
+    assert read(inverted, tmp_path).file_values == (2750, 1250)
+    assert read(mammogram(VOILUTSequence=voi_lut(12)), tmp_path).file_values is None
 
 
 @pytest.mark.parametrize("depth", [8, 10, 12, 16])

@@ -1,6 +1,7 @@
 """Reading in a real browser: clusters drawn, images read, by hand and by keys alone; all of it kept and undone."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,65 @@ def test_marks_stay_hidden_until_an_image_is_read(viewer: Viewer) -> None:
     page.keyboard.press("Enter")
     aided = kept(viewer, lambda saved: len(of(saved, "2.png")["clusters_px"]) == 1)
     assert of(aided, "2.png")["marks_shown"] and not of(aided, "2.png")["history"][0]["marks_shown"]
+
+
+def test_hands_change_the_window_fit_and_enlarge_the_picture(viewer: Viewer) -> None:
+    page = viewer.page
+    settled(page.locator("#osd"))
+    stage = page.locator("#osd").bounding_box()
+    middle = stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2
+    viewer.slide("width", 40)
+    viewer.slide("level", 30)
+    page.mouse.move(*middle)
+    page.mouse.down(button="right")
+    page.mouse.move(middle[0] + stage["width"] / 10, middle[1] + stage["height"] / 5, steps=3)
+    expect(page.locator("#osd canvas").first).to_have_attribute("style", re.compile("recolour"))
+    page.mouse.up(button="right")
+    shown = re.compile(r'"center":0.[45]\d*,"width":0.[45]\d*,"invert":false,"sigmoid":false')
+    expect(page.locator("#osd")).to_have_attribute("data-shown", shown, timeout=LONG)
+    window = json.loads(page.locator("#osd").get_attribute("data-shown"))[1]
+    assert (window["center"], window["width"]) == pytest.approx((0.5, 0.5), abs=0.01)
+    expect(page.locator("#osd canvas").first).not_to_have_attribute("style", re.compile("recolour"))
+    page.get_by_label("Window preset").select_option("Sigmoid")
+    expect(page.locator("#osd")).to_have_attribute("data-shown", re.compile('"sigmoid":true'), timeout=LONG)
+    fitted, _ = settled(page.locator("#osd"))
+    page.keyboard.press("1")
+    assert settled(page.locator("#osd"))[0] == pytest.approx(1)
+    page.mouse.dblclick(*middle)
+    assert settled(page.locator("#osd"))[0] == pytest.approx(fitted)
+
+
+def test_the_loupe_shows_true_pixels_under_the_pointer(viewer: Viewer) -> None:
+    """Of the image, whose left half is bright: at its right edge the loupe is dark, and so is what lies beside it."""
+    page = viewer.page
+    scale, start = settled(page.locator("#osd"))
+    stage = page.locator("#osd").bounding_box()
+    page.keyboard.press("l")
+    page.keyboard.press("l")
+    pixels = "([x, y]) => document.getElementById('loupe').getContext('2d').getImageData(x, y, 1, 1).data[0]"
+    for column in (290, 310):  # ten pixels of the image, and forty of the loupe, from the edge of its bright half
+        page.mouse.move(stage["x"] + start + column * scale, stage["y"] + stage["height"] / 2)
+        edge = 110 + 4 * (300 - column)
+        page.wait_for_function(f"({pixels})([{edge - 8}, 110]) > ({pixels})([{edge + 8}, 110]) + 100")
+    page.keyboard.press("l")
+    expect(page.locator("#loupe")).to_be_hidden()
+
+
+def test_the_list_is_filtered_and_ordered_and_is_one_stop_of_the_tab_key(viewer: Viewer) -> None:
+    page = viewer.page
+    names = page.locator(".image-item .name")
+    page.locator("#image-list").focus()
+    page.keyboard.press("End")
+    expect(page.locator("#picture-name")).to_contain_text("square.png")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("m")
+    page.keyboard.press("PageUp")
+    expect(page.locator("#picture-name")).to_contain_text("1.png")
+    page.keyboard.press("Tab")
+    assert not page.evaluate("() => document.activeElement.closest('#image-list')")
+    page.get_by_label("Order of the list").select_option("Not read first")
+    expect(names).to_have_text(["0.png", "1.png", "square.png", "2.png"])
+    page.get_by_label("Images to list").select_option("Not read")
+    expect(names).to_have_text(["0.png", "1.png", "square.png"])
+    page.get_by_label("Filter images by name").fill("squ")
+    expect(names).to_have_text(["square.png"])

@@ -150,13 +150,14 @@ def tile(
     center: Annotated[float, Query(ge=-10, le=10)] = 0.5,
     width: Annotated[float, Query(ge=1e-5, le=20)] = 1.0,
     invert: bool = False,
+    sigmoid: bool = False,
 ) -> Response:
     """One tile, windowed from the greys at full precision."""
     levels = session.images.levels(image)
     greys = cut_tile(levels[level], column, row) if 0 <= level < len(levels) else None
     if greys is None:
         raise HTTPException(404, "there is no such tile")
-    picture = encode(Window(center, width, invert).applied(greys), encoding)
+    picture = encode(Window(center, width, invert, sigmoid).applied(greys), encoding)
     return Response(picture, media_type=MEDIA[encoding])
 
 

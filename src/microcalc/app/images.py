@@ -169,6 +169,7 @@ class Images:
             patient=mammogram.patient,
             chest_wall=chest_wall(mammogram.orientation, smallest),
             window=window,
+            file_values=mammogram.file_values,
             warnings=mammogram.warnings,
             dicom=dicom,
             sop_instance_uid=mammogram.sop_instance_uid,

@@ -64,6 +64,7 @@ class OpenImage:
         patient: Patient ID of a DICOM file.
         chest_wall: side of the image at which it lies.
         window: that shows the image first.
+        file_values: of the file that became 0 and 1; see :class:`microcalc.images.Mammogram`.
         warnings: of the file, a sentence each.
         dicom: whether it is a DICOM file.
         sop_instance_uid: of a DICOM file.
@@ -96,6 +97,7 @@ class OpenImage:
     patient: str | None
     chest_wall: Literal["left", "right"] | None
     window: Window
+    file_values: tuple[float, float] | None
     warnings: tuple[str, ...]
     dicom: bool
     sop_instance_uid: str | None
@@ -183,6 +185,7 @@ class OpenImage:
             "patient": self.patient,
             "chest_wall": self.chest_wall,
             "window": {"center": self.window.center, "width": self.window.width},
+            "file_values": self.file_values,
             "warnings": self.warnings if self.scanned is None else self.scanned.warnings,
             "state": self.state,
             "progress": self.progress and dict(zip(("stage", "done", "total"), self.progress, strict=True)),

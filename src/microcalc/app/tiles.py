@@ -21,6 +21,7 @@ class Window:
         center: the grey that is shown half bright.
         width: from the grey that is shown black to the one that is shown white.
         invert: whether black and white change places.
+        sigmoid: whether the curve is that of PS3.3 C.11.2.1.3.1 instead of a line.
 
     >>> Window(0.5, 0.5).applied(np.array([[13107, 32768, 49151]], np.uint16))
     array([[  0, 128, 255]], dtype=uint8)
@@ -29,11 +30,14 @@ class Window:
     center: float = 0.5
     width: float = 1.0
     invert: bool = False
+    sigmoid: bool = False
 
     def applied(self, greys: Greys) -> NDArray[np.uint8]:
         """(rows, columns) greys to 8 bits."""
         black = WHITE * (self.center - self.width / 2)
         shown = (greys - np.float32(black)) * np.float32(255 / (WHITE * self.width)) + np.float32(0.5)
+        if self.sigmoid:
+            shown = 255 / (1 + np.exp((127.5 + np.float32(0.5) - shown) * np.float32(4 / 255))) + np.float32(0.5)
         np.clip(shown, 0, 255, out=shown)
         eight: NDArray[np.uint8] = shown.astype(np.uint8)
         return 255 - eight if self.invert else eight

@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 from microcalc.errors import ImageError
 from microcalc.images.decoding import stored_range, stored_values
 from microcalc.images.dicom_file import numbers, open_dicom
-from microcalc.images.grey_scale import mammogram_greys, patch_greys
+from microcalc.images.grey_scale import mammogram_greys, patch_greys, rescale
 from microcalc.images.image import Mammogram
 from microcalc.images.pixel_size import pixel_size_mm
+
+STRAIGHT = 1e-6
+"""Part of the grey scale by which greys may lie off a straight line."""
 
 _MAGNIFICATION_VIEW = 1.2
 _TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
@@ -67,7 +70,23 @@ def _read(dataset: Any, as_mammogram: bool) -> Mammogram:
         study=str(dataset.get("StudyInstanceUID") or "") or None,
         orientation=orientation(dataset),
         sop_class=str(dataset.get("SOPClassUID") or "") or None,
+        file_values=_ends(dataset, every, greys),
     )
+
+
+def _ends(dataset: Any, every: NDArray[np.int32], greys: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Return the values, after rescale, at which the greys of all stored values are 0 and 1; None unless on a line."""
+    inside = np.flatnonzero((greys > 0) & (greys < 1))
+    if len(inside) < 2 or dataset.get("ModalityLUTSequence"):
+        return None
+    (first, last), (dark, bright) = every[inside[[0, -1]]], greys[inside[[0, -1]]]
+    off_the_line = np.abs(greys[inside] - np.interp(every[inside], (first, last), (dark, bright))).max()
+    if off_the_line >= STRAIGHT * abs(bright - dark):
+        return None
+    slope, intercept = rescale(dataset)
+    ends = (first + (end - dark) / (bright - dark) * (last - first) for end in (0, 1))
+    black, white = (float(round(end * slope + intercept, 3)) for end in ends)
+    return black, white
 
 
 def _check_kind(dataset: Any) -> list[str]:

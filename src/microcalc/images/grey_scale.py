@@ -28,7 +28,7 @@ def patch_greys(dataset: Any, stored: NDArray[np.int32], shown: Shown, warnings:
         greys, falls = _looked_up(stored, dataset.ModalityLUTSequence[0], dataset), False
     else:
         black, white = _range(dataset, stored, shown, warnings)
-        greys, falls = np.clip((stored - black) / (white - black), 0, 1), _rescale(dataset)[0] < 0
+        greys, falls = np.clip((stored - black) / (white - black), 0, 1), rescale(dataset)[0] < 0
     return 1 - greys if falls != (dataset.PhotometricInterpretation == "MONOCHROME1") else greys
 
 
@@ -77,7 +77,8 @@ def is_for_processing(dataset: Any) -> bool:
     return intent == "FOR PROCESSING" or dataset.get("SOPClassUID") == DigitalMammographyXRayImageStorageForProcessing
 
 
-def _rescale(dataset: Any) -> tuple[float, float]:
+def rescale(dataset: Any) -> tuple[float, float]:
+    """Return Rescale Slope and Rescale Intercept (PS3.3 C.11.1)."""
     (slope, *_) = numbers(dataset, "RescaleSlope") or (1.0,)
     (intercept, *_) = numbers(dataset, "RescaleIntercept") or (0.0,)
     if slope == 0 or not np.isfinite([slope, intercept]).all():
@@ -90,7 +91,7 @@ def _rescaled(dataset: Any, stored: NDArray[np.int32]) -> Table:
     if dataset.get("ModalityLUTSequence"):
         item = dataset.ModalityLUTSequence[0]
         return np.asarray(_looked_up(stored, item, dataset) * (2 ** _descriptor(item, dataset)[2] - 1))
-    slope, intercept = _rescale(dataset)
+    slope, intercept = rescale(dataset)
     return np.asarray(stored * slope + intercept)
 
 

@@ -70,6 +70,7 @@ class Mammogram(Image):
         orientation: directions in the patient in which the rows and the columns run, such as ("P", "F"), of PS3.3
             C.7.6.1.1.1 (Patient Orientation).
         sop_class: SOP Class UID.
+        file_values: the values, after rescale, that became 0 and 1; None where the way from them is no straight line.
     """
 
     padding: NDArray[np.bool_] | None = None
@@ -79,6 +80,7 @@ class Mammogram(Image):
     study: str | None = None
     orientation: tuple[str, str] | None = None
     sop_class: str | None = None
+    file_values: tuple[float, float] | None = None
 
 
 def check_size(height: int, width: int) -> None:

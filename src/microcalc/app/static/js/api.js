@@ -67,8 +67,9 @@ export const sendTruth = (truth) => value("POST", "/api/truth", truth);
 export const attachScan = (findings, review) => value("POST", "/api/scan-directory", { findings, review });
 
 /** Address of a tile with a window applied; `window` is {center, width, invert}, in parts of the full grey range. */
-export const tileUrl = (id, level, column, row, { center, width, invert }) =>
-  `${image(id)}/tiles/${level}/${column}_${row}.jpg?center=${round(center)}&width=${round(width)}&invert=${invert ? 1 : 0}`;
+export const tileUrl = (id, level, column, row, { center, width, invert, sigmoid }) =>
+  `${image(id)}/tiles/${level}/${column}_${row}.jpg?center=${round(center)}&width=${round(width)}` +
+  `&invert=${invert ? 1 : 0}&sigmoid=${sigmoid ? 1 : 0}`;
 
 const round = (number) => Number(number.toFixed(4));
 

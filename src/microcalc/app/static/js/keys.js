@@ -6,6 +6,7 @@ import { toggleVerdict } from "./findings.js";
 import { activePicture } from "./hanging.js";
 import { step } from "./images.js";
 import { actions, openPicture } from "./read.js";
+import { turnLoupe } from "./loupe.js";
 import { markRead, openNextUnread, undo } from "./reading.js";
 import { state } from "./state.js";
 
@@ -15,7 +16,9 @@ const ZOOM = 1.4;
 const KEYS = [
   { keys: ["←", "→", "↑", "↓"], does: "move the picture" },
   { keys: ["+", "-"], does: "zoom in, zoom out" },
-  { keys: ["0"], does: "fit the whole image" },
+  { keys: ["0"], does: "fit the whole image, as a double click" },
+  { keys: ["1"], does: "one pixel of the image on each pixel of the screen" },
+  { keys: ["l"], does: "loupe: two times, four times, off" },
   { keys: ["i"], does: "invert the greys" },
   { keys: ["Space"], does: "next finding at or above the threshold" },
   { keys: ["h"], does: "hide or show the marks" },
@@ -44,6 +47,8 @@ const MOVES = {
 };
 const EVERYWHERE = { i: actions.invert, h: actions.marks };
 const READING = {
+  1: actions.truePixels,
+  l: turnLoupe,
   r: actions.ruler,
   d: actions.draw,
   " ": actions.next,

@@ -1,16 +1,16 @@
 /** The open picture: its tools, sliders, marks and heat map. */
 
 import { heatMapUrl } from "./api.js";
-import { $, announce, debounced, percent, probability } from "./dom.js";
+import { $, announce, percent, probability } from "./dom.js";
 import { drawInTheMiddle, setUpDrawing } from "./drawing.js";
 import { waitingFor } from "./images.js";
 import { drawHeatMap } from "./jobs.js";
+import { setUpLoupe } from "./loupe.js";
 import { lengthOf } from "./overlay.js";
 import { change } from "./reading.js";
 import { currentImage, isBlind, readingOf, shownFindings, state, subscribe, thresholdOf, update, windowOf } from "./state.js";
 import { Picture } from "./viewer.js";
-
-const RELOAD_AFTER_MS = 90;
+import { recolour, setUpWindowing } from "./windowing.js";
 
 const TOOL_NOTES = {
   ruler: () => measured || "Ruler: click two points, or press Enter at the cross in the middle.",
@@ -39,10 +39,9 @@ function render() {
         .join(" · ")
     : "No image open";
   $("welcome").hidden = Boolean(image);
-  for (const id of ["width", "level", "reset-window", "zoom-in", "zoom-out", "fit", "invert", "ruler", "draw", "marks"])
+  for (const id of ["zoom-in", "zoom-out", "fit", "true-pixels", "invert", "ruler", "draw", "loupe-tool", "marks"])
     $(id).disabled = !image;
   renderHeat(image);
-  if (changed) showWindow();
   renderNote();
 }
 
@@ -66,36 +65,6 @@ function renderHeat(image) {
   $("draw-heat").textContent = drawing ? "Drawing …" : offer;
   $("draw-heat").hidden = ready;
   picture.overlay.setHeat(ready && !isBlind(image.id) ? heatMapUrl(image) : null, state.heatOpacity);
-}
-
-function showWindow() {
-  const image = currentImage();
-  if (!image) return;
-  const { center, width } = windowOf(image);
-  $("width").value = width * 100;
-  $("level").value = center * 100;
-  sayWindow(center, width);
-}
-
-function sayWindow(center, width) {
-  $("width-value").textContent = percent(width);
-  $("level-value").textContent = percent(center);
-}
-
-const reload = debounced(() => currentImage() && picture.setWindow(windowOf(currentImage())), RELOAD_AFTER_MS);
-
-function windowMoved() {
-  const chosen = { center: Number($("level").value) / 100, width: Number($("width").value) / 100 };
-  sayWindow(chosen.center, chosen.width);
-  update({ windows: { ...state.windows, [state.current]: chosen } });
-  reload();
-}
-
-function resetWindow() {
-  const { [state.current]: _, ...others } = state.windows;
-  update({ windows: others });
-  showWindow();
-  reload();
 }
 
 function drawMarks() {
@@ -166,6 +135,7 @@ export const actions = {
   zoomIn: () => picture.zoomBy(1.4),
   zoomOut: () => picture.zoomBy(1 / 1.4),
   fit: () => picture.home(),
+  truePixels: () => picture.truePixels(),
   invert: () => update({ invert: !state.invert }),
   ruler: () => turn("ruler"),
   draw: () => turn("draw"),
@@ -192,6 +162,7 @@ export function setUpRead() {
       trouble = "";
       renderNote();
       $("osd").dataset.shown = picture.key;
+      recolour();
     },
   });
   picture.viewer.addHandler("canvas-click", (event) => {
@@ -203,14 +174,13 @@ export function setUpRead() {
     "zoom-in": "zoomIn",
     "zoom-out": "zoomOut",
     fit: "fit",
+    "true-pixels": "truePixels",
     invert: "invert",
     ruler: "ruler",
     draw: "draw",
     marks: "marks",
   };
   for (const [id, action] of Object.entries(buttons)) $(id).addEventListener("click", () => actions[action]());
-  for (const id of ["width", "level"]) $(id).addEventListener("input", windowMoved);
-  $("reset-window").addEventListener("click", resetWindow);
   $("draw-heat").addEventListener("click", () => drawHeatMap(state.current));
   $("heat").addEventListener("input", () => update({ heatOpacity: Number($("heat").value) / 100 }));
   subscribe(["images", "current"], render);
@@ -221,7 +191,6 @@ export function setUpRead() {
   subscribe(["findings", "current", "selected", "threshold", "showMarks", "readings", "blind"], drawMarks);
   subscribe(["invert"], () => {
     $("invert").setAttribute("aria-pressed", state.invert);
-    reload();
   });
   subscribe(["tool"], setTool);
   subscribe(["readings", "current"], () => {
@@ -229,4 +198,6 @@ export function setUpRead() {
     picture.overlay.drawRuler();
   });
   setUpDrawing(picture);
+  setUpWindowing(picture);
+  setUpLoupe(picture);
 }

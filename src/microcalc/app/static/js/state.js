@@ -15,6 +15,8 @@ export const state = {
   /** @type {number|null} set by the reader; null: the operating point that the findings name */
   threshold: null,
   invert: false,
+  /** how many times the loupe enlarges; 0 without it */
+  loupe: 0,
   showMarks: true,
   /** @type {"ruler"|"draw"|null} what a click on the picture does */
   tool: null,
@@ -24,7 +26,7 @@ export const state = {
   readings: {},
   blind: Boolean(localStorage.getItem("microcalc-blind")),
   heatOpacity: 0.5,
-  /** @type {Object<string, {center: number, width: number}>} windows that the reader has set */
+  /** @type {Object<string, {center: number, width: number, sigmoid: boolean}>} windows that the reader has set */
   windows: {},
   page: "read",
   pane: "images",
@@ -103,7 +105,10 @@ export function forgetFindings(id) {
 export const openImage = (id) => state.current !== id && update({ current: id, selected: null, drawn: null });
 
 /** The grey window of an image: the reader's, else that of the file. */
-export const windowOf = (image) => ({ ...(state.windows[image.id] ?? image.window), invert: state.invert });
+export function windowOf(image) {
+  const { center, width, sigmoid = false } = state.windows[image.id] ?? image.window;
+  return { center, width, invert: state.invert, sigmoid };
+}
 
 /** The probability from which findings of an image are shown. */
 export const thresholdOf = (id) => pointOf(imageOf(id));

@@ -22,8 +22,8 @@ export class Picture {
       showNavigationControl: false,
       showNavigator: false,
       keyboardNavEnabled: false,
-      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
-      gestureSettingsTouch: { clickToZoom: false },
+      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: false },
+      gestureSettingsTouch: { clickToZoom: false, dblClickToZoom: false },
       animationTime: stillness.matches ? 0 : 0.35,
       springStiffness: 8,
       immediateRender: stillness.matches,
@@ -48,6 +48,7 @@ export class Picture {
     this.onError = onError;
     this.onShown = onShown;
     this.viewer.addHandler("update-viewport", () => this.drawScale());
+    this.viewer.addHandler("canvas-double-click", () => this.home());
     this.viewer.addHandler("tile-load-failed", () => this.onError("A part of the picture could not be loaded."));
   }
 
@@ -56,7 +57,7 @@ export class Picture {
     this.image = image;
     this.overlay.open(image);
     this.coming = null;
-    this.shown = null;
+    this.shown = this.shownWindow = null;
     this.viewer.world.removeAll();
     if (this.scale) this.scale.hidden = true;
     if (image) this.load(image, window, true);
@@ -71,6 +72,11 @@ export class Picture {
     const key = JSON.stringify([image.id, window]);
     if (this.key === key && !first) return;
     this.key = key;
+    const present = (item) => {
+      this.shownWindow = window;
+      if (first) this.present(item);
+      else this.swap(item);
+    };
     const stale = () => this.key !== key || this.image?.id !== image.id;
     this.viewer.addTiledImage({
       tileSource: tileSource(image, window),
@@ -83,10 +89,10 @@ export class Picture {
           return;
         }
         this.dropComing();
-        if (first) this.present(item);
+        if (first) present(item);
         else {
           this.coming = item;
-          whenLoaded(item, () => this.coming === item && this.swap(item));
+          whenLoaded(item, () => this.coming === item && present(item));
         }
       },
     });
@@ -128,6 +134,12 @@ export class Picture {
         immediately,
       );
     } else viewport.fitBounds(bounds, immediately);
+  }
+
+  /** One pixel of the image on each pixel of the screen. */
+  truePixels() {
+    if (!this.shown) return;
+    this.viewer.viewport.zoomTo(this.shown.imageToViewportZoom(1 / devicePixelRatio), null, stillness.matches);
   }
 
   zoomBy(factor) {
