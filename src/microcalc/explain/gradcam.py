@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from microcalc.committee.inference import keras_name
 from microcalc.config import GradcamMethod
 from microcalc.errors import RequestError
 from microcalc.explain.methods import METHODS, Method
@@ -64,7 +65,7 @@ def gradcam(
     features_and_logit = keras.Model(network.inputs, outputs)
     device = network.variables[0].value.device
     maps = np.empty(images.shape, np.float32)
-    with keras.device(f"{device.type}:{device.index or 0}"):
+    with keras.device(keras_name(device)):
         for start in range(0, len(images), batch_size):
             part = np.ascontiguousarray(images[start : start + batch_size], np.float32)
             batch = torch.from_numpy(part).to(device).unsqueeze(1)

@@ -120,7 +120,7 @@ def learn_weights(
     fitting, stopping = split_groups(labels, groups, STOPPING_SHARE, seed)
     values = torch.from_numpy(probabilities).float().clamp(1e-6, 1 - 1e-6)
     targets = torch.from_numpy(labels).float()
-    scores = torch.zeros(values.shape[1], requires_grad=True)
+    scores = torch.zeros_like(values[0], requires_grad=True)
     optimizer = torch.optim.Adam([scores], lr=LEARNING_RATE)
     curves: dict[str, list[float]] = {"loss": [], "accuracy": [], "holdout_loss": [], "external_accuracy": []}
     weights: list[list[float]] = []
