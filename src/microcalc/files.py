@@ -245,7 +245,7 @@ def checked(type_: TypeForm[T], value: Any, name: str = "", other_keys: Literal[
     microcalc.errors.RequestError: loss.1 must be a valid number: got 'NaN'
     """
     try:
-        text = to_json(_in_letters(value), inf_nan_mode="strings", fallback=lambda each: each.item())
+        text = _to_json(value)
         result: T = _adapter(type_).validate_json(text, strict=True, extra=other_keys)  # type: ignore[arg-type]
         return result
     except PydanticSerializationError as error:
@@ -255,12 +255,20 @@ def checked(type_: TypeForm[T], value: Any, name: str = "", other_keys: Literal[
         raise RequestError(_problem(error.errors(include_url=False)[0], name)) from error
 
 
+def _to_json(value: Any) -> bytes:
+    options: dict[str, Any] = {"inf_nan_mode": "strings", "fallback": lambda each: each.item()}
+    try:
+        return to_json(value, **options)
+    except PydanticSerializationError:
+        return to_json(_in_letters(value), **options)
+
+
 def _in_letters(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _in_letters(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return list(map(_in_letters, value))
-    return value.translate(NAME_BYTES) if isinstance(value, str) and not value.isascii() else value
+    return value.translate(NAME_BYTES) if isinstance(value, str) else value
 
 
 @cache

@@ -1,7 +1,7 @@
 """The findings of one mammogram, as ``findings.json`` holds them."""
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self
 
@@ -150,7 +150,7 @@ class ScannedImage:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, an entry of ``images`` in ``findings.json``."""
-        return asdict(self)
+        return {**vars(self), "findings": [vars(finding) for finding in self.findings]}
 
     def marked_from(self, operating_point: float) -> Self:
         """Return the findings with those marked whose probability reaches an operating point."""

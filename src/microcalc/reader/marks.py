@@ -1,7 +1,7 @@
 """Another operating point for a finished scan: pictures, tables and DICOM objects follow, and nothing is scanned."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -12,15 +12,20 @@ from annotated_types import Ge, Le
 from microcalc.dicom.objects import make_results
 from microcalc.dicom.results import Algorithm, NotAnalyzed
 from microcalc.errors import ImageError
-from microcalc.files import checked, write_atomically
+from microcalc.files import checked, read_record, write_atomically
 from microcalc.images import read_mammogram
-from microcalc.mammograms.findings import Scan, ScannedImage
+from microcalc.mammograms.findings import ScannedImage
 from microcalc.mammograms.overlay import draw_overlay, redraw_overlay
 from microcalc.reader.content import read_once
 from microcalc.reader.store import Entry, Store
 from microcalc.reader.tables import write_scan
 
 AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class _Head:
+    committee: str
 
 
 def mark_again(folder: Path, operating_point: float) -> str:
@@ -36,7 +41,7 @@ def mark_again(folder: Path, operating_point: float) -> str:
         FailedError: the folder cannot be written.
     """
     checked(Annotated[float, Ge(0), Le(1)], operating_point, "threshold")
-    committee = Scan.read(folder).committee
+    committee = read_record(folder / "findings.json", _Head, "give the --out of a finished scan").committee
     with Store.opened(folder) as store:
         follow(store, Algorithm(store.settings["version"], committee, operating_point))
         return write_scan(store, (), committee, operating_point)
@@ -58,6 +63,8 @@ def follow(store: Store, algorithm: Algorithm) -> None:
 
 def _follow(store: Store, algorithm: Algorithm, entry: Entry) -> Entry:
     """Return the entry of one image with what its files now show."""
+    if not entry.made:
+        return entry
     made, point = dict(entry.made), algorithm.operating_point
     image = None if entry.result is None else ScannedImage.from_dict(entry.result)
     marked = image and image.marked_from(point)
