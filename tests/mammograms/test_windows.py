@@ -26,8 +26,10 @@ def test_the_fullest_window_holds_the_most_plain_spots_of_the_region() -> None:
     assert fullest_window(spots, np.array([[700, 0], [800, 50]])) == pytest.approx([750, 25])
 
 
+@pytest.mark.slow
 def test_true_clusters_are_learned_as_such_and_normal_mammograms_by_their_false_marks(tmp_path: Path) -> None:
-    made = [next(iter_phantom_mammograms(1, field_mm=(70, 60), pixel_size_mm=0.08)) for _ in range(2)]
+    phantoms = iter_phantom_mammograms(9, field_mm=(70, 60), pixel_size_mm=0.08)
+    made = [next(each for each in phantoms if each.clusters)] * 2
     files, truth = [tmp_path / "a.png", tmp_path / "b.png"], phantom_truth(made[0])
     for file, each in zip(files, made, strict=True):
         PIL.Image.fromarray(each.pixels).save(file)

@@ -13,7 +13,7 @@ WORDS = {
 def steps(finding: Finding) -> dict[str, str]:
     """Return the numbers of a finding by ``WORDS``, as text; a scan of an earlier version has the final one alone.
 
-    >>> known = (1, 2.0, 0.88, True, (9.0, 9.0), (0, 0, 9, 9), 1.0, ())
+    >>> known = (1, 2.0, 0.88, True, (9.0, 9.0), (0, 0, 9, 9), 1.0, ((9.0, 9.0),))
     >>> steps(Finding(*known, votes=(0.5, 0.7, 0.9), committee=0.75))
     {'votes': '0.50 0.70 0.90', 'committee': '0.75', 'second opinion': '+0.9', 'final': '0.88'}
     """
@@ -29,7 +29,7 @@ def steps(finding: Finding) -> dict[str, str]:
 def in_one_line(finding: Finding) -> str:
     """Return the steps of a finding in one line.
 
-    >>> known = (1, 2.0, 0.88, True, (9.0, 9.0), (0, 0, 9, 9), 1.0, ())
+    >>> known = (1, 2.0, 0.88, True, (9.0, 9.0), (0, 0, 9, 9), 1.0, ((9.0, 9.0),))
     >>> in_one_line(Finding(*known, votes=(0.5, 0.7, 0.9), committee=0.75))
     'votes 0.50 0.70 0.90, committee 0.75, second opinion +0.9, final 0.88'
     """
