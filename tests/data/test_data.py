@@ -154,11 +154,6 @@ def test_linked_folders_are_followed_once_and_a_loop_ends(tmp_path: Path) -> Non
     assert Data.load(tmp_path / "set").files == ("0/a.png", "1/b.png")
 
 
-def test_dicom_without_a_suffix_is_read(folder: Path) -> None:
-    (folder / "1" / "c.dcm").rename(folder / "1" / "IM000001")
-    assert "1/IM000001" in Data.load(folder).files
-
-
 @pytest.mark.parametrize("third", ["2", "benign", "masks"])
 def test_a_third_folder_is_named(third: str, folder: Path) -> None:
     write(folder / third / "x.png", noise(1)[0])
@@ -210,11 +205,6 @@ def test_other_files_beside_the_images_do_no_harm(folder: Path) -> None:
 
 def test_a_folder_of_a_built_in_name_is_not_taken_for_the_built_in_set(folder: Path) -> None:
     assert Data.load(folder.rename(folder.with_name("phantom"))).name == "folder phantom"
-
-
-def test_patients_of_a_folder_are_linked_by_their_pixels(folder: Path) -> None:
-    write(folder / "1" / "copy of a.png", noise(4)[0])
-    assert Data.load(folder).groups.tolist() == [0, 1, 2, 3, 0]
 
 
 def test_files_named_as_the_external_set_keep_its_patients(tmp_path: Path) -> None:

@@ -406,10 +406,6 @@ def test_a_refused_connection_is_an_error_at_once() -> None:
         download_infn(url=f"http://127.0.0.1:{port}/x")
 
 
-def test_the_default_patience_is_within_ten_seconds() -> None:
-    assert download_infn.__kwdefaults__["patience"] <= 10
-
-
 def test_a_cache_that_cannot_be_written_is_said(cache: Path, published: dict[str, bytes], serve: Serve) -> None:
     cache.write_text("a file in the place of the folder")
     with pytest.raises(FailedError, match="DL_class_data"):

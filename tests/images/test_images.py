@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -274,52 +275,31 @@ def test_scaling_does_not_depend_on_the_values_present(tmp_path: Path) -> None:
         assert read(content, tmp_path).pixels.max() < 0.5
 
 
+FACTOR, NOMINAL = "EstimatedRadiographicMagnificationFactor", "NominalScannedPixelSpacing"
+
+
 @pytest.mark.parametrize(
-    ("elements", "spacing"),
+    ("pixel", "imager", "more", "spacing"),
     [
-        ({}, None),
-        ({"PixelSpacing": [0.07, 0.08]}, (0.07, 0.08)),
-        ({"ImagerPixelSpacing": [0.1, 0.1]}, (0.1, 0.1)),
-        ({"ImagerPixelSpacing": [0.1, 0.1], "EstimatedRadiographicMagnificationFactor": 1.25}, (0.08, 0.08)),
-        (
-            {
-                "PixelSpacing": [0.1, 0.1],
-                "ImagerPixelSpacing": [0.1, 0.1],
-                "EstimatedRadiographicMagnificationFactor": 1.25,
-            },
-            (0.08, 0.08),
-        ),
-        (
-            {
-                "PixelSpacing": [0.09, 0.09],
-                "ImagerPixelSpacing": [0.1, 0.1],
-                "EstimatedRadiographicMagnificationFactor": 1.25,
-            },
-            (0.09, 0.09),
-        ),
-        (
-            {
-                "PixelSpacing": [0.1, 0.08],
-                "PixelSpacingCalibrationType": "FIDUCIAL",
-                "ImagerPixelSpacing": [0.1, 0.08],
-                "EstimatedRadiographicMagnificationFactor": 1.2,
-            },
-            (0.1, 0.08),
-        ),
-        ({"NominalScannedPixelSpacing": [0.05, 0.04]}, (0.05, 0.04)),
-        ({"ImagerPixelSpacing": [0.1, 0.08], "NominalScannedPixelSpacing": [0.05, 0.04]}, (0.1, 0.08)),
-        ({"ImagerPixelSpacing": [0.1, 0.1], "EstimatedRadiographicMagnificationFactor": 0}, None),
-        ({"ImagerPixelSpacing": [0.1, 0.1], "EstimatedRadiographicMagnificationFactor": -2}, None),
-        ({"PixelSpacing": [0, 0]}, None),
-        ({"PixelSpacing": [85, 85]}, None),
-        ({"PixelSpacing": 0.1}, None),
-        ({"PixelSpacing": [0.1, 0.1, 0.1]}, None),
+        (None, None, {}, None),
+        ([0.07, 0.08], None, {}, (0.07, 0.08)),
+        (None, [0.1, 0.08], {}, (0.1, 0.08)),
+        (None, [0.1, 0.05], {FACTOR: 1.25}, (0.08, 0.04)),
+        ([0.1, 0.05], [0.1, 0.05], {FACTOR: 1.25}, (0.08, 0.04)),
+        ([0.09, 0.09], [0.1, 0.1], {FACTOR: 1.25}, (0.09, 0.09)),
+        ([0.1, 0.08], [0.1, 0.08], {FACTOR: 1.2, "PixelSpacingCalibrationType": "FIDUCIAL"}, (0.1, 0.08)),
+        (None, None, {NOMINAL: [0.05, 0.04]}, (0.05, 0.04)),
+        (None, [0.1, 0.08], {NOMINAL: [0.05, 0.04]}, (0.1, 0.08)),
+        (None, [0.1, 0.1], {FACTOR: 0}, None),
+        (None, [0.1, 0.1], {FACTOR: -2}, None),
+        *((impossible, None, {}, None) for impossible in ([0, 0], [85, 85], 0.1, [0.1, 0.1, 0.1])),
     ],
 )
 def test_spacing_is_that_in_the_patient_where_the_dicom_file_tells_it(
-    elements: dict[str, object], spacing: tuple[float, float] | None, tmp_path: Path
+    pixel: Any, imager: Any, more: dict[str, Any], spacing: tuple[float, float] | None, tmp_path: Path
 ) -> None:
-    found = read(dicom(**elements), tmp_path).pixel_size_mm
+    given = {"PixelSpacing": pixel, "ImagerPixelSpacing": imager, **more}
+    found = read(dicom(**{name: value for name, value in given.items() if value is not None}), tmp_path).pixel_size_mm
     assert found == (spacing and pytest.approx(spacing))
 
 

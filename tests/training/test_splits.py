@@ -41,7 +41,10 @@ def test_every_patch_is_tested_once_or_weighs_the_committee_and_no_patient_is_on
     split = split_study(labels, groups, **PLAN, seed=seed)
     assert sorted(np.concatenate(parts(split)).tolist()) == list(range(len(labels)))
     for fold in split.folds:
-        sides = [set(groups[side]) for side in (fold.training, fold.holdout, fold.test, split.committee)]
+        four = (fold.training, fold.holdout, fold.test, split.committee)
+        assert sorted(np.concatenate(four).tolist()) == list(range(len(labels)))
+        assert fold.development.tolist() == sorted([*fold.training.tolist(), *fold.holdout.tolist()])
+        sides = [set(groups[side]) for side in four]
         assert sum(map(len, sides)) == len(set().union(*sides))
 
 
