@@ -154,7 +154,7 @@ def test_hands_change_the_window_fit_and_enlarge_the_picture(viewer: Viewer) -> 
 
 
 def test_the_loupe_shows_true_pixels_under_the_pointer(viewer: Viewer) -> None:
-    """Of the image, whose left half is bright: at its right edge the loupe is dark, and so is what lies beside it."""
+    """The left half of the image is bright: at its right edge the loupe is dark, and so is what lies beside it."""
     page = viewer.page
     scale, start = settled(page.locator("#osd"))
     stage = page.locator("#osd").bounding_box()
