@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from microcalc import __version__
 from microcalc.committee.committee import Committee, ExpertShape, filtered
-from microcalc.committee.unknown_scale import all_views, highest_view
 from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.errors import DataError, RequestError
@@ -31,9 +30,15 @@ from microcalc.files import read_json, write_json
 from microcalc.report.html import write_report
 from microcalc.report.outputs import audit_study, write_study
 from microcalc.runs import describe_environment, open_run
-from microcalc.training.committee_fit import CommitteePatients, fit_committee
+from microcalc.training.committee_fit import Ensemble, fit_rule, learn_weights
 from microcalc.training.experts import load_expert, run_search
-from microcalc.training.folds import OnProgress, no_worker_left, predict_by_experts, run_folds
+from microcalc.training.folds import (
+    OnProgress,
+    highest_views_by_experts,
+    no_worker_left,
+    predict_by_experts,
+    run_folds,
+)
 from microcalc.training.memory import PeakMemory
 from microcalc.training.naive import augment_before_split, split_naively
 from microcalc.training.plan import check_no_shared_patients, plan_study
@@ -163,49 +168,52 @@ class Model:
 
     def get_ensemble(self) -> Committee:
         """Weigh and calibrate the experts on the patients set aside, choose the threshold, and save the committee."""
+        tasks, chosen, config = self._tasks(), self.split.committee, self.config
         with self._run_directory():
             start = time.monotonic()
-            with no_worker_left(self.jobs):
-                experts = predict_by_experts(self._tasks(), self._filtered, jobs=self.jobs, client=self.client)
-            trained = [load_expert(task) for task in self._tasks()]
-            chosen, config = self.split.committee, self.config
             check_split(self.split, self.data.groups)
-            patients = CommitteePatients(
-                experts["own"][chosen], self.data.labels[chosen], self.data.groups[chosen], experts.get("magnified")
-            )
-            followed = self._followed(experts, np.full(len(trained), 1 / len(trained)))
-            fit = fit_committee(patients, seed=config.seed, sensitivity=config.sensitivity, external=followed)
+            labels, groups = self.data.labels[chosen], self.data.groups[chosen]
+            with no_worker_left(self.jobs):
+                votes = predict_by_experts(tasks, self._filtered, jobs=self.jobs, client=self.client)
+                ensemble = learn_weights(votes["own"][chosen], labels, groups, seed=config.seed)
+                weights = ensemble.weights
+                votes |= self._magnified_votes(weights)
+            rule = fit_rule(votes["own"][chosen] @ weights, labels, config.sensitivity)
+            magnified = fit_rule(votes["magnified"] @ weights, labels, config.sensitivity) if self._magnified else None
+            trained = [load_expert(task) for task in tasks]
             preprocessing = config.training.preprocessing
             self._committee = Committee(
                 networks=tuple(network for network, _ in trained),
                 shapes=tuple(ExpertShape(**found, preprocessing=preprocessing) for _, found in trained),
-                weights=fit.ensemble.weights,
-                calibration=fit.calibration,
-                threshold=fit.threshold,
+                weights=weights,
+                calibration=rule.calibration,
+                threshold=rule.threshold,
                 wavelet=config.wavelet,
-                unknown_scale=fit.unknown_scale,
+                unknown_scale=magnified,
             )
             self._committee.save(self.out / "committee")
-            seconds = time.monotonic() - start
-            write_json(self.out / "committee" / "history.json", {**fit.ensemble.history, "seconds": seconds})
-            self._predicted = {name: self._predict(data, experts[name]) for name, data in self._datasets().items()}
+            history = {**ensemble.history, "external_accuracy": self._external_accuracy(ensemble, votes)}
+            write_json(self.out / "committee" / "history.json", {**history, "seconds": time.monotonic() - start})
+            self._predicted = {name: self._predict(data, votes[name]) for name, data in self._datasets().items()}
         return self._committee
 
-    def _followed(
-        self, experts: dict[str, NDArray[np.float64]], weights: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
-        """The votes and labels of the external set, of which the learning curve shows the accuracy."""
+    def _magnified_votes(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """The votes on an external set of unknown pixel size, and on the committee's own patches seen likewise."""
+        if self.external is None or not self._magnified:
+            return {}
+        images = np.concatenate([self.external.images, self.data.images[self.split.committee]])
+        votes = highest_views_by_experts(self._tasks(), weights, images, jobs=self.jobs, client=self.client)
+        return {"external": votes[: len(self.external)], "magnified": votes[len(self.external) :]}
+
+    def _external_accuracy(self, ensemble: Ensemble, votes: dict[str, NDArray[np.float64]]) -> list[float]:
+        """The accuracy on the external set with the weights of each epoch, for the learning curve alone."""
         if self.external is None:
-            return None
-        votes = experts["external"]
-        if self._magnified:
-            votes = highest_view(votes, len(self.external), weights)
-        return votes, self.external.labels
+            return []
+        decisions = votes["external"] @ np.array(ensemble.history["weights"]).T >= 0.5
+        return [float(share) for share in (decisions == self.external.labels[:, None]).mean(axis=0)]
 
     def _predict(self, data: Data, votes: NDArray[np.float64]) -> Predicted:
         committee, unknown = self.committee, data.pixel_size == "unknown"
-        if unknown:
-            votes = highest_view(votes, len(data), committee.weights)
         return Predicted(data, votes, committee.combine(votes, unknown), committee.rule(unknown).threshold)
 
     @property
@@ -232,12 +240,9 @@ class Model:
 
     @cached_property
     def _filtered(self) -> dict[str, NDArray[np.float32]]:
-        """The images of each dataset as the experts take them; all views of them where the pixel size is unknown."""
-        images = {name: data.images for name, data in self._datasets().items()}
-        if self._magnified:
-            images["external"] = all_views(images["external"])
-            images["magnified"] = all_views(self.data.images[self.split.committee])
-        return {name: filtered(each, self.config.wavelet) for name, each in images.items()}
+        """The images of each dataset as the experts take them, but of an external set of unknown pixel size."""
+        known = {name: data for name, data in self._datasets().items() if name != "external" or not self._magnified}
+        return {name: filtered(data.images, self.config.wavelet) for name, data in known.items()}
 
     def _tasks(self) -> list[FoldTask]:
         return [

@@ -125,14 +125,6 @@ def test_a_few_patches_do_not_let_one_expert_speak_for_all() -> None:
     assert learned.weights.max() < 0.65
 
 
-def test_the_external_set_is_followed_but_changes_nothing() -> None:
-    values, labels, groups = probabilities()
-    alone = learn_weights(values, labels, groups, seed=0)
-    watched = learn_weights(values, labels, groups, seed=0, external=(1 - values, labels))
-    assert np.array_equal(alone.weights, watched.weights)
-    assert len(watched.history["external_accuracy"]) == len(watched.history["loss"])
-
-
 def test_a_committee_has_a_hash_and_is_equal_to_itself_alone(committee: Committee) -> None:
     assert {committee: "kept"}[committee] == "kept"
     assert committee == committee and committee != replace(committee)

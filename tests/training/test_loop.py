@@ -155,10 +155,10 @@ def test_training_that_diverges_says_so():
         train(build_network(2, 1, 0.0), IMAGES, LABELS, settings=settings, augmentation=None, epochs=3, seed=0)
 
 
-@pytest.mark.parametrize("fast, same_as", [(True, "bfloat16"), (False, "float32")])
-def test_precision_auto_follows_the_processor(monkeypatch, fast, same_as):
-    monkeypatch.setattr(loop, "has_fast_bfloat16", lambda device: fast)
-    automatic, named = trained(), trained(settings=TrainingSettings(batch_size=16, precision=same_as))
+@pytest.mark.parametrize("fastest", ["bfloat16", "float32"])
+def test_precision_auto_takes_what_is_fastest(monkeypatch, fastest):
+    monkeypatch.setattr(loop, "fastest_format", lambda device: fastest)
+    automatic, named = trained(), trained(settings=TrainingSettings(batch_size=16, precision=fastest))
     assert all(np.array_equal(a, b) for a, b in zip(automatic, named, strict=True))
 
 

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microcalc.committee.committee import Committee
+from microcalc.committee.highest_view import highest_views
 from microcalc.config import Engine
 from microcalc.data.patch_files import PatchFile
 from microcalc.images.image import PixelSize
+from microcalc.images.tiles import check_patches
 from microcalc.networks.hypermodel import computing_in
 
 
@@ -83,13 +85,10 @@ def predict_patches(committee: Committee, read: Sequence[PatchFile], engine: Eng
         if engine == "torch-bfloat16":
             for network in committee.networks:
                 stack.enter_context(computing_in(network, "bfloat16"))
-        experts = committee.expert_probabilities(images)
-    probabilities = committee.combine(experts)
-    ends = np.cumsum([len(each.views) for each in read])
-    views = [int(part.argmax()) for part in np.split(probabilities, ends[:-1])]
-    highest = ends - [len(each.views) for each in read] + views
+        prepared, sizes = committee.filtered(check_patches(images)), np.array([len(each.views) for each in read])
+        experts, highest = highest_views(committee.networks, committee.weights, prepared, sizes)
     return [
-        _prediction(committee, each, experts[row], view) for each, row, view in zip(read, highest, views, strict=True)
+        _prediction(committee, each, own, int(view)) for each, own, view in zip(read, experts, highest, strict=True)
     ]
 
 

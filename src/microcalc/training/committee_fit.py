@@ -12,7 +12,6 @@ from scipy.special import expit
 from torch.nn import functional
 
 from microcalc.committee.calibration import Calibration, DecisionRule, Floats, checked, logits_of
-from microcalc.committee.unknown_scale import highest_view
 from microcalc.errors import RequestError
 from microcalc.training.splits import split_groups
 
@@ -28,67 +27,28 @@ class Ensemble:
 
     Attributes:
         weights: (experts,) in (0, 1), summing to 1, of the epoch with the least loss on the stopping share.
-        history: ``loss``, ``accuracy``, ``holdout_loss``, ``weights``, and ``external_accuracy`` where monitored.
+        history: ``loss``, ``accuracy``, ``holdout_loss`` and ``weights``.
     """
 
     weights: NDArray[np.float64]
     history: dict[str, list[float] | list[list[float]]]
 
 
-@dataclass(frozen=True, eq=False)
-class CommitteePatients:
-    """The patches that a committee is fitted on, none of whose patients an expert has seen.
-
-    Attributes:
-        votes: (n, experts) probabilities by the experts.
-        labels: (n,) 0 or 1.
-        groups: (n,) patients.
-        magnified: (k n, experts), the experts' probabilities of all views of these patches, where the committee shall
-            also answer for patches of unknown pixel size.
-    """
-
-    votes: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    groups: NDArray[np.int64]
-    magnified: NDArray[np.float64] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class CommitteeFit:
-    """The fitted committee; ``ensemble`` holds the weights and their history."""
-
-    ensemble: Ensemble
-    calibration: Calibration
-    threshold: float
-    unknown_scale: DecisionRule | None
-
-
-def fit_committee(
-    patients: CommitteePatients,
-    *,
-    seed: int,
-    sensitivity: float | None = None,
-    external: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
-) -> CommitteeFit:
-    """Weight and calibrate the experts, and choose the threshold, all on the same patients.
+def fit_rule(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], sensitivity: float | None = None
+) -> DecisionRule:
+    """Calibrate the committee's raw averages and choose the threshold, both on the same patches.
 
     Args:
-        patients: whose patches no expert has seen.
-        seed: of the halves that train the weights and stop their training.
+        probabilities: (n,) averages of the experts, of patches that no expert has seen.
+        labels: (n,) 0 or 1.
         sensitivity: that the threshold shall reach; None for the best balanced accuracy.
-        external: votes and labels of an external set, followed for the learning curve alone.
+
+    >>> fit_rule(np.array([0.2, 0.3, 0.7, 0.9]), np.array([0, 0, 1, 1])).threshold
+    0.5
     """
-    labels = patients.labels
-    ensemble = learn_weights(patients.votes, labels, patients.groups, seed=seed, external=external)
-    raw = patients.votes @ ensemble.weights
-    calibration = fit_calibration(raw, labels)
-    threshold = choose_threshold(labels, calibration.apply(raw), sensitivity=sensitivity)
-    unknown_scale = None
-    if patients.magnified is not None:
-        highest = highest_view(patients.magnified, len(labels), ensemble.weights) @ ensemble.weights
-        magnified = fit_calibration(highest, labels)
-        unknown_scale = DecisionRule(magnified, choose_threshold(labels, magnified.apply(highest), sensitivity))
-    return CommitteeFit(ensemble, calibration, threshold, unknown_scale)
+    calibration = fit_calibration(probabilities, labels)
+    return DecisionRule(calibration, choose_threshold(labels, calibration.apply(probabilities), sensitivity))
 
 
 def learn_weights(
@@ -97,7 +57,6 @@ def learn_weights(
     groups: NDArray[np.int64],
     *,
     seed: int,
-    external: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
 ) -> Ensemble:
     """Weigh the experts so that their average is right, by the cross-entropy that stands in for accuracy.
 
@@ -109,7 +68,7 @@ def learn_weights(
         probabilities: (n, experts) of patches that no expert saw.
         labels: (n,) 0 or 1.
         groups: (n,) patients.
-        external: the experts' probabilities and labels of the external set, followed for the learning curve alone.
+        seed: of the halves.
 
     >>> labels, groups = np.arange(80) % 2, np.arange(80) // 4
     >>> good, useless = np.where(labels == 1, 0.9, 0.1), np.full(80, 0.5)
@@ -122,7 +81,7 @@ def learn_weights(
     targets = torch.from_numpy(labels).float()
     scores = torch.zeros_like(values[0], requires_grad=True)
     optimizer = torch.optim.Adam([scores], lr=LEARNING_RATE)
-    curves: dict[str, list[float]] = {"loss": [], "accuracy": [], "holdout_loss": [], "external_accuracy": []}
+    curves: dict[str, list[float]] = {"loss": [], "accuracy": [], "holdout_loss": []}
     weights: list[list[float]] = []
     for epoch in range(EPOCHS):
         shares = torch.softmax(scores, dim=0)
@@ -133,9 +92,6 @@ def learn_weights(
             curves["loss"].append(loss.item())
             curves["accuracy"].append(((combined[fitting] >= 0.5) == (targets[fitting] > 0.5)).float().mean().item())
             curves["holdout_loss"].append(functional.binary_cross_entropy(combined[stopping], targets[stopping]).item())
-            if external is not None:
-                decisions = external[0] @ np.array(weights[-1]) >= 0.5
-                curves["external_accuracy"].append(float(np.mean(decisions == external[1])))
         if epoch - chosen_epoch(curves["holdout_loss"]) >= PATIENCE:
             break
         optimizer.zero_grad()

@@ -13,10 +13,13 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
+from microcalc.committee.committee import filtered
+from microcalc.committee.highest_view import highest_views
 from microcalc.committee.inference import predict
 from microcalc.committee.weights import load_weights, save_weights
 from microcalc.errors import RequestError
 from microcalc.files import read_record, write_json
+from microcalc.images.tiles import views
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.loop import Curves, train
 from microcalc.training.search import Combination, Hyperparameters, SearchResult, Trial, best_of, is_trial, search
@@ -115,6 +118,23 @@ def predict_by_expert(task: FoldTask, images: dict[str, NDArray[np.float32]]) ->
     """The probabilities by a fold's trained expert, (n,) for each of the named (n, 60, 60) images as it takes them."""
     network, _ = load_expert(task)
     return {name: predict(network, part) for name, part in images.items()}
+
+
+@_one_thread()
+def predict_highest_views(
+    tasks: list[FoldTask], weights: NDArray[np.float64], images: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """The probabilities by all trained experts, (n, experts), for the highest view of each patch of unknown pixel size.
+
+    Args:
+        tasks: of all folds.
+        weights: (experts,) of the committee.
+        images: (n, 60, 60) raw patches.
+    """
+    networks = [load_expert(task)[0] for task in tasks]
+    seen = [views(image, "unknown") for image in images]
+    prepared = filtered(np.concatenate(seen), tasks[0].config.wavelet)
+    return highest_views(networks, weights, prepared, np.array([len(each) for each in seen]))[0]
 
 
 def _read_result(path: Path, task: FoldTask, type_: type[_Search] = _Search) -> SearchResult:

@@ -18,14 +18,19 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from numpy.typing import NDArray
 
+from microcalc.committee.inference import choose_device
 from microcalc.errors import FailedError, RequestError
 from microcalc.files import TEMPORARY_SUFFIX
 from microcalc.networks.allocator import keep_freed_memory
-from microcalc.training.experts import predict_by_expert, run_expert, run_search
+from microcalc.training.experts import predict_by_expert, predict_highest_views, run_expert, run_search
+from microcalc.training.number_format import fastest_format
 from microcalc.training.task import PIECES, FoldTask, Progress
 
 POLL_SECONDS = 0.25
 IDLE_SECONDS = 300
+MAGNIFIED_AT_ONCE = 32
+"""Patches of unknown pixel size whose views, 40 MB, lie in the memory of a process together."""
+
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 OnProgress = Callable[[dict[str, Progress]], None]
@@ -51,6 +56,9 @@ def run_folds(tasks: list[FoldTask], *, jobs: int, client: Any = None, on_progre
         FailedError: a worker process was ended from outside, every worker of a cluster that took a piece has ended, or
             its scheduler has.
     """
+    training = tasks[0].config.training
+    if client is None and training.precision == "auto":
+        fastest_format(choose_device(training.device))  # before the folds share the processor
     patches: Arrays = {"images": tasks[0].images, "labels": tasks[0].labels}
     with (
         _shared_files(tasks, patches) as files,
@@ -89,6 +97,28 @@ def predict_by_experts(
     return {name: np.stack([vote[name] for vote in votes], axis=1) for name in images}
 
 
+def highest_views_by_experts(
+    tasks: list[FoldTask], weights: NDArray[np.float64], images: NDArray[np.float32], *, jobs: int, client: Any = None
+) -> NDArray[np.float64]:
+    """Return the probabilities by every trained expert, (n, experts), for the highest view of each patch.
+
+    Args:
+        tasks: of all folds.
+        weights: (experts,) of the committee, whose average is compared.
+        images: (n, 60, 60) raw patches of unknown pixel size.
+        jobs: processes side by side.
+        client: of a Dask cluster that works instead.
+
+    Raises:
+        FailedError: as for :func:`run_folds`.
+    """
+    folds = [_without_patches(task) for task in tasks]
+    with _shared_files(tasks, {"images": images}) as files, _submitter(jobs, tasks, client) as submit:
+        starts = range(0, len(images), MAGNIFIED_AT_ONCE)
+        pieces = [submit(_highest_views, folds, weights, start, files) for start in starts]
+        return np.concatenate([piece.result() for piece in pieces])
+
+
 def _search(task: FoldTask, files: dict[str, Path]) -> None:
     with _piece(files) as patches:
         run_search(_with_patches(task, patches))
@@ -103,6 +133,13 @@ def _expert(task: FoldTask, files: dict[str, Path]) -> None:
 def _predict(task: FoldTask, files: dict[str, Path]) -> dict[str, NDArray[np.float64]]:
     with _piece(files) as images:
         return predict_by_expert(task, images)
+
+
+def _highest_views(
+    folds: list[FoldTask], weights: NDArray[np.float64], start: int, files: dict[str, Path]
+) -> NDArray[np.float64]:
+    with _piece(files) as arrays:
+        return predict_highest_views(folds, weights, arrays["images"][start : start + MAGNIFIED_AT_ONCE])
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from microcalc.config import AugmentationSettings, TrainingSettings
 from microcalc.errors import FailedError
 from microcalc.networks.backend import keras
 from microcalc.networks.hypermodel import computing_in, logit_model
+from microcalc.training.number_format import fastest_format
 from microcalc.transforms.augment import augment
 
 Images = NDArray[np.float32]
@@ -134,7 +135,8 @@ def _epochs(
     generator = torch.Generator(device).manual_seed(seed)
     batches = math.ceil(len(patches) / settings.batch_size)
     optimizer, schedule = _optimizer(network, settings, epochs * batches)
-    logits, precision = logit_model(network), _precision(settings.precision, device)
+    logits = logit_model(network)
+    precision = fastest_format(device) if settings.precision == "auto" else settings.precision
     for _ in range(epochs):
         totals = torch.zeros(2, device=device)
         for chosen in torch.randperm(len(patches), generator=generator, device=device).tensor_split(batches):
@@ -186,20 +188,3 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
-
-
-def _precision(requested: str, device: torch.device) -> str:
-    if requested == "auto":
-        return "bfloat16" if has_fast_bfloat16(device) else "float32"
-    return requested
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 numbers in hardware: a processor with AMX or AVX512-BF16, or Ampere on.
-
-    >>> has_fast_bfloat16(torch.device("cpu")) in (True, False)
-    True
-    """
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
