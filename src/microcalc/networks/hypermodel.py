@@ -8,7 +8,7 @@ import numpy as np
 
 from microcalc.images.tiles import PATCH_SIDE
 from microcalc.networks.backend import keras
-from microcalc.networks.layers import BatchNormalization, Preprocessing
+from microcalc.networks.layers import BatchNormalization, Convolution, Preprocessing
 
 BATCH_NORM_MOMENTUM = 0.9  # Keras's own 0.99 needs hundreds of steps to settle; an epoch here has a dozen
 
@@ -36,9 +36,9 @@ def build_network(dim: int, depth: int, dropout: float, preprocessing: str = "me
         Preprocessing(preprocessing, name="preprocessing"),
     ]
     for block in (1, 2, 3):
-        convolution = {"padding": "same", "activation": "relu", "kernel_initializer": glorot(), **order}
+        convolution = {"padding": "same", "kernel_initializer": glorot(), **order}
         layers += [
-            keras.layers.Conv2D(dim * 2 ** (block - 1), 3, name=f"convolution_{block}", **convolution),
+            Convolution(dim * 2 ** (block - 1), 3, name=f"convolution_{block}", **convolution),
             BatchNormalization(axis=1, momentum=BATCH_NORM_MOMENTUM, name=f"normalization_{block}"),
             keras.layers.MaxPooling2D(name=f"pool_{block}", **order),
             keras.layers.Dropout(dropout, name=f"dropout_{block}"),
