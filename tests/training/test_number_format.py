@@ -2,10 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
+from microcalc.config import TrainingSettings
+from microcalc.networks.hypermodel import build_network
 from microcalc.training import number_format
+from microcalc.training.loop import train
 from microcalc.training.number_format import fastest_format, measured_seconds
 
 
@@ -47,6 +51,13 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(measured, tmp_path,
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(number_format, "cache_folder", lambda: tmp_path / "file")
     assert fastest_format(torch.device("cpu")) == "bfloat16"
+
+
+def test_a_training_measures_where_nothing_is_kept_yet(measured, tmp_path, monkeypatch):
+    monkeypatch.setattr(number_format, "measured_seconds", measured_seconds)
+    images, labels = np.zeros((4, 60, 60), np.float32), np.array([0, 1, 0, 1])
+    train(build_network(2, 1, 0.0), images, labels, settings=TrainingSettings(), augmentation=None, epochs=1, seed=0)
+    assert (tmp_path / "number_formats.json").exists()
 
 
 def test_a_measurement_leaves_the_generator_alone_and_gives_seconds():

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,8 @@ def train(
     3
     """
     where = choose_device(device or settings.device)
+    if settings.precision == "auto":
+        settings = replace(settings, precision=fastest_format(where))
     with _seeded(seed, where), keras.device(keras_name(where)):
         network.to(where)
         run_epoch = _epochs(network, images, labels, settings, augmentation, epochs, seed, where)
@@ -136,21 +138,20 @@ def _epochs(
     batches = math.ceil(len(patches) / settings.batch_size)
     optimizer, schedule = _optimizer(network, settings, epochs * batches)
     logits = logit_model(network)
-    precision = fastest_format(device) if settings.precision == "auto" else settings.precision
     for _ in range(epochs):
         totals = torch.zeros(2, device=device)
-        for chosen in torch.randperm(len(patches), generator=generator, device=device).tensor_split(batches):
-            batch, target = patches[chosen], targets[chosen]
-            if augmentation is not None:
-                batch = augment(batch, target, augmentation, generator)
-            with computing_in(network, precision):
+        with computing_in(network, settings.precision):
+            for chosen in torch.randperm(len(patches), generator=generator, device=device).tensor_split(batches):
+                batch, target = patches[chosen], targets[chosen]
+                if augmentation is not None:
+                    batch = augment(batch, target, augmentation, generator)
                 output = logits(batch, training=True)[:, 0].float()
-            loss = functional.binary_cross_entropy_with_logits(output, target)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            totals += torch.stack((loss.detach() * len(chosen), ((output > 0) == (target > 0.5)).sum()))
+                loss = functional.binary_cross_entropy_with_logits(output, target)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+                totals += torch.stack((loss.detach() * len(chosen), ((output > 0) == (target > 0.5)).sum()))
         mean_loss, accuracy = (totals / len(patches)).tolist()
         if not math.isfinite(mean_loss):
             raise FailedError("the training diverged: its loss is not finite; lower the learning rate")
