@@ -32,7 +32,7 @@ def predict(
     """
     where = network.variables[0].value.device
     probabilities = np.empty(len(images))
-    with torch.inference_mode(), keras.device(keras_name(where)):
+    with torch.inference_mode(), keras.device(str(where)):
         logits = logit_model(network)
         for start in range(0, len(images), batch_size):
             batch = torch.tensor(images[start : start + batch_size], dtype=torch.float32, device=where).unsqueeze(1)
@@ -50,12 +50,3 @@ def choose_device(name: str | torch.device) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
-
-
-def keras_name(device: torch.device) -> str:
-    """Return the name that Keras has for a device of PyTorch.
-
-    >>> keras_name(torch.device("cpu"))
-    'cpu:0'
-    """
-    return f"{device.type}:{device.index or 0}"

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from microcalc.committee.inference import keras_name
 from microcalc.config import GradcamMethod
 from microcalc.errors import RequestError
 from microcalc.explain.methods import METHODS, Method
@@ -65,7 +64,7 @@ def gradcam(
     features_and_logit = keras.Model(network.inputs, outputs)
     device = network.variables[0].value.device
     maps = np.empty(images.shape, np.float32)
-    with keras.device(keras_name(device)):
+    with keras.device(str(device)):
         for start in range(0, len(images), batch_size):
             part = np.ascontiguousarray(images[start : start + batch_size], np.float32)
             batch = torch.from_numpy(part).to(device).unsqueeze(1)

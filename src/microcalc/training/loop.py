@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
-from microcalc.committee.inference import choose_device, keras_name, predict
+from microcalc.committee.inference import choose_device, predict
 from microcalc.config import AugmentationSettings, TrainingSettings
 from microcalc.errors import FailedError
 from microcalc.networks.backend import keras
@@ -98,7 +98,7 @@ def train(
     where = choose_device(device or settings.device)
     if settings.precision == "auto":
         settings = replace(settings, precision=fastest_format(where))
-    with _seeded(seed, where), keras.device(keras_name(where)):
+    with _seeded(seed, where), keras.device(str(where)):
         network.to(where)
         run_epoch = _epochs(network, images, labels, settings, augmentation, epochs, seed, where)
         curves, best = Curves([], []), []

@@ -6,6 +6,7 @@ import platform
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from torch.nn import functional
@@ -15,11 +16,13 @@ from microcalc.errors import MicrocalcError
 from microcalc.files import read_json, write_json
 from microcalc.networks.hypermodel import build_network, computing_in, logit_model
 
-FORMATS = ("float32", "bfloat16")
+Format = Literal["float32", "bfloat16"]
+
+FORMATS: tuple[Format, ...] = get_args(Format)
 ROUNDS, PATCHES = 3, 12
 
 
-def fastest_format(device: torch.device) -> str:
+def fastest_format(device: torch.device) -> Format:
     """Return "bfloat16" where a device trains faster in it than in "float32".
 
     A GPU states it. On a processor no list of its instructions does: a step of training is timed in both formats, and
@@ -29,13 +32,14 @@ def fastest_format(device: torch.device) -> str:
     True
     """
     if device.type == "cuda":
-        return FORMATS[torch.cuda.is_bf16_supported(including_emulation=False)]
-    return _fastest_on(processor(), cache_folder() / "number_formats.json")
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    kept: Format = _fastest_on(processor(), cache_folder() / "number_formats.json")
+    return kept
 
 
 @functools.cache
-def _fastest_on(name: str, kept: Path) -> str:
-    known: dict[str, str] = {}
+def _fastest_on(name: str, kept: Path) -> Format:
+    known: dict[str, Format] = {}
     with suppress(MicrocalcError):  # it is not there yet, or damaged
         known = dict(read_json(kept))
     if known.get(name) not in FORMATS:
@@ -59,12 +63,12 @@ def processor() -> str:
     return " ".join([name, f"torch {torch.__version__}", *limits]).strip()
 
 
-def measured_seconds() -> dict[str, float]:
+def measured_seconds() -> dict[Format, float]:
     """Return the processor's seconds for a step of training in each format, the least of three in turn."""
     network = build_network(dim=20, depth=1, dropout=0.05, preprocessing="raw")
     logits = logit_model(network)
 
-    def step(precision: str, patches: torch.Tensor) -> float:
+    def step(precision: Format, patches: torch.Tensor) -> float:
         start = time.process_time()
         with computing_in(network, precision):
             output = logits(patches, training=True)[:, 0].float()
