@@ -83,11 +83,11 @@ def our_tasks(share: int) -> Tasks:
 
 
 def train_plain(images: np.ndarray, labels: np.ndarray) -> None:
-    """The same training with the same network written in plain torch.nn, in bfloat16 where that is fast."""
+    """The same training with the same network written in plain torch.nn, in bfloat16 where that is faster."""
     import torch
     from torch.nn import functional
 
-    from microcalc.training.loop import has_fast_bfloat16
+    from microcalc.training.number_format import fastest_format
 
     layers: list[torch.nn.Module] = []
     channels = 1
@@ -102,7 +102,7 @@ def train_plain(images: np.ndarray, labels: np.ndarray) -> None:
     network = torch.nn.Sequential(*layers, torch.nn.Linear(widths[-1], 1))
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3, fused=True)
     patches, targets = torch.tensor(images).unsqueeze(1), torch.tensor(labels, dtype=torch.float32)
-    fast = has_fast_bfloat16(torch.device("cpu"))
+    fast = fastest_format(torch.device("cpu")) == "bfloat16"
     for _ in range(EPOCHS):
         for chosen in torch.randperm(len(patches)).split(BATCH):
             with torch.autocast("cpu", torch.bfloat16, enabled=fast):
