@@ -3,12 +3,14 @@
 import functools
 import json
 import os
+import pkgutil
 import re
 import runpy
 import shlex
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,13 @@ def test_every_command_option_import_extra_and_target_that_a_page_names_is_there
     }  # the example of a new command
     assert [path for path in paths if not any((ROOT / place / path).exists() for place in ("", "src/microcalc"))] == []
     assert set(re.findall(r"`make (\w+)`", text)) <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def test_every_name_of_the_api_page_is_where_it_says() -> None:
+    for name in re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE):
+        found = pkgutil.resolve_name(name)
+        if not isinstance(found, types.ModuleType):
+            assert name in (f"{found.__module__}.{found.__qualname__}", "microcalc.data.Data"), name
 
 
 def test_doctests_become_code_and_roles_become_names() -> None:
