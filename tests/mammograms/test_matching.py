@@ -1,5 +1,6 @@
 """Findings joined to the truth of their images: oblong pixels of 0.08 x 0.05 mm, three clusters."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -153,6 +154,20 @@ def test_patients_and_breasts_come_from_truth_or_names() -> None:
     cases = [each.case for each in joined(scan(*map(image, files)), *truth)]
     assert [case.patient for case in cases] == ["x/P1", "x/P1", "given", "y/P1", "z.png", "6c613a14b80a8591"]
     assert [case.breast for case in cases] == ["x/P1 L", "x/P1 L", "given R", "y/P1 L", "z.png", "6c613a14b80a8591 L"]
+
+
+def test_patient_side_and_view_of_dicom_count_before_the_name() -> None:
+    known = [("1.dcm", "A", "L", "CC"), ("2.dcm", "A", "R", "CC"), ("P7_LCC.dcm", "B", "R", "MLO")]
+    known += [("P7_RMLO.dcm", None, None, None), ("5.dcm", "C", None, None)]
+    images = [
+        replace(image(file), patient=patient, side=side, view=view)  # type: ignore[arg-type]
+        for file, patient, side, view in known
+    ]
+    found = joined(scan(*images), ImageTruth("2.dcm", BOXES, patient="T"), others="normal")
+    assert [each.case.patient for each in found] == ["A", "T", "B", "P7", "C"]
+    assert [each.case.breast for each in found] == ["A L", "T R", "B R", "P7 R", "5.dcm"]
+    counted = {kind: {value: len(cases) for value, cases in values.items()} for kind, values in groups(found).items()}
+    assert counted == {"side": {"L": 1, "R": 3, "unknown": 1}, "view": {"CC": 2, "MLO": 2, "unknown": 1}}
 
 
 def test_images_are_grouped_where_there_are_fewer_kinds_than_patients() -> None:

@@ -45,11 +45,11 @@ def test_an_image_without_a_finding_has_a_row_too() -> None:
 
 def test_the_steps_to_a_probability_are_in_the_table_in_the_words_of_the_page() -> None:
     known = replace(
-        IMAGES[0].findings[0], score=2.0, calcifications_px=((9.0, 9.0),), votes=(0.25, 0.5, 0.75), committee=0.5
+        IMAGES[0].findings[0], score=2.0, calcifications_px=((9.0, 9.0),), votes=(0.25, 0.5, 0.75), committee=0.25
     )
     row = dict(zip(COLUMNS, table_row(IMAGES[0], known), strict=True))
-    assert [row[name] for name in ("votes", "committee", "second_opinion")] == ["0.25 0.50 0.75", "0.50", "+2.0"]
-    assert in_one_line(known) == "votes 0.25 0.50 0.75, committee 0.50, second opinion +2.0, final 0.90"
+    assert [row[name] for name in ("votes", "committee", "second_opinion")] == ["0.25 0.50 0.75", "0.25", "+3.1"]
+    assert in_one_line(known) == "votes 0.25 0.50 0.75, committee 0.25, second opinion +3.1, final 0.90"
     assert list(steps(known)) == list(WORDS) and steps(IMAGES[0].findings[0]) == {"final": "0.90"}
 
 
