@@ -234,7 +234,7 @@ def test_the_zipped_dicom_results_state_the_operating_point_and_the_findings(
     answer = client.get(f"/api/images/{dicom_image.id}/dicom.zip")
     assert answer.status_code == 200, answer.text
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
-    assert sorted(archive.namelist()) == [f"Иванова.{kind}.dcm" for kind in ("pr", "sc", "sr")]
+    assert sorted(archive.namelist()) == [f"Иванова.{kind}.dcm" for kind in ("pr", "regions", "sc", "sr")]
     report = pydicom.dcmread(io.BytesIO(archive.read("Иванова.sr.dcm")))
     assert report.Modality == "SR"
     texts = {item.TextValue for item in items(report, "Algorithm Parameters")}

@@ -56,7 +56,7 @@ def files_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("studies", "associations"), [((0, 0, 0), [9]), ((0, 1, 2), [3, 3, 3])])
+@pytest.mark.parametrize(("studies", "associations"), [((0, 0, 0), [12]), ((0, 1, 2), [4, 4, 4])])
 def test_each_study_is_answered_in_one_association(
     studies: tuple[int, ...], associations: list[int], tmp_path: Path
 ) -> None:
@@ -68,7 +68,7 @@ def test_each_study_is_answered_in_one_association(
         assert answered(node, 3)
         assert pacs.associations == associations
         assert {result.StudyInstanceUID for result in pacs.received} == {image.StudyInstanceUID for image in images}
-        assert len({result.SOPInstanceUID for result in pacs.received}) == 9
+        assert len({result.SOPInstanceUID for result in pacs.received}) == 12
         assert files_of(tmp_path) == []
 
 
@@ -77,7 +77,7 @@ def test_an_image_sent_again_is_answered_once(tmp_path: Path) -> None:
         assert store(node.port, make_mammogram(), make_mammogram()) == [0, 0]
         assert answered(node, 1)
         assert store(node.port, make_mammogram()) == [0]
-        assert node.queue.counts() == Counts(0, 0, 1) and len(pacs.received) == 3
+        assert node.queue.counts() == Counts(0, 0, 1) and len(pacs.received) == 4
 
 
 LARGE: dict[str, Any] = {"Rows": 1000, "Columns": 1000, "PixelData": bytes(2_000_000)}
@@ -183,7 +183,7 @@ def test_an_unreachable_receiver_is_tried_again_and_the_study_parked(tmp_path: P
     assert ["parked" in line for line in lines] == [False, False, True]
     with archive() as pacs, node_running(tmp_path, pacs.name) as node:
         assert answered(node, 1)
-        assert len(pacs.received) == 3 and node.queue.parked() == []
+        assert len(pacs.received) == 4 and node.queue.parked() == []
 
 
 def test_pauses_double_up_to_the_longest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +247,7 @@ def test_only_a_duplicate_or_a_warning_of_the_receiver_means_that_it_has_a_resul
             assert answered(node, 3) and files_of(tmp_path) == []
             return
         assert until(node.queue, lambda: bool(node.queue.parked()))
-        assert "status 0xA700" in node.queue.parked()[0].problem and len(files_of(tmp_path)) == 9
+        assert "status 0xA700" in node.queue.parked()[0].problem and len(files_of(tmp_path)) == 12
 
 
 def test_a_queue_serves_one_node_and_a_port_too(tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ def test_tls_takes_only_peers_of_the_same_authority(tmp_path: Path) -> None:
                 if association.is_established:
                     association.send_c_store(make_mammogram())
         assert established == {"plain": False, "anonymous": False, "foreign": False, "ours": True}
-        assert answered(node, 1) and len(pacs.received) == 3
+        assert answered(node, 1) and len(pacs.received) == 4
         idle.close()
 
 

@@ -1,5 +1,6 @@
 """The DICOM results of one mammogram: valid, faithful to findings and source, and the same each time."""
 
+import io
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -70,7 +71,7 @@ def test_validators_find_no_error_in_any_result(
     count: int, header: str, tmp_path: Path, program: Callable[..., str]
 ) -> None:
     paths = write(tmp_path, make_findings(count), **HEADERS[header])
-    assert list(paths) == ["sr", "pr", "sc"]
+    assert list(paths) == ["sr", "pr", "sc", *(["regions"] if count else [])]
     for path in paths.values():
         assert not errors(program("dciodvfy", path))
     said = program("dsrdump", paths["sr"])
@@ -126,6 +127,31 @@ def test_the_report_follows_tid_4000(
     said = program("DicomSRValidator", tmp_path / "judged.dcm")
     assert "Found Root Template TID_4000" in said and "IOD validation complete" in said
     assert ["Summary of Detections" in line for line in errors(said)] == ([] if complete else [True])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [BARE, {}], ids=["nothing known", "all known"])
+def test_the_regions_follow_tid_1500(changes: dict[str, Any], tmp_path: Path, program: Callable[..., str]) -> None:
+    said = program("DicomSRValidator", write(tmp_path, make_findings(6), rejected=[2], **changes)["regions"])
+    assert "Found Root Template TID_1500" in said and "IOD validation complete" in said and not errors(said)
+
+
+def test_the_regions_are_the_marked_findings_in_mm_and_pixels(tmp_path: Path) -> None:
+    """Of five findings three are marked, and of these a reader has rejected one."""
+    report = pydicom.dcmread(write(tmp_path, make_findings(5), rejected=[2])["regions"])
+    groups = list(items(report, "Measurement Group"))
+    assert [next(items(group, "Tracking Identifier")).TextValue for group in groups] == ["finding 1", "finding 3"]
+    measured = {
+        name: [float(next(items(group, name)).MeasuredValueSequence[0].NumericValue) for group in groups]
+        for name in ("Certainty of Finding", "Long axis", "Number of calcifications")
+    }
+    assert list(measured.values()) == [[84.0, 54.0], [0.72, 0.72], [3, 3]]
+    region = next(items(groups[0], "Image Region"))
+    edge = np.reshape(region.GraphicData, (-1, 2)).tolist()
+    assert edge == [[5.5, 18.0], [52.5, 18.0], [52.5, 51.0], [5.5, 51.0], [5.5, 18.0]]  # 1 mm outside of the box
+    image = region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+    assert image == pydicom.dcmread(tmp_path / "a.dcm").SOPInstanceUID
+    assert "regions" not in write(tmp_path, make_findings(3), rejected=[1, 2])
 
 
 @pytest.mark.parametrize("burned_in", ["YES", "NO", None])
@@ -190,7 +216,12 @@ def test_whatever_differs_in_a_result_changes_its_uid() -> None:
     ]
     made = [make_objects(outcome, make_overlay()) for outcome in outcomes]
     uids = {kind: {str(objects[kind].SOPInstanceUID) for objects in made} for kind in made[0]}
-    assert [len(found) for found in uids.values()] == [7, 7, 5]  # a picture does not change with its findings' verdicts
+    assert [len(found) for found in uids.values()] == [
+        7,
+        7,
+        5,
+        7,
+    ]  # a picture does not change with its findings' verdicts
     assert len({result.SOPInstanceUID for result in make_objects(replace(usual, scanned=DAMAGED), None).values()}) == 1
 
 
@@ -205,6 +236,15 @@ def test_a_presentation_state_draws_what_is_marked_and_not_rejected(tmp_path: Pa
     assert list(area.PresentationPixelSpacing) == [0.08, 0.05]  # or viewers would show oblong pixels as squares
     picture = pydicom.dcmread(paths["sc"]).pixel_array
     assert picture.shape == (ROWS, COLUMNS, 3) and (picture == (10, 20, 30)).all()
+    assert list(pydicom.dcmread(paths["sc"]).PixelSpacing) == [0.08, 0.05]
+
+
+def test_a_reduced_picture_has_larger_pixels() -> None:
+    """As the overlay of a large mammogram: 1,600 pixels at most, and square."""
+    reduced = io.BytesIO()
+    PIL.Image.new("RGB", (COLUMNS // 3, 213)).save(reduced, "PNG")
+    made = make_objects(Outcome(read_source(encode(make_mammogram())), make_findings(1), ALGORITHM), reduced.getvalue())
+    assert list(made[".sc.dcm"].PixelSpacing) == [0.150235, 0.15]
 
 
 def table(bits: int, first: int = 0, dtype: str = "<u2", **others: Any) -> list[Dataset]:
@@ -320,14 +360,14 @@ def test_findings_of_another_image_are_refused(changes: dict[str, Any], tmp_path
 
 def test_findings_without_a_uid_belong_to_the_image_of_their_pixels(tmp_path: Path) -> None:
     pixels = read_mammogram(encode(make_mammogram())).pixels_sha256
-    assert len(write(tmp_path, replace(make_findings(1), sop_instance_uid=None, pixels_sha256=pixels))) == 3
+    assert len(write(tmp_path, replace(make_findings(1), sop_instance_uid=None, pixels_sha256=pixels))) == 4
 
 
 def test_header_and_pixels_are_those_of_the_bytes_that_were_read(tmp_path: Path) -> None:
     content = write_mammogram(tmp_path / "a.dcm").read_bytes()
     write_mammogram(tmp_path / "a.dcm", number=1, PatientName="Doe^Jane")
     results, _ = make_results(content, make_findings(1), make_overlay(), ALGORITHM)
-    assert list(results) == [".sr.dcm", ".pr.dcm", ".sc.dcm"]
+    assert list(results) == [".sr.dcm", ".pr.dcm", ".sc.dcm", ".regions.dcm"]
     assert pydicom.dcmread(BytesIO(results[".sr.dcm"])).PatientName == make_mammogram().PatientName
 
 
@@ -388,7 +428,7 @@ def test_a_header_with_odd_values_still_gives_results(changes: dict[str, str]) -
     image = make_mammogram()
     set_raw(image, changes)
     outcome = Outcome(read_source(encode(image)), make_findings(2), ALGORITHM)
-    assert len([encode(made) for made in make_objects(outcome, make_overlay()).values()]) == 3
+    assert len([encode(made) for made in make_objects(outcome, make_overlay()).values()]) == 4
 
 
 def test_real_film_gives_results(tmp_path: Path, program: Callable[..., str]) -> None:

@@ -51,7 +51,7 @@ def test_storescp_and_orthanc_hold_what_was_made(tmp_path: Path) -> None:
         received = [pydicom.dcmread(path) for path in (tmp_path / receiver).iterdir()]
         results = [result for number in range(IMAGES) for result in expected(study, number)]
         held = {result.SOPInstanceUID: result for result in received}
-        assert held.keys() == {result.SOPInstanceUID for result in results} and len(received) == 3 * IMAGES
+        assert held.keys() == {result.SOPInstanceUID for result in results} and len(received) == 4 * IMAGES
         assert all(held[result.SOPInstanceUID] == result for result in results)
 
 
@@ -108,7 +108,7 @@ def test_nothing_is_lost_or_sent_twice_though_the_node_is_killed_and_the_receive
         times = Counter(result.SOPInstanceUID for result in pacs.received)
         sources = {_source(result) for result in pacs.received}
     assert len(sources) == SENDERS * IMAGES_EACH
-    assert len(times) == 3 * SENDERS * IMAGES_EACH
+    assert len(times) == 4 * SENDERS * IMAGES_EACH
     repeated = sum(times.values()) - len(times)
     assert repeated <= KILLS + 1  # sent, and the node killed before it could note so: the same UID once more
 
@@ -140,7 +140,7 @@ def test_rubbish_crashes_nothing_and_leaves_no_file_and_no_memory(
             assert association.send_c_echo().Status == 0
         assert process.memory_info().rss - before < 100 * 2**20
         counts = node.queue.counts()
-        assert len(files_of(tmp_path)) == counts.received + 3 * counts.scanned and sum(counts) <= 1
+        assert len(files_of(tmp_path)) == counts.received + 4 * counts.scanned and sum(counts) <= 1
         for thread in threading.enumerate():
             if "AcceptorThread" in thread.name:
                 thread.join()

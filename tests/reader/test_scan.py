@@ -186,7 +186,9 @@ def test_dicom_objects_of_a_film_that_changed_go_with_another_threshold_and_its_
     (out / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in moved))
     shutil.copytree(films / "a", tmp_path / "a")
     scan("--out", out, "--threshold", "0.01", "-q")
-    assert {path.name for path in (out / "dicom").iterdir()} == {f"film.{kind}.dcm" for kind in ("sr", "pr", "sc")}
+    assert {path.name for path in (out / "dicom").iterdir()} == {
+        f"film.{kind}.dcm" for kind in ("sr", "pr", "sc", "regions")
+    }
     assert len(saved(out)["images"]) == 3
 
 

@@ -8,9 +8,10 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from microcalc.dicom.results import Outcome, dataset, identify, reference
 from microcalc.images.dicom import laterality, orientation
+from microcalc.mammograms.findings import ScannedImage
 
 
-def make_secondary_capture(outcome: Outcome, overlay: bytes) -> Dataset:
+def make_secondary_capture(outcome: Outcome, scanned: ScannedImage, overlay: bytes) -> Dataset:
     """Wrap the overlay, a PNG of :func:`microcalc.mammograms.overlay.draw_overlay`, as a Secondary Capture.
 
     Raises:
@@ -32,6 +33,10 @@ def make_secondary_capture(outcome: Outcome, overlay: bytes) -> Dataset:
         PlanarConfiguration=0,
         Rows=picture.height,
         Columns=picture.width,
+        PixelSpacing=[
+            float(f"{scanned.pixel_size_mm[0] * scanned.rows / picture.height:.6g}"),
+            float(f"{scanned.pixel_size_mm[1] * scanned.columns / picture.width:.6g}"),
+        ],
         PixelRepresentation=0,
         BitsAllocated=8,
         BitsStored=8,

@@ -12,6 +12,7 @@ from pydicom.uid import generate_uid
 from microcalc.dicom.cad_report import make_cad_report
 from microcalc.dicom.capture import make_secondary_capture
 from microcalc.dicom.presentation import make_presentation_state
+from microcalc.dicom.regions_report import make_regions_report
 from microcalc.dicom.results import Algorithm, NotAnalyzed, Outcome
 from microcalc.dicom.source import read_source
 from microcalc.errors import ImageError
@@ -24,7 +25,7 @@ Mammogram = str | os.PathLike[str] | bytes
 
 
 def make_objects(outcome: Outcome, overlay: bytes | None) -> dict[str, Dataset]:
-    """Make the CAD report and, where the image was analyzed, the presentation state and the overlay.
+    """Make the CAD report and, where the image was analyzed, the presentation state, the overlay and the regions.
 
     The SOP Instance UID of each follows from all its other content: equal objects have equal UIDs, others have not.
 
@@ -33,13 +34,16 @@ def make_objects(outcome: Outcome, overlay: bytes | None) -> dict[str, Dataset]:
         overlay: a PNG of :func:`microcalc.mammograms.overlay.draw_overlay`; None where the image was not analyzed.
 
     Returns:
-        The objects by the suffixes of their files: ``.sr.dcm``, ``.pr.dcm`` and ``.sc.dcm``.
+        The objects by the suffixes of their files: ``.sr.dcm``, ``.pr.dcm``, ``.sc.dcm``, and ``.regions.dcm`` where
+        something is marked.
     """
     with quiet():
         made = {".sr.dcm": make_cad_report(outcome)}
         if isinstance(outcome.scanned, ScannedImage) and overlay is not None:
             made[".pr.dcm"] = make_presentation_state(outcome, outcome.scanned)
-            made[".sc.dcm"] = make_secondary_capture(outcome, overlay)
+            made[".sc.dcm"] = make_secondary_capture(outcome, outcome.scanned, overlay)
+            if regions := make_regions_report(outcome, outcome.scanned):
+                made[".regions.dcm"] = regions
         for each in made.values():
             uid = generate_uid(entropy_srcs=[hashlib.sha256(encode(each)).hexdigest()])
             each.SOPInstanceUID = each.file_meta.MediaStorageSOPInstanceUID = uid

@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS studies (
 CREATE INDEX IF NOT EXISTS images_by_state ON images (state, study);
 """
 
-MOST_RESULTS = 3
+MOST_RESULTS = 4
 """Most results of an image."""
 
 

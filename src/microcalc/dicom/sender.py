@@ -20,6 +20,7 @@ SOP_CLASSES = (
     uid.MammographyCADSRStorage,
     uid.GrayscaleSoftcopyPresentationStateStorage,
     uid.SecondaryCaptureImageStorage,
+    uid.ComprehensiveSRStorage,
 )
 
 _WARNINGS = range(0xB000, 0xC000)
