@@ -23,7 +23,7 @@ SCHEMA = 1
 OUTPUT_FOLDERS = ("dicom", "heatmaps", "overlays", "pictures")
 """Folders of a folder of results that hold pictures and objects, a folder a kind."""
 
-SUFFIXES = (".png", ".sr.dcm", ".pr.dcm", ".sc.dcm")
+SUFFIXES = (".png", ".sr.dcm", ".pr.dcm", ".sc.dcm", ".regions.dcm")
 LONGEST_NAME = 200
 """Most bytes of the name of a picture; most disks take 255, with all suffixes."""
 
