@@ -44,7 +44,7 @@ def make_regions_report(outcome: Outcome, scanned: ScannedImage) -> Dataset | No
         code(CONTEXT, _DCM.ObserverType, _DCM.Device),
         item(CONTEXT, "UIDREF", _DCM.DeviceObserverUID, UID=IMPLEMENTATION_UID),
         text(CONTEXT, _DCM.DeviceObserverName, MODEL),
-        code(MODIFIER, _DCM.ProcedureReported, codes.cid100.XRUnspecifiedBodyRegion),
+        code(MODIFIER, _DCM.ProcedureReported, codes.cid100.ImagingProcedure),
         container(CONTAINS, _DCM.ImagingMeasurements, [_region(each, scanned, outcome) for each in shown]),
     ]
     report = root(outcome, _DCM.ImagingMeasurementReport, "1500", content)
