@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le, Len
 from pydantic import AfterValidator
 from tyro.conf import arg
 
+from microcalc import __version__
 from microcalc.errors import RequestError
 from microcalc.files import checked
 
@@ -19,6 +20,9 @@ Protocol = Literal["honest", "naive"]
 Preprocessing = Literal[
     "raw", "mean_centered", "high_pass", "contrast_normalized", "raw+high_pass", "raw+contrast_normalized"
 ]
+PRETRAINED = f"pretrained {__version__}"
+"""Name of the committees that come with microcalc."""
+
 GivenPixelSize = float | Literal["unknown"] | None
 """A pixel size as users give it, for images whose files do not: one in mm, that it is unknown, or nothing."""
 

@@ -18,6 +18,7 @@ from microcalc.app.jobs import Jobs
 from microcalc.app.open_image import OpenImage
 from microcalc.app.review import Reviews
 from microcalc.app.security import is_loopback, reachable_address
+from microcalc.config import PRETRAINED
 from microcalc.images import LARGEST_PIXELS
 from microcalc.images.resample import as_pixel_size
 
@@ -48,7 +49,7 @@ class Settings:
     """
 
     host: str = "127.0.0.1"
-    committee: str = f"pretrained {__version__}"
+    committee: str = PRETRAINED
     pixel_size_mm: float | None = None
     save: Path | None = None
     upload_bytes: int = UPLOAD_BYTES

@@ -13,6 +13,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from microcalc.cli.common import Common
+from microcalc.config import PRETRAINED
 from microcalc.errors import extra_needed
 
 if TYPE_CHECKING:
@@ -82,7 +83,6 @@ class App(Common):
         os._exit(0)  # a thread may still be computing, and PyTorch aborts where Python ends around it
 
     def _session(self, console: Console) -> "Session":
-        from microcalc import __version__
         from microcalc.app.findings import Reader
         from microcalc.app.session import Session, Settings
         from microcalc.cli.common import load_committee
@@ -91,5 +91,5 @@ class App(Common):
         reader = Reader(lambda: load_scanning(self.committee, console), lambda: load_committee(self.committee))
         if self.committee is not None:
             reader.prepare()  # an error in it ends the command, not the first scan
-        name = str(self.committee) if self.committee else f"pretrained {__version__}"
+        name = str(self.committee) if self.committee else PRETRAINED
         return Session(Settings(self.host, name, self.pixel_size, self.save), reader)

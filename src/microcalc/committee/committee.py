@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from microcalc import __version__
 from microcalc.committee.calibration import Calibration, DecisionRule
 from microcalc.committee.inference import predict
 from microcalc.committee.weights import load_weights, save_weights
-from microcalc.config import Preprocessing, WaveletSettings
+from microcalc.config import PRETRAINED, Preprocessing, WaveletSettings
 from microcalc.errors import RequestError
 from microcalc.files import read_record, write_json
 from microcalc.images.tiles import check_patches
@@ -184,7 +183,7 @@ class Committee:
             raise RequestError(
                 "this copy of microcalc has no committee of its own; name the committee/ of a finished run"
             )
-        return replace(cls.load(directory), name=f"pretrained {__version__}")
+        return replace(cls.load(directory), name=PRETRAINED)
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
