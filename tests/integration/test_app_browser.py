@@ -215,6 +215,7 @@ def test_a_finished_scan_opens_with_its_findings_and_hangs_with_chest_walls_toge
         expect(viewer.item(name).locator(".image-sub")).to_have_text(words, timeout=LONG)
     page.click("#draw-heat")
     expect(page.locator("#heat")).to_be_enabled(timeout=LONG)
+    expect(page.locator("#heat-legend")).to_be_visible()
     viewer.slide("heat", 80)
     expect(page.locator("#osd [data-heat]")).to_have_attribute("opacity", "0.8")
     page.click("#tab-hanging")

@@ -163,7 +163,7 @@ def tile(
 
 @router.get("/{identity}/thumbnail.jpg")
 def thumbnail(image: Named) -> Response:
-    """The whole image, at most 512 pixels a side."""
+    """The whole image, at most 128 pixels a side."""
     return Response(image.thumbnail, media_type=MEDIA["jpg"])
 
 

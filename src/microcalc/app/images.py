@@ -22,6 +22,9 @@ from microcalc.mammograms.truth import TrueImage, Truth
 KEPT = 5
 """Images whose reduced greys are kept, 8 MB at 12 megapixels: both views of both sides are shown together."""
 
+SHRINK = 4
+"""From the smallest level of an image to its thumbnail, which a list of 500 shows at once."""
+
 
 class Images:
     """All images of the session, the greys of those that were looked at last, and the one that was read last.
@@ -175,7 +178,7 @@ class Images:
             sop_instance_uid=mammogram.sop_instance_uid,
             pixels_sha256=mammogram.pixels_sha256,
             truth=truth.clusters if truth else None,
-            thumbnail=encode(window.applied(smallest), "jpg"),
+            thumbnail=encode(window.applied(smallest[::SHRINK, ::SHRINK]), "jpg"),
         )
         image.forget_findings()
         return image

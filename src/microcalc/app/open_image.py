@@ -70,7 +70,7 @@ class OpenImage:
         sop_instance_uid: of a DICOM file.
         pixels_sha256: of the image.
         truth: the true clusters; None where they are not known.
-        thumbnail: a JPEG of at most 512 pixels a side.
+        thumbnail: a JPEG of at most 128 pixels a side.
         state: of its scan.
         progress: of its scan: stage, steps done, steps in all.
         error: why it could not be scanned.

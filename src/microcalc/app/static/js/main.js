@@ -132,7 +132,7 @@ async function loadSession() {
     update({ session, offline: null });
     if (!navigated && session.reports.length && !session.images.length && !session.opening) update({ page: "reports" });
     await meet(session.images);
-    await meetOpening();
+    if (session.opening || session.problems.length) await meetOpening();
   } catch (error) {
     update({ offline: error.message });
   }

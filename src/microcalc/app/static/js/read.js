@@ -64,7 +64,9 @@ function renderHeat(image) {
   const offer = image?.heatmap === "failed" ? "Heat map failed: try again" : "Draw heat map";
   $("draw-heat").textContent = drawing ? "Drawing …" : offer;
   $("draw-heat").hidden = ready;
-  picture.overlay.setHeat(ready && !isBlind(image.id) ? heatMapUrl(image) : null, state.heatOpacity);
+  const isShown = ready && !isBlind(image.id);
+  picture.overlay.setHeat(isShown ? heatMapUrl(image) : null, state.heatOpacity);
+  $("heat-legend").hidden = !isShown || state.heatOpacity === 0;
 }
 
 function drawMarks() {
