@@ -33,6 +33,7 @@ def test_each_patient_has_two_views_of_both_breasts(made: list[PhantomMammogram]
     assert other.study not in {mammogram.study for mammogram in made}
 
 
+@pytest.mark.slow
 def test_a_cluster_is_as_far_from_the_nipple_in_both_views_of_its_breast(made: list[PhantomMammogram]) -> None:
     compared = 0
     for cc, mlo in ((made[n], made[n + 2]) for n in (0, 1, 4, 5)):
@@ -45,6 +46,7 @@ def test_a_cluster_is_as_far_from_the_nipple_in_both_views_of_its_breast(made: l
     assert compared >= 3
 
 
+@pytest.mark.slow
 def test_a_second_scanner_shows_the_same_clusters_with_less_contrast(made: list[PhantomMammogram]) -> None:
     for first, second in zip(
         made, iter_phantom_mammograms(4, seed=0, difficulty=0.0, field_mm=SMALL, scanner="second"), strict=False

@@ -22,7 +22,7 @@ from microcalc.runs import open_run
 from microcalc.training.search import Trial
 
 FUZZ_SECONDS = float(os.environ.get("MICROCALC_FUZZ_SECONDS", "0"))
-unhurried = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=100, database=None)
+unhurried = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=25, database=None)
 
 FILES = ["0/a.png", "0/b.png", "1/a.png", "1/c.png"]
 GROUPS = b'file,patient\r\n0/a.png,anna\r\nb.png,bea\r\n1/a.png,"carla"\r\nc.png,anna\r\n'
