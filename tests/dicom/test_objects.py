@@ -153,7 +153,7 @@ def test_the_regions_follow_tid_1500(changes: dict[str, Any], tmp_path: Path, pr
 
 
 def test_the_regions_are_the_marked_findings_in_mm_and_pixels(tmp_path: Path) -> None:
-    """Of five findings three are marked, and of these a reader has rejected one."""
+    """Five findings, of which three are marked, and a reader has rejected one of these."""
     report = pydicom.dcmread(write(tmp_path, make_findings(5), rejected=[2])["regions"])
     groups = list(items(report, "Measurement Group"))
     assert [next(items(group, "Tracking Identifier")).TextValue for group in groups] == ["finding 1", "finding 3"]
