@@ -1,7 +1,7 @@
 """The default study: time by phase and kind of work, peak memory, AUC; and the original procedure beside it.
 
-Run as `python benchmarks/study.py --tensorflow-python PATH [options of microcalc run]`, where PATH is a Python that has
-the extra `bench`; `none` leaves the original procedure out. ONEDNN_MAX_CPU_ISA=AVX2 before it shows what a laptop
+Run as `python benchmarks/study.py [--tensorflow-python PATH] [options of microcalc run]`; PATH is a Python that has
+the extra `bench`; without it the original procedure is left out. ONEDNN_MAX_CPU_ISA=AVX2 before it shows what a laptop
 without AVX512 sees, of PyTorch's own kernels too. Ours is `microcalc run` on the INFN data, whole. What each phase
 consists of comes from torch.profiler, on a piece of it: an epoch of a trial and of an expert of one fold, and the
 committee that comes with microcalc on some external patches.
@@ -152,7 +152,7 @@ def show_phases(timing: dict[str, float], wavelet: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tensorflow-python", default=sys.executable)
+    parser.add_argument("--tensorflow-python", metavar="PATH")
     parser.add_argument("--one-trial", type=int, metavar="THREADS", help=argparse.SUPPRESS)
     parser.add_argument("--wavelet", default="none")
     options, given = parser.parse_known_args()
@@ -172,7 +172,7 @@ def main() -> None:
     print(f"peak memory: {metrics['timing']['peak_memory_bytes'] / 1e9:.2f} GB, all processes together")
     print(f"cross-validated AUC: {metrics['cross_validation']['auc']:.4f}")
     show_phases(metrics["timing"], options.wavelet)
-    if options.tensorflow_python == "none":
+    if options.tensorflow_python is None:
         return
     command = [options.tensorflow_python, __file__, "--one-trial"]
     trials = [
