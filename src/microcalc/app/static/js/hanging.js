@@ -105,7 +105,7 @@ function fill() {
     const shown = state.showMarks && !isBlind(image?.id);
     const arc = shown ? state.arcs[image?.id] : null;
     const from = arc && `${arc.distance_mm.toFixed(0)} mm from the ${arc.origin}`;
-    slot.caption.textContent = [image?.name, from].filter(Boolean).join(" · ");
+    slot.caption.textContent = [from, image?.name].filter(Boolean).join(" · ");
     slot.picture.overlay.setArc(arc);
     slot.empty.hidden = Boolean(image);
     slot.choice.hidden = images.length < 2;
