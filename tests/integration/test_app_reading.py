@@ -192,3 +192,11 @@ def test_the_list_is_filtered_and_ordered_and_is_one_stop_of_the_tab_key(viewer:
     expect(names).to_have_text(["0.png", "1.png", "square.png"])
     page.get_by_label("Filter images by name").fill("squ")
     expect(names).to_have_text(["square.png"])
+
+
+def test_a_browser_that_enlarges_four_times_shows_the_picture_and_scrolls_down_alone(viewer: Viewer) -> None:
+    page = viewer.page
+    page.set_viewport_size({"width": 320, "height": 256})
+    page.click("#pane-picture")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 320
+    assert page.locator("#osd").bounding_box()["height"] > 200
