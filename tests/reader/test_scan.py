@@ -175,7 +175,7 @@ def test_another_threshold_needs_no_new_scan_and_no_mammogram_but_for_dicom(
     assert (out / "dicom" / "film-2.sr.dcm").read_bytes() == other
 
 
-def test_dicom_objects_of_a_film_that_changed_go_with_another_threshold_and_its_findings_stay(
+def test_dicom_objects_of_a_film_that_changed_or_is_gone_go_with_another_threshold_and_its_findings_stay(
     films: Path, out: Path, tmp_path: Path
 ) -> None:
     entries = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
@@ -185,6 +185,9 @@ def test_dicom_objects_of_a_film_that_changed_go_with_another_threshold_and_its_
     ]
     (out / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in moved))
     shutil.copytree(films / "a", tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    changed = (films / "b/film.dcm").read_bytes().replace(b"Patient^1", b"Patient^9")
+    (tmp_path / "b/film.dcm").write_bytes(changed)
     scan("--out", out, "--threshold", "0.01", "-q")
     assert {path.name for path in (out / "dicom").iterdir()} == {
         f"film.{kind}.dcm" for kind in ("sr", "pr", "sc", "regions")
