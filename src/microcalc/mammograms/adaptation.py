@@ -43,7 +43,7 @@ LOWEST_LOGIT = -6.0
 
 
 class Seen(NamedTuple):
-    """One mammogram with its truth, and (n, 15) features of its findings; None where only their scores are known."""
+    """One mammogram with its truth, and (n, 2) features of its findings; None where only their scores are known."""
 
     known: KnownImage
     features: Floats | None
@@ -206,14 +206,13 @@ def _fit(images: Sequence[Seen], opinion: SecondOpinion) -> SecondOpinion:
     """Logistic regression, penalised by how far its weights lie from those of the given second opinion."""
     features = np.concatenate([each.features for each in images if each.features is not None])
     labels: NDArray[np.float64] = np.concatenate([_labels(each.known) for each in images])
-    standardised = (features - np.array(opinion.mean)) / np.array(opinion.scale)
     start = np.array([*opinion.weights, opinion.bias])
 
     def loss(weights: Floats) -> tuple[float, Floats]:
-        scores, moved = standardised @ weights[:-1] + weights[-1], weights[:-1] - start[:-1]
+        scores, moved = features @ weights[:-1] + weights[-1], weights[:-1] - start[:-1]
         missing = 1 / (1 + np.exp(-scores)) - labels
         value = np.logaddexp(0, scores).sum() - labels @ scores + moved @ moved / (2 * STRENGTH)
-        return value, np.array([*(missing @ standardised + moved / STRENGTH), missing.sum()])
+        return value, np.array([*(missing @ features + moved / STRENGTH), missing.sum()])
 
     *weights, bias = minimize(loss, start, jac=True, method="L-BFGS-B").x.tolist()
     return replace(opinion, weights=tuple(weights), bias=bias)

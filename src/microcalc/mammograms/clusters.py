@@ -1,6 +1,6 @@
 """From windows to clusters: what a committee gives for each window, and neighbouring windows made one finding."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ FIRST_LOOK = 50
 """Windows that all experts are shown; the expert of largest weight chooses them."""
 
 MOST_CLUSTERS = 12
-"""Clusters of an image that are shown once more, centred, and then listed."""
+"""Clusters of an image that are listed."""
 
 SAME_CLUSTER = 2.0
 """A neighbouring window whose logit is lower than the best by more than this adds no calcifications."""
@@ -39,19 +39,13 @@ class Cluster:
     """A suspected cluster, before a second opinion.
 
     Attributes:
-        center: (2,) mean column and row of its single calcifications.
-        logits: (experts,) of its best window; after :func:`look_again`, of the window around its centre.
-        logit: the committee's, of the best window.
-        support: the committee's second highest logit among the windows of the cluster; ``logit`` - 10 for a single one.
-        members: (n,) which spots lie in it.
+        logits: (experts,) of its best window.
+        logit: the committee's.
         calcifications: (k, 2) columns and rows of its single calcifications; see :meth:`Spots.centers`.
     """
 
-    center: NDArray[np.float64]
     logits: NDArray[np.float64]
     logit: float
-    support: float
-    members: NDArray[np.intp]
     calcifications: NDArray[np.float64]
 
 
@@ -60,7 +54,7 @@ def find_clusters(
     mask: NDArray[np.bool_],
     committee: Committee,
     on_progress: OnProgress = ignore_progress,
-) -> tuple[Spots, list[Cluster]]:
+) -> list[Cluster]:
     """Find bright spots in the breast, show the committee windows around them, and join neighbouring windows.
 
     Args:
@@ -70,16 +64,16 @@ def find_clusters(
         on_progress: see :mod:`microcalc.mammograms.progress`.
 
     Returns:
-        The spots of the image, and the best clusters.
+        The 12 clusters of highest logit, that first.
     """
     on_progress("spots", 0, 1)
     spots = find_spots(image, mask)
     centers = choose_windows(spots)
     if not len(centers):
-        return spots, []
+        return []
     chosen, logits = window_logits(committee, cut_windows(image, centers), on_progress=on_progress)
     on_progress("clusters", 0, 1)
-    return spots, look_again(committee, image, merge_windows(committee, centers[chosen], logits, spots))
+    return merge_windows(committee, centers[chosen], logits, spots)[:MOST_CLUSTERS]
 
 
 def logit(probability: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -178,27 +172,8 @@ def merge_windows(
         members = _members(spots, centers[near & (joint > joint[best] - SAME_CLUSTER)], centers[best])
         calcifications = spots.centers(members)
         if len(calcifications) >= FEWEST:
-            ranked = np.sort(joint[near])[::-1]
-            support = ranked[1] if len(ranked) > 1 else joint[best] - 10
-            center = spots.positions[members].mean(axis=0)
-            clusters.append(Cluster(center, logits[best], float(joint[best]), float(support), members, calcifications))
+            clusters.append(Cluster(logits[best], float(joint[best]), calcifications))
     return clusters
-
-
-def look_again(committee: Committee, image: NDArray[np.float32], clusters: list[Cluster]) -> list[Cluster]:
-    """Give the 12 clusters of highest logit the experts' mean logits over 8 views of the window at their centre.
-
-    The views are the 8 symmetries of the square, so what is given for a cluster hardly depends on how the image lies.
-    """
-    kept = clusters[:MOST_CLUSTERS]
-    if not kept:
-        return []
-    windows = cut_windows(image, np.array([cluster.center for cluster in kept]))
-    mirrored = windows[:, :, ::-1]
-    views = [np.rot90(side, turns, (1, 2)) for side in (windows, mirrored) for turns in range(4)]
-    logits = logit(committee.expert_probabilities(np.concatenate(views)))
-    means: NDArray[np.float64] = logits.reshape(len(views), len(kept), -1).mean(axis=0)
-    return [replace(cluster, logits=mean) for cluster, mean in zip(kept, means, strict=True)]
 
 
 def _members(spots: Spots, centers: NDArray[np.float64], best: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -16,7 +16,6 @@ from microcalc.images import Mammogram, read_mammogram
 from microcalc.images.image import PixelSize
 from microcalc.images.resample import as_pixel_size, to_true_scale
 from microcalc.mammograms.breast import Breast, find_breast
-from microcalc.mammograms.candidates import Spots
 from microcalc.mammograms.clusters import Cluster, find_clusters
 from microcalc.mammograms.findings import Finding, ScannedImage, placed
 from microcalc.mammograms.progress import OnProgress, ignore_progress
@@ -98,7 +97,7 @@ def scan_mammogram(
         error.file = name
         raise
     committee, opinion = committee or packaged(), second_opinion or packaged_opinion()
-    spots, clusters = find_clusters(image, breast.mask, committee, on_progress)
+    clusters = find_clusters(image, breast.mask, committee, on_progress)
     rows, columns = mammogram.pixels.shape
     return ScannedImage(
         file=name,
@@ -113,7 +112,7 @@ def scan_mammogram(
             *(*mammogram.warnings, *_contradiction(mammogram, pixel_size_mm), *breast.warnings),
             *_doubts_of_size(rows * size[0], columns * size[1], breast),
         ),
-        findings=_findings(clusters, spots, committee, opinion, image.shape, (rows, columns), size),
+        findings=_findings(clusters, opinion, image.shape, (rows, columns), size),
         patient=mammogram.patient,
         study=mammogram.study,
         side=mammogram.side,
@@ -202,15 +201,13 @@ def _doubts_of_size(height_mm: float, width_mm: float, breast: Breast) -> list[s
 
 def _findings(
     clusters: list[Cluster],
-    spots: Spots,
-    committee: Committee,
     second_opinion: SecondOpinion,
     true_shape: tuple[int, ...],
     shape: tuple[int, ...],
     pixel_size_mm: PixelSize,
 ) -> tuple[Finding, ...]:
     sides = np.array(shape[::-1])
-    scores = second_opinion.scores(features(clusters, spots))
+    scores = second_opinion.scores(features(clusters))
     probabilities = expit(scores)
     findings = []
     for number, best in enumerate(np.argsort(-scores, kind="stable"), start=1):
@@ -220,8 +217,8 @@ def _findings(
         points = (clusters[best].calcifications + 0.5) * sides / true_shape[::-1] - 0.5
         points = points.clip(0, sides - 1)  # an edge of the image lies half a pixel outside of the last centre
         marked = bool(probability >= second_opinion.threshold)
-        votes = expit(clusters[best].logits)
-        known = {"votes": tuple(votes.tolist()), "committee": float(committee.combine(votes[None])[0])}
+        votes, of_all = expit(clusters[best].logits), float(expit(clusters[best].logit))
+        known = {"votes": tuple(votes.tolist()), "committee": of_all}
         place = placed(points, shape, pixel_size_mm)
         findings.append(Finding(number, score, probability, marked, **place, **known))  # type: ignore[arg-type]
     return tuple(findings)

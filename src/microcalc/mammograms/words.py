@@ -3,9 +3,9 @@
 from microcalc.mammograms.findings import Finding
 
 WORDS = {
-    "votes": "probability by each expert of the committee, the mean over 8 views of the window around the finding",
+    "votes": "probability by each expert of the committee, of the best window of the finding",
     "committee": "the votes, weighted and calibrated",
-    "second opinion": "what number, contrast, spacing and sharpness of the spots add to the committee's log odds",
+    "second opinion": "how far the committee's log odds are lowered where most candidates of the image look suspicious",
     "final": "probability of a cluster that results; a finding is marked from the operating point on",
 }
 
