@@ -8,7 +8,6 @@ import pytest
 
 import microcalc
 from microcalc import Committee, Data
-from microcalc.errors import RequestError
 
 PLACE = Path(microcalc.__file__).parent / "pretrained"
 
@@ -19,17 +18,8 @@ def committee() -> Committee:
 
 
 def test_it_is_small_and_holds_nothing_that_could_run():
-    for folder in (PLACE, PLACE / "scan"):
-        files = [path for path in folder.iterdir() if path.is_file()]
-        assert sum(path.stat().st_size for path in files) <= 10_000_000
-        assert {path.suffix for path in files} <= {".json", ".md", ".safetensors"}
-
-
-def test_there_is_one_for_patches_and_one_for_whole_mammograms():
-    scanning = Committee.pretrained("scan")
-    assert not np.array_equal(scanning.weights, Committee.pretrained().weights)
-    with pytest.raises(RequestError, match="purpose is one of patches, scan: got 'films'"):
-        Committee.pretrained("films")
+    assert sum(path.stat().st_size for path in PLACE.iterdir()) <= 10_000_000
+    assert {path.suffix for path in PLACE.iterdir()} == {".json", ".md", ".safetensors"}
 
 
 def test_it_answers_at_once(committee: Committee, phantom: Data):
@@ -50,7 +40,7 @@ def test_its_card_says_what_it_is_for_and_what_not():
 
 
 def test_a_committee_is_named_by_its_version_or_by_the_folder_it_was_read_from(committee: Committee, tmp_path: Path):
-    assert committee.name == Committee.pretrained("scan").name == f"pretrained {microcalc.__version__}"
+    assert committee.name == f"pretrained {microcalc.__version__}"
     committee.save(tmp_path / "mine")
     assert Committee.load(tmp_path / "mine").name == str(tmp_path / "mine")
 

@@ -225,7 +225,7 @@ def test_the_hash_of_a_committee_covers_its_second_opinion_and_each_of_its_exper
 
     from microcalc.mammograms import second_opinion
 
-    shutil.copytree(Path(second_opinion.__file__).parents[1] / "pretrained" / "scan", tmp_path / "scan")
+    shutil.copytree(Path(second_opinion.__file__).parents[1] / "pretrained", tmp_path / "scan")
     hashes = [committee_sha256(tmp_path / "scan")]
     for name in ("second_opinion.json", "expert_3.safetensors", "committee.json"):
         path = tmp_path / "scan" / name

@@ -164,21 +164,13 @@ class Committee:
         write_json(directory / "committee.json", description)
 
     @classmethod
-    def pretrained(cls, purpose: Literal["patches", "scan"] = "patches") -> Self:
-        """A committee that comes with the package; the card is ``microcalc/pretrained/CARD.md``.
-
-        Args:
-            purpose: "patches", or "scan" for the committee that scans whole mammograms. The latter has learned that one
-                or two isolated calcifications are no cluster, as INFN's labels do not say.
+    def pretrained(cls) -> Self:
+        """The committee that comes with the package; the card is ``microcalc/pretrained/CARD.md``.
 
         Raises:
-            RequestError: this copy of the package has none, or there is none for this purpose.
+            RequestError: this copy of the package has none.
         """
-        if purpose not in ("patches", "scan"):
-            raise RequestError(f"purpose is one of patches, scan: got {purpose!r}")
         directory = Path(str(resources.files("microcalc"))) / "pretrained"
-        if purpose == "scan":
-            directory /= "scan"
         if not (directory / "committee.json").is_file():
             raise RequestError(
                 "this copy of microcalc has no committee of its own; name the committee/ of a finished run"

@@ -122,8 +122,8 @@ def scan_mammogram(
 
 @functools.cache
 def packaged() -> Committee:
-    """Return the committee for whole mammograms that comes with microcalc."""
-    return Committee.pretrained("scan")
+    """Return the committee that comes with microcalc."""
+    return Committee.pretrained()
 
 
 @functools.cache

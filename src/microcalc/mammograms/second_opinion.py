@@ -91,5 +91,5 @@ class SecondOpinion:
     @classmethod
     def packaged(cls) -> Self:
         """Return the one made for the committee that comes with microcalc."""
-        with resources.as_file(resources.files("microcalc") / "pretrained" / "scan" / "second_opinion.json") as path:
+        with resources.as_file(resources.files("microcalc") / "pretrained" / "second_opinion.json") as path:
             return cls.load(path)

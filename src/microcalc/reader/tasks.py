@@ -336,7 +336,7 @@ class ScanTask(Task):
     @property
     def directory(self) -> Path:
         """The directory of the committee."""
-        return _packaged() / "scan" if self.committee is None else Path(self.committee)
+        return _packaged() if self.committee is None else Path(self.committee)
 
     def wanted(self) -> dict[str, float]:
         """Return the kinds of files to make of each result; a heat map shows no operating point."""
