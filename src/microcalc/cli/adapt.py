@@ -12,7 +12,7 @@ from microcalc.cli.common import Common
 from microcalc.cli.common import describe as describe_data
 from microcalc.cli.progress import shown_progress, study_progress
 from microcalc.cli.reading import refuse_unreadable
-from microcalc.config import AugmentationSettings, SearchSettings, StudyConfig, TrainingSettings
+from microcalc.config import SearchSettings, StudyConfig, TrainingSettings
 from microcalc.errors import ImageError, RequestError
 
 if TYPE_CHECKING:
@@ -21,13 +21,10 @@ if TYPE_CHECKING:
     from microcalc.mammograms.second_opinion import SecondOpinion
 
 RETRAINING = StudyConfig(
-    search=SearchSettings(dim=(10, 15), searching_fraction=0.12, epochs=4),
-    training=TrainingSettings(epochs=40),
-    augmentation=AugmentationSettings(p_single_calcifications=0.3),
-    gradcam=0,
+    search=SearchSettings(dim=(15,), searching_fraction=0.12, epochs=4), training=TrainingSettings(epochs=45), gradcam=0
 )
-"""For small networks, which scan quickly, that learn that single calcifications are no cluster; with few trials and
-epochs, since several times as many patches as INFN has are to be learned from."""
+"""Small networks, which scan quickly, and few trials and epochs, since there are several times as many patches as INFN
+has."""
 
 
 @dataclass(frozen=True, kw_only=True)
