@@ -52,8 +52,8 @@ and of masses also the window that an earlier committee found most suspicious. T
 marks of that committee on 23 normal mammograms, and windows anywhere in them; the other 23 were left out.
 
 **Procedure.** `make pretrained`, by `microcalc adapt --retrain`: five experts, each trained on four fifths of the
-patients, but for the {committee_images} patches of {committee_patients} patients that were set aside to weight,
-calibrate and threshold the committee. One view of a patch. Weights are stored as {dtype}.
+patients, but for the {committee_images} patches of {committee_patients} patients that were set aside to weight, calibrate
+and threshold the committee. One view of a patch. Weights are stored as {dtype}.
 
 **Figures.** Intervals are 95 %, by bootstrap over patients.
 
@@ -66,15 +66,14 @@ folder. CBIS-DDSM is of the committee, on a fifth of that archive's patients, of
 The external set is 76 patches of unknown pixel size, several times coarser than 85 um and not square: that column does
 not measure transfer.
 
-**Limits.** Two archives of film and one digital source, patches cut around findings. One or two isolated
-calcifications are learned as no cluster, while INFN's labels call a few such patches clusters: that costs accuracy
-there. Probabilities are calibrated on these sources. Grad-CAM maps are drawn by HiResCAM unless another method is asked
-for.
+**Limits.** Two archives of film and one digital source, patches cut around findings. On INFN's own patches a committee
+of INFN alone, as `microcalc run` makes it, is better: this one gives up accuracy there for other archives. Probabilities
+are calibrated on these sources. Grad-CAM maps are drawn by HiResCAM unless another method is asked for.
 
 **To make it again.** `make pretrained` repeats all of this from scratch and compares.
 """
 LICENCES = {
-    "infn": ("INFN", "free to download; no licence is stated"),
+    "infn": ("INFN", "see the archive's site"),
     "learning": ("CBIS-DDSM, Lee et al. 2017, doi:10.7937/K9/TCIA.2016.7O02S9CY", "CC BY 3.0"),
     "mammograms": ("CDD-CESM, Khaled et al. 2022, doi:10.1038/s41597-022-01238-0", "CC BY 4.0"),
 }

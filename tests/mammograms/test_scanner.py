@@ -16,7 +16,6 @@ from microcalc.data.phantom_mammograms import PhantomMammogram
 from microcalc.errors import ImageError, RequestError
 from microcalc.images import Mammogram
 from microcalc.images.resample import to_true_scale
-from microcalc.mammograms.candidates import Spots
 from microcalc.mammograms.clusters import Cluster
 from microcalc.mammograms.findings import ScannedImage
 from microcalc.mammograms.scanner import _findings, packaged, packaged_opinion, scan_image, scan_mammogram
@@ -186,9 +185,8 @@ def test_a_scan_tells_its_stages_and_counts_its_windows(pixels: np.ndarray, plai
 
 def test_findings_lie_inside_the_image_and_are_measured_by_the_sides_of_its_own_pixels() -> None:
     places = np.array([(-0.5, -0.5), (59.5, 99.5), (29.5, 24.5)])  # edges of the image, and a point in it
-    spots = Spots(places, np.full(3, 9.0), np.full(3, 0.6), np.full(3, 0.8), np.arange(3))
-    cluster = Cluster(places.mean(axis=0), np.full(5, 9.0), 9.0, 9.0, np.arange(3), places)
-    (finding,) = _findings([cluster], spots, packaged(), packaged_opinion(), (100, 60), (106, 102), (0.08, 0.05))
+    cluster = Cluster(np.full(5, 9.0), 9.0, places)
+    (finding,) = _findings([cluster], packaged_opinion(), (100, 60), (106, 102), (0.08, 0.05))
     assert finding.box_px == (0, 0, 101, 105)
     np.testing.assert_allclose(finding.calcifications_px, [(0, 0), (101, 105), (50.5, 26)], atol=0.01)
     np.testing.assert_allclose(finding.center_px, (50.5, 131 / 3), atol=0.01)
