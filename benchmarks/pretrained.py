@@ -52,8 +52,8 @@ and of masses also the window that an earlier committee found most suspicious. T
 marks of that committee on 23 normal mammograms, and windows anywhere in them; the other 23 were left out.
 
 **Procedure.** `make pretrained`, by `microcalc adapt --retrain`: five experts, each trained on four fifths of the
-patients, but for the {committee_images} patches of {committee_patients} patients that were set aside to weight, calibrate
-and threshold the committee. One view of a patch. Weights are stored as {dtype}.
+patients, but for the {committee_images} patches of {committee_patients} patients that were set aside to weight,
+calibrate and threshold the committee. One view of a patch. Weights are stored as {dtype}.
 
 **Figures.** Intervals are 95 %, by bootstrap over patients.
 
@@ -67,8 +67,8 @@ The external set is 76 patches of unknown pixel size, several times coarser than
 not measure transfer.
 
 **Limits.** Two archives of film and one digital source, patches cut around findings. On INFN's own patches a committee
-of INFN alone, as `microcalc run` makes it, is better: this one gives up accuracy there for other archives. Probabilities
-are calibrated on these sources. Grad-CAM maps are drawn by HiResCAM unless another method is asked for.
+of INFN alone, as `microcalc run` makes it, is better: this one gives up accuracy there for other archives.
+Probabilities are calibrated on these sources. Grad-CAM maps are drawn by HiResCAM unless another method is asked for.
 
 **To make it again.** `make pretrained` repeats all of this from scratch and compares.
 """
