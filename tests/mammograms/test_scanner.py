@@ -195,10 +195,9 @@ def test_findings_lie_inside_the_image_and_are_measured_by_the_sides_of_its_own_
 
 def test_each_finding_has_the_votes_of_its_own_cluster() -> None:
     places = np.array([(10.0, 10.0), (30.0, 10.0), (20.0, 40.0)])
-    spots = Spots(places, np.full(3, 9.0), np.full(3, 0.6), np.full(3, 0.8), np.arange(3))
     logits = (2.0, 9.0, 6.0)
-    clusters = [Cluster(places[0], np.full(5, each), each, each, np.arange(3), places) for each in logits]
-    findings = _findings(clusters, spots, packaged(), packaged_opinion(), (100, 60), (106, 102), (0.08, 0.05))
+    clusters = [Cluster(np.full(5, each), each, places) for each in logits]
+    findings = _findings(clusters, packaged_opinion(), (100, 60), (106, 102), (0.08, 0.05))
     expected = [[1 / (1 + np.exp(-each))] * 5 for each in sorted(logits, reverse=True)]
     np.testing.assert_allclose([finding.votes for finding in findings], expected[: len(findings)])
     assert len(findings) >= 2
