@@ -72,6 +72,12 @@ Probabilities are calibrated on these sources. Grad-CAM maps are drawn by HiResC
 
 **To make it again.** `make pretrained` repeats all of this from scratch and compares.
 """
+TITLES = {
+    "infn": "INFN, cross-validated",
+    "infn_test": "INFN's Test, cross-validated",
+    "cbis_left_out": "CBIS-DDSM, left out",
+    "external": "external set, pixel size unknown",
+}
 LICENCES = {
     "infn": ("INFN", "see the archive's site"),
     "learning": ("CBIS-DDSM, Lee et al. 2017, doi:10.7937/K9/TCIA.2016.7O02S9CY", "CC BY 3.0"),
@@ -91,7 +97,7 @@ def cross_validated(run: Path, threshold: float) -> dict[str, Data | Predicted]:
     rows = {row.file: row.probability for row in read_predictions(run / "predictions.csv")}
     found = np.array([rows[f"infn/{file}"] for file in infn.files], float)
     known = np.isfinite(found)
-    parts = {"INFN, cross-validated": known, "INFN's Test, cross-validated": known & infn.official_test}
+    parts = {"infn": known, "infn_test": known & infn.official_test}
     return {
         name: Predicted(infn.select(part), found[part, None], found[part], threshold) for name, part in parts.items()
     }
@@ -155,9 +161,9 @@ def main() -> None:
     dtype = halve_where_figures_hold(committee, made, own)
     step(made / "second_opinion.json", here / "operating_point.py", made)
     parts = {name: evaluate_external(part, options.seed) for name, part in cross_validated(out / "reader", 0.5).items()}
-    parts["CBIS-DDSM, left out"] = evaluate_external(predicted(Committee.load(made), left_out), options.seed)
-    parts["external set, pixel size unknown"] = metrics["external"]
-    titles = [f"{name}, {figures['n']} patches" for name, figures in parts.items()]
+    parts["cbis_left_out"] = evaluate_external(predicted(Committee.load(made), left_out), options.seed)
+    parts["external"] = metrics["external"]
+    titles = [f"{TITLES[name]}, {figures['n']} patches" for name, figures in parts.items()]
     rows = [
         f"| {name.replace('_', ' ')} | " + " | ".join(cell(part, name) for part in parts.values()) + " |"
         for name in RATES

@@ -169,14 +169,15 @@ FIGURES = {
     "auc_by_image": "AUC by image",
 }
 PATCHES = {
-    "cross_validation": "experts, cross-validated by patient",
-    "official_test": "second model, official Test",
+    "infn": "INFN film, experts cross-validated by patient",
+    "infn_test": "of these, INFN's own Test folder",
+    "cbis_left_out": "CBIS-DDSM film, patients left out",
     "external": "external set, pixel size unknown",
 }
 SCANS = {
     "mini_mias": ("mini-MIAS, film, 0.2 mm", "boxes around a radiologist's centre and radius"),
     "csaw_s": ("CSAW-S, digital, 0.07 mm", "masks of single calcifications; all clusters are of one patient"),
-    "phantom": ("phantoms, 0.07 mm", "drawn; the second opinion learned from phantoms of other seeds"),
+    "phantom": ("phantoms, 0.07 mm", "drawn; phantoms of another seed helped to choose the operating point"),
 }
 SOURCE = "commands: {commands}; version {version}, committee {committee}; {machine}"
 
