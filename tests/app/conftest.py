@@ -42,7 +42,7 @@ class NoCommittee(Reader):
     """Stands for a committee where none is needed; a scan waits until the test says how it ends."""
 
     def __init__(self) -> None:
-        super().__init__(self._refuse, self._refuse)  # type: ignore[arg-type]
+        super().__init__(self._refuse)  # type: ignore[arg-type]
         self.scan: Callable[..., Any] = self._refuse  # type: ignore[method-assign]
 
     def _refuse(self, *_: object) -> None:

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def scanned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Session, dict[str, Any]]]:
     """A phantom that was dropped on the page and scanned by the committee of the package."""
-    reader = Reader(lambda: (packaged(), packaged_opinion()), Committee.pretrained)
+    reader = Reader(lambda: (packaged(), packaged_opinion()))
     session = Session(Settings(save=tmp_path_factory.mktemp("kept")), reader)
     client = TestClient(make_app(session), base_url=OWN, headers=CHANGING)
     made = iter_phantom_mammograms(20, difficulty=0.0, seed=5, field_mm=(110, 70), pixel_size_mm=0.1)

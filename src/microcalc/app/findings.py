@@ -31,19 +31,14 @@ Windows = NDArray[np.float32]
 
 
 class Reader:
-    """The committees of a session, loaded when they are first needed.
+    """The committee of a session, loaded when it is first needed.
 
     Args:
-        load_scanning: gives the committee for mammograms and its second opinion.
-        load_patches: gives the committee for patches.
+        load: gives the committee and its second opinion.
     """
 
-    def __init__(
-        self,
-        load_scanning: "Callable[[], tuple[Committee, SecondOpinion]]",
-        load_patches: "Callable[[], Committee]",
-    ) -> None:
-        self._scanning, self._patches = cache(load_scanning), cache(load_patches)
+    def __init__(self, load: "Callable[[], tuple[Committee, SecondOpinion]]") -> None:
+        self._load = cache(load)
         self._loading = threading.Lock()
 
     def prepare(self) -> None:
@@ -54,21 +49,19 @@ class Reader:
         import torch
 
         torch.set_num_threads(max(min(torch.get_num_threads(), (os.cpu_count() or 1) - 1), 1))
-        committee, _ = self._for_mammograms()
-        committee.expert_probabilities(np.zeros((1, 60, 60), np.float32))
+        self._committee().expert_probabilities(np.zeros((1, 60, 60), np.float32))
 
     @property
     def operating_point(self) -> float | None:
         """Probability from which a finding of a mammogram is marked; None until the committee is loaded."""
-        return self._scanning()[1].threshold if self._scanning.cache_info().currsize else None
+        return self._load()[1].threshold if self._load.cache_info().currsize else None
 
-    def _for_mammograms(self) -> "tuple[Committee, SecondOpinion]":
+    def _loaded(self) -> "tuple[Committee, SecondOpinion]":
         with self._loading:  # whoever comes second waits for the first
-            return self._scanning()
+            return self._load()
 
-    def _for_patches(self) -> "Committee":
-        with self._loading:
-            return self._patches()
+    def _committee(self) -> "Committee":
+        return self._loaded()[0]
 
     def scan(self, image: OpenImage, mammogram: Mammogram, on_progress: OnProgress) -> tuple[ScannedImage, float]:
         """The findings of a mammogram, or of a patch as one that stands for all of it; and their operating point.
@@ -81,7 +74,7 @@ class Reader:
         from microcalc.mammograms.scanner import scan_mammogram
 
         size = None if mammogram.pixel_size_mm else image.pixel_size_mm
-        committee, opinion = self._for_mammograms()
+        committee, opinion = self._loaded()
         return scan_mammogram(mammogram, image.name, size, committee, opinion, on_progress), opinion.threshold
 
     def draw_heatmap(self, image: OpenImage, mammogram: Mammogram, on_progress: OnProgress) -> bytes:
@@ -94,7 +87,7 @@ class Reader:
         from microcalc.mammograms.heatmap import colour_heat_map, heat_map
 
         true = to_true_scale(mammogram.pixels, _size(image))
-        grid = heat_map(true, find_breast(true).mask, self._for_mammograms()[0], on_progress)
+        grid = heat_map(true, find_breast(true).mask, self._committee(), on_progress)
         return encode(colour_heat_map(grid, true.shape))
 
     def details(self, image: OpenImage, scanned: ScannedImage, images: Images) -> dict[int, Detail]:
@@ -112,16 +105,16 @@ class Reader:
         if not scanned.findings:
             return {}
         if not any(finding.calcifications_px for finding in scanned.findings):  # of a patch
-            details = _details(self._for_patches(), self._patch(image), [np.empty((0, 2))])
+            details = _details(self._committee(), self._patch(image), [np.empty((0, 2))])
         else:
-            details = _details(self._for_mammograms()[0], *_windows(scanned, images.read(image).pixels))
+            details = _details(self._committee(), *_windows(scanned, images.read(image).pixels))
         return {finding.number: detail for finding, detail in zip(scanned.findings, details, strict=True)}
 
     def _predict(self, image: OpenImage) -> tuple[ScannedImage, float]:
         from microcalc.committee.predictions import predict_patches
 
         start = time.perf_counter()
-        (outcome,) = predict_patches(self._for_patches(), [_read_patch(image)])
+        (outcome,) = predict_patches(self._committee(), [_read_patch(image)])
         odds = outcome.probability / max(1 - outcome.probability, 1e-12)
         box = (0, 0, image.columns - 1, image.rows - 1)
         known = float(np.log(max(odds, 1e-12))), outcome.probability, bool(outcome.decision)
@@ -132,12 +125,12 @@ class Reader:
         scanned = ScannedImage(
             *identity, _size(image), *image.shape, 0.0, seconds, (*outcome.warnings, *assumed), (whole,)
         )
-        return scanned, self._for_patches().threshold
+        return scanned, self._committee().threshold
 
     def _patch(self, image: OpenImage) -> Windows:
         """(1, 60, 60): the patch, or of a larger field the one that its answer is of."""
         views = _read_patch(image).views
-        return views[[int(self._for_patches().predict_proba(views).argmax())]]
+        return views[[int(self._committee().predict_proba(views).argmax())]]
 
 
 def _read_patch(image: OpenImage) -> "PatchFile":

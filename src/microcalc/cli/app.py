@@ -85,10 +85,9 @@ class App(Common):
     def _session(self, console: Console) -> "Session":
         from microcalc.app.findings import Reader
         from microcalc.app.session import Session, Settings
-        from microcalc.cli.common import load_committee
-        from microcalc.cli.scan import load_committee as load_scanning
+        from microcalc.cli.scan import load_committee
 
-        reader = Reader(lambda: load_scanning(self.committee, console), lambda: load_committee(self.committee))
+        reader = Reader(lambda: load_committee(self.committee, console))
         if self.committee is not None:
             reader.prepare()  # an error in it ends the command, not the first scan
         name = str(self.committee) if self.committee else PRETRAINED
