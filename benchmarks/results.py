@@ -170,7 +170,7 @@ FIGURES = {
 }
 PATCHES = {
     "infn": "INFN film, experts cross-validated by patient",
-    "infn_test": "of these, INFN's own Test folder",
+    "infn_test": "of these, INFN's Test",
     "cbis_left_out": "CBIS-DDSM film, patients left out",
     "external": "external set, pixel size unknown",
 }
@@ -272,7 +272,9 @@ def short_block() -> str:
         rows.append((f"{title}: {made['n']} patches{earlier('patches')}", auc, accuracy))
     for name in scans():
         made, figures = saved(name), saved(name)["figures"]
-        auc, marks = f"{figures['auc_by_image']['value']:.2f}", f"{figures['false_marks_on_normals']['value']:.1f}"
+        if not made["normal_images"]:
+            continue
+        auc, marks = (cell(figures[key] | {"ci95": None}) for key in ("auc_by_image", "false_marks_on_normals"))
         found = f"{cell(figures['sensitivity'])} of {made['clusters']} clusters, {marks} false marks a normal image"
         rows.append((f"scan, {SCANS[name][0]}{earlier(name)}", auc, found))
     return table(*rows)
