@@ -6,6 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from microcalc.data import Data
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.evaluation.truth.image import ImageTruth
 from microcalc.images.resample import TRUE_PIXEL_MM, to_true_scale
@@ -36,7 +37,7 @@ def test_true_clusters_are_learned_as_such_and_normal_mammograms_by_their_false_
     boxes = tuple(cluster.box_px for cluster in truth.clusters)
     known = [ImageTruth("a.png", boxes, patient="anna"), ImageTruth("b.png", patient="bea")]
     images = [each.known for each in look(files, known, packaged(), packaged_opinion(), 0.08)]
-    data = learning_data(images, seed=0)
+    data = learning_data(images, [], [], seed=0)
     assert data.labels.tolist().count(1) == len(boxes) >= 1
     assert 1 + RANDOM_WINDOWS <= data.labels.tolist().count(0) <= FALSE_MARKS + RANDOM_WINDOWS
     assert [label == 1 for label in data.labels] == [patient == "anna" for patient in data.patients]
@@ -45,6 +46,12 @@ def test_true_clusters_are_learned_as_such_and_normal_mammograms_by_their_false_
         row, column = place_of(window, to_true_scale(made[0].pixels / np.float32(65535), 0.08))
         left, top, right, bottom = np.array(box) * 0.08 / TRUE_PIXEL_MM
         assert left - 30 < column + 29.5 < right + 30 and top - 30 < row + 29.5 < bottom + 30
+
+    patches = Data.of_patients("patches", data.images[:3] / 2, data.labels[:3], "abc", ["anna", "bea", "carl"])
+    joined = learning_data(images[:1], images[1:], [patches], seed=0)
+    assert joined.patients == ("anna", "carl", *["anna"] * len(boxes))
+    assert joined.groups[0] == joined.groups[2] != joined.groups[1]
+    assert joined.files[:2] == ("patches/a", "patches/c")
 
 
 def place_of(window: np.ndarray, image: np.ndarray) -> tuple[int, int]:

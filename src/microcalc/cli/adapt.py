@@ -69,7 +69,7 @@ class Adapt(Common):
         files, made_from, training, before = len(images) + len(failed), committee.name, "", None
         if self.retrain:
             learning, before = halves(images, self.seed)
-            committee, training = self._retrained(console, learning)
+            committee, training = self._retrained(console, learning, before)
             again = [Path(each.known.scanned.file) for each in before]
             with shown_progress(console, len(again)) as show:
                 images = look(again, known_truth(before), committee, opinion, self.pixel_size, on_file=show)
@@ -110,16 +110,18 @@ class Adapt(Common):
         with shown_progress(console, len(files)) as show:
             return look(files, truth, committee, opinion, self.pixel_size, others, show, failed.append)
 
-    def _retrained(self, console: Console, learning: "Sequence[Seen]") -> "tuple[Committee, str]":
-        """Train a committee on patches and on windows of mammograms, as a study in --out."""
+    def _retrained(
+        self, console: Console, learning: "Sequence[Seen]", left_out: "Sequence[Seen]"
+    ) -> "tuple[Committee, str]":
+        """Train a committee on patches and on windows of mammograms, but for patients left out, as a study in --out."""
         from microcalc.committee.committee import Committee
         from microcalc.data import Data
         from microcalc.data.sources import find_external
         from microcalc.mammograms.windows import learning_data
         from microcalc.model import Model
 
-        known = [each.known for each in learning]
-        data = Data.join([*(Data.load(name) for name in self.data), learning_data(known, self.seed)])
+        learned, kept = ([each.known for each in part] for part in (learning, left_out))
+        data = learning_data(learned, kept, [Data.load(name) for name in self.data], self.seed)
         line = describe_data(data)
         console.print(f"data: {line}")
         external = Data.load("external") if "infn" in self.data and find_external() else None

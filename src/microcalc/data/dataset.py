@@ -145,7 +145,7 @@ class Data:
 
     @classmethod
     def join(cls, parts: Sequence["Data"]) -> "Data":
-        """Put several data together; files and patients begin with the name of their part.
+        """Put several data together; files begin with the name of their part, and equal patients are one.
 
         Raises:
             DataError: a part has an unknown pixel size, augmented copies or a wavelet filter.
@@ -162,7 +162,7 @@ class Data:
             np.concatenate([part.images for part in parts]),
             np.concatenate([part.labels for part in parts]),
             [f"{part.name}/{file}" for part in parts for file in part.files],
-            [f"{part.name}/{patient}" for part in parts for patient in part.patients],
+            [patient for part in parts for patient in part.patients],
         )
         return replace(joined, warnings=tuple(warning for part in parts for warning in part.warnings))
 

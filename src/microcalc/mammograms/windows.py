@@ -75,18 +75,28 @@ def fullest_window(spots: Spots, corners: Floats) -> Floats:
     return np.asarray(centers[np.argmax(held)])
 
 
-def learning_data(images: Sequence[KnownImage], seed: int) -> Data:
-    """Cut the windows of several mammograms, as patches of their patients.
+def learning_data(
+    learning: Sequence[KnownImage], left_out: Sequence[KnownImage], patches: Sequence[Data], seed: int
+) -> Data:
+    """Join patches and windows of mammograms to learn from, without any of a patient that is left out.
+
+    Args:
+        learning: mammograms whose windows are cut, as patches of their patients.
+        left_out: mammograms of other patients.
+        patches: to join the windows to.
+        seed: of the windows anywhere.
 
     Raises:
+        DataError: as for :meth:`microcalc.data.Data.join`.
         ImageError: as for :func:`learning_windows`.
     """
-    cut = [(known, learning_windows(known, seed + number)) for number, known in enumerate(images)]
-    names = [f"{known.scanned.file}#{number}" for known, windows in cut for number in range(len(windows.labels))]
-    return Data.of_patients(
+    cut = [(known, learning_windows(known, seed + number)) for number, known in enumerate(learning)]
+    windows = Data.of_patients(
         "mammograms",
-        np.concatenate([windows.pixels for _, windows in cut]),
-        np.concatenate([windows.labels for _, windows in cut]),
-        names,
-        [known.case.patient for known, windows in cut for _ in windows.labels],
+        np.concatenate([each.pixels for _, each in cut]),
+        np.concatenate([each.labels for _, each in cut]),
+        [f"{known.scanned.file}#{number}" for known, each in cut for number in range(len(each.labels))],
+        [known.case.patient for known, each in cut for _ in each.labels],
     )
+    joined = Data.join([*patches, windows])
+    return joined.select(~np.isin(joined.patients, [known.case.patient for known in left_out]))
