@@ -107,7 +107,7 @@ def test_a_film_is_dropped_sized_scanned_read_reviewed_and_downloaded(open_viewe
         "overlay": is_picture,
         "csv": has_the_review,
         "review": names_the_film,
-        "dicom": is_zip_of_three,
+        "dicom": is_zip_of_four,
     }.items():
         with page.expect_download(timeout=LONG) as download:
             page.click(f"[data-download={name}]")
@@ -198,9 +198,9 @@ def names_the_film(content: bytes) -> None:
     assert "1-282.dcm" in content.decode()
 
 
-def is_zip_of_three(content: bytes) -> None:
+def is_zip_of_four(content: bytes) -> None:
     names = zipfile.ZipFile(io.BytesIO(content)).namelist()
-    assert sorted(Path(name).suffixes[-2] for name in names) == [".pr", ".sc", ".sr"]
+    assert sorted(Path(name).suffixes[-2] for name in names) == [".pr", ".regions", ".sc", ".sr"]
 
 
 def test_a_finished_scan_opens_with_its_findings_and_hangs_with_chest_walls_together(

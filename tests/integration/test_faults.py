@@ -257,7 +257,6 @@ TRIALS: dict[str, dict[str, Any]] = {
     "another combination": {"dim": 3, "depth": 5},
     "another trial": {"trial": 1},
     "curves of another length": {"curves": {"loss": [], "accuracy": [], "holdout_loss": [], "holdout_accuracy": []}},
-    "more than a record holds": {"class_name": "Lambda"},
 }
 SEARCHES: dict[str, dict[str, Any]] = {
     "a network too large to build": {"hyperparameters": ABSURD},

@@ -74,7 +74,7 @@ def predict_patches(committee: Committee, read: Sequence[PatchFile], engine: Eng
     Returns:
         One prediction a file.
 
-    >>> patch = PatchFile(np.zeros((1, 60, 60), np.float32), (0.085, 0.085))
+    >>> patch = PatchFile(np.full((1, 60, 60), 0.5, np.float32), (0.085, 0.085))
     >>> [prediction.decision for prediction in predict_patches(Committee.pretrained(), [patch])]
     [0]
     """

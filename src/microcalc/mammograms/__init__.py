@@ -33,12 +33,13 @@ def scan(
         RequestError: the pixel size is impossible.
 
     >>> import numpy as np
+    >>> from scipy.ndimage import gaussian_filter
     >>> rows, columns = np.ogrid[:900, :700]
     >>> image = 0.5 * np.clip(1.2 - np.hypot((rows - 450) / 350, columns / 450), 0, 1) ** 0.5
     >>> image = (image + np.random.default_rng(0).normal(0, 0.002, image.shape)).clip(0, 1).astype(np.float32)
     >>> for row, column in [(400, 200), (412, 215), (395, 220), (420, 195), (405, 208)]:
-    ...     image[row : row + 3, column : column + 3] += 0.2
-    >>> [finding.center_px for finding in scan(image, pixel_size_mm=0.085)][0]
+    ...     image[row : row + 3, column : column + 3] += 0.1
+    >>> [finding.center_px for finding in scan(gaussian_filter(image, 0.7), pixel_size_mm=0.085)][0]
     (208..., 407...)
     """
     from microcalc.mammograms.scanner import scan_image  # here, as it imports PyTorch
