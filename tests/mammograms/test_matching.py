@@ -152,8 +152,19 @@ def test_patients_and_breasts_come_from_truth_or_names() -> None:
     truth[2] = ImageTruth(files[2], patient="given")
     truth += [ImageTruth("9", patient_in_name=r"^\d+_([0-9a-f]{16})_MG_")]
     cases = [each.case for each in joined(scan(*map(image, files)), *truth)]
-    assert [case.patient for case in cases] == ["x/P1", "x/P1", "given", "y/P1", "z.png", "6c613a14b80a8591"]
-    assert [case.breast for case in cases] == ["x/P1 L", "x/P1 L", "given R", "y/P1 L", "z.png", "6c613a14b80a8591 L"]
+    assert [case.patient for case in cases] == ["given", "given", "given", "y/P1", "z.png", "6c613a14b80a8591"]
+    assert [case.breast for case in cases] == ["given L", "given L", "given R", "y/P1 L", "z.png", "6c613a14b80a8591 L"]
+
+
+def test_images_without_truth_belong_to_the_patients_of_those_with_it() -> None:
+    files = ["1_6c613a14b80a8591_MG_L_ML_X.dcm", "2_6c613a14b80a8591_MG_R_ML_X.dcm", "3_8269f5025b0ba3f4_MG_L_CC_X.dcm"]
+    images = [replace(image(file), patient="removed") for file in files]
+    pattern = r"^\d+_([0-9a-f]{16})_MG_"
+    inbreast = joined(scan(*images), ImageTruth("1", BOXES, patient_in_name=pattern), others="normal")
+    assert [each.case.patient for each in inbreast] == ["6c613a14b80a8591", "6c613a14b80a8591", "8269f5025b0ba3f4"]
+    named = [replace(image(f"{n}.dcm"), patient=patient) for n, patient in enumerate("AABBB")]
+    truth = [ImageTruth(f"{n}.dcm", BOXES, patient=given) for n, given in ((0, "T"), (2, "U"), (3, "V"))]
+    assert [each.case.patient for each in joined(scan(*named), *truth, others="normal")] == ["T", "T", "U", "V", "B"]
 
 
 def test_patient_side_and_view_of_dicom_count_before_the_name() -> None:
@@ -164,8 +175,8 @@ def test_patient_side_and_view_of_dicom_count_before_the_name() -> None:
         for file, patient, side, view in known
     ]
     found = joined(scan(*images), ImageTruth("2.dcm", BOXES, patient="T"), others="normal")
-    assert [each.case.patient for each in found] == ["A", "T", "B", "P7", "C"]
-    assert [each.case.breast for each in found] == ["A L", "T R", "B R", "P7 R", "5.dcm"]
+    assert [each.case.patient for each in found] == ["T", "T", "B", "P7", "C"]
+    assert [each.case.breast for each in found] == ["T L", "T R", "B R", "P7 R", "5.dcm"]
     counted = {kind: {value: len(cases) for value, cases in values.items()} for kind, values in groups(found).items()}
     assert counted == {"side": {"L": 1, "R": 3, "unknown": 1}, "view": {"CC": 2, "MLO": 2, "unknown": 1}}
 

@@ -1,6 +1,7 @@
 """Findings of a scan joined to the truth of its images: by UID, by the pixels' hash, or else by an unambiguous name."""
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -72,9 +73,14 @@ def join(scan: Scan, truth: Sequence[ImageTruth], others: Others = None) -> tupl
         raise RequestError(
             f"{missing[0]}: has no truth, as {len(missing)} of {len(names)} images; give others as normal or as skip"
         )
-    images = enumerate(scan.images)
-    chosen = [(image, known.get(n)) for n, image in images if n in known or others == "normal"]
-    return [_known(image, true or ImageTruth(image.file)) for image, true in chosen], not_scanned
+    pattern = next((true.patient_in_name for true in truth if true.patient_in_name), "")
+    chosen = [
+        (image, known.get(n) or ImageTruth(image.file, patient_in_name=pattern))
+        for n, image in enumerate(scan.images)
+        if n in known or others == "normal"
+    ]
+    patients = _patients(chosen)
+    return [_known(*each, patient) for each, patient in zip(chosen, patients, strict=True)], not_scanned
 
 
 def groups(images: Sequence[KnownImage]) -> dict[str, dict[str, list[Case]]]:
@@ -97,7 +103,7 @@ def _side_and_view(scanned: ScannedImage) -> tuple[str | None, str | None]:
     return scanned.side or side, scanned.view or view
 
 
-def _known(scanned: ScannedImage, true: ImageTruth) -> KnownImage:
+def _known(scanned: ScannedImage, true: ImageTruth, patient: str) -> KnownImage:
     shape, size = (scanned.rows, scanned.columns), scanned.pixel_size_mm
     linked = link_clusters(true.calcifications_px, size)
     boxes = (*true.boxes_px, *((*each.min(axis=0).tolist(), *each.max(axis=0).tolist()) for each in linked))
@@ -110,15 +116,25 @@ def _known(scanned: ScannedImage, true: ImageTruth) -> KnownImage:
     centers, scores = [each.center_px for each in scanned.findings], [each.probability for each in scanned.findings]
     hit = np.any(find_hits(centers, boxes, size), axis=1)
     false = tuple(finding for finding, is_hit in zip(scanned.findings, hit, strict=True) if not is_hit)
-    patient, side = _patient(scanned, true), _side_and_view(scanned)[0]
+    side = _side_and_view(scanned)[0]
     case = Case(score_findings(centers, scores, boxes, size), patient, f"{patient} {side}" if side else scanned.file)
     return KnownImage(scanned, boxes, false, case)
 
 
-def _patient(scanned: ScannedImage, true: ImageTruth) -> str:
-    """The patient that the truth gives, or its pattern of names; else the image's own."""
+def _patients(chosen: Sequence[tuple[ScannedImage, ImageTruth]]) -> list[str]:
+    """The patients that the truth gives, also to the other images of these patients; else the images' own."""
+    given, by_own = [_given_patient(*each) for each in chosen], defaultdict[str, set[str]](set)
+    for (scanned, _), patient in zip(chosen, given, strict=True):
+        by_own[scanned.patient_name] |= {patient} if patient else set()
+    owns = [scanned.patient_name for scanned, _ in chosen]
+    linked = [min(by_own[own]) if len(by_own[own]) == 1 else own for own in owns]
+    return [patient or other for patient, other in zip(given, linked, strict=True)]
+
+
+def _given_patient(scanned: ScannedImage, true: ImageTruth) -> str | None:
+    """The patient that the truth gives, or its pattern of names."""
     match = re.search(true.patient_in_name, parts_of(scanned.file)[-1]) if true.patient_in_name else None
-    return true.patient or (match[1] if match else scanned.patient_name)
+    return true.patient or (match[1] if match else None)
 
 
 def _images_of(true: ImageTruth, images: Sequence[ScannedImage], names: Sequence[tuple[Parts, Parts]]) -> list[int]:
