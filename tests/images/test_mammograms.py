@@ -18,6 +18,7 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForProcessing as FOR_P
 
 from microcalc.errors import ImageError
 from microcalc.images import Mammogram, read_mammogram
+from microcalc.images.names import patient_of
 
 GREYS = np.random.default_rng(0).integers(0, 4096, (60, 60)).astype(np.uint16)
 WINDOW = {"WindowCenter": 2000, "WindowWidth": 1500}
@@ -295,6 +296,20 @@ def test_side_and_view_come_from_the_name_where_the_file_does_not_hold_them(
     (tmp_path / name).write_bytes(content)
     for found in (read_mammogram(tmp_path / name), read_mammogram(content, f"LEFT_MLO/{name}")):
         assert (found.side, found.view) == side_and_view
+
+
+@pytest.mark.parametrize(
+    ("name", "patient"),
+    [
+        ("/d/P12_LCC.png", "d/P12"),
+        ("/d/P12/LCC.png", "d/P12"),
+        ("/d/P12/right_mlo.png", "d/P12"),
+        ("/d/LCC_12.png", "/d/LCC_12.png"),
+        ("LCC.png", "LCC.png"),
+    ],
+)
+def test_the_patient_is_what_a_name_has_before_side_and_view_or_its_folder(name: str, patient: str) -> None:
+    assert patient_of(name) == patient
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm", "jpg"])

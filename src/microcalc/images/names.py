@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from pathlib import PurePosixPath
 from typing import Literal, cast
 
 SIDE_AND_VIEW = re.compile(
@@ -33,9 +34,13 @@ def parts_of(name: str) -> tuple[str, ...]:
 def patient_of(name: str) -> str:
     """Return what the name of a file has before side and view, which stands for the patient; else the whole name.
 
-    >>> patient_of("a/P12_LEFT_MLO.png"), patient_of("12.png")
-    ('a/P12', '12.png')
+    Where it has side and view alone, the folder stands for the patient.
+
+    >>> patient_of("a/P12_LEFT_MLO.png"), patient_of("P12/LMLO.png"), patient_of("12.png")
+    ('a/P12', 'P12', '12.png')
     """
     *folders, file = parts_of(name)
     side = SIDE_AND_VIEW.search(file)
-    return "/".join((*folders, file[: side.start()])) if side and side.start() else name
+    if side and side.start():
+        return "/".join((*folders, file[: side.start()]))
+    return "/".join(folders) if side and folders and PurePosixPath(file).stem == side[0] else name
