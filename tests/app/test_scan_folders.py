@@ -18,7 +18,7 @@ from microcalc.errors import RequestError
 from microcalc.evaluation.truth import read_truth
 from microcalc.files import locked
 from microcalc.images import read_mammogram
-from microcalc.mammograms.findings import ScannedImage
+from microcalc.mammograms.findings import Scan, ScannedImage
 from microcalc.mammograms.truth import write_phantom_mammograms
 from microcalc.reader import tables
 from microcalc.reader.store import Entry, Store
@@ -344,6 +344,29 @@ def test_another_threshold_is_kept_in_the_folder_of_the_scan(patients: tuple[Pat
     assert saved["operating_point"] == 0.2
     assert all(finding["marked"] for image in saved["images"] for finding in image["findings"])
     assert client.post("/api/threshold", json={"threshold": 1.2}).status_code == 422
+
+
+def test_a_saved_session_keeps_the_patients_of_names(client: TestClient, session: Session) -> None:
+    for seed, name in enumerate(("P1_LCC.png", "P1_LMLO.png", "P1_LMLO.png", "P2_LCC.png")):
+        image = session.images.get(upload(client, png(ROWS, COLUMNS, seed), name, pixel_size_mm=0.08)["id"])
+        assert image is not None
+        image.scanned = found(image.path, image.name)
+    folder = Path(client.post("/api/save").json()["folder"])
+    saved = Scan.read(folder).images
+    assert [image.patient_name for image in saved] == 3 * ["images/P1"] + ["images/P2"]
+    assert all(image.is_of(read_mammogram(folder / image.file)) for image in saved)
+
+
+def test_a_saved_session_takes_another_threshold_on_screen(client: TestClient, session: Session) -> None:
+    image = session.images.get(upload(client, png(ROWS, COLUMNS), pixel_size_mm=0.08)["id"])
+    assert image is not None
+    image.scanned = found(image.path, image.name)
+    folder = Path(client.post("/api/save").json()["folder"])
+    again, page, _ = opened(folder)
+    answer = page.post("/api/threshold", json={"threshold": 0.2})
+    again.close()
+    assert answer.status_code == 200, answer.text
+    assert [image["operating_point"] for image in answer.json()["images"]] == [0.2]
 
 
 def test_a_path_that_is_nothing_is_refused(session: Session, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def save(session: Session, folder: Path) -> Path:
     """
     own = folder / f"{session.started:%Y-%m-%d-%H%M%S}"
     images = [image for image in session.images.all() if image.scanned is not None or image.origin == "upload"]
-    named = {image: _kept(image, own, number) for number, image in enumerate(images)}
+    named = {image: _kept(image, own) for image in images}
     plain, reviews = list[dict[str, Any]](), list[Entry]()
     for image, file in named.items():
         if image.scanned is not None:
@@ -91,11 +91,11 @@ def save(session: Session, folder: Path) -> Path:
     return own
 
 
-def _kept(image: OpenImage, folder: Path, number: int) -> str:
-    """Copy an upload; give the name by which findings.json refers to an image."""
+def _kept(image: OpenImage, folder: Path) -> str:
+    """Copy an upload; give the name by which findings.json refers to an image, which begins with the patient's."""
     if image.origin != "upload":
         return str(image.path.absolute())
-    name = f"images/{number:03d}_{image.name}"
+    name = f"images/{image.name}"
     with image.path.open("rb") as source, opened_atomically(folder / name) as target:
         shutil.copyfileobj(source, target)
     return name

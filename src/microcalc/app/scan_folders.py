@@ -91,6 +91,8 @@ def attach_findings(session: Session, findings: Any, review: Any) -> dict[str, l
 def mark_all(session: Session, operating_point: float) -> list[str]:
     """Mark the findings of all mammograms from another probability on, also in the folders of their finished scans.
 
+    What a session of the viewer saved stays as it was saved.
+
     Returns:
         A line on each folder that was written.
 
@@ -99,9 +101,10 @@ def mark_all(session: Session, operating_point: float) -> list[str]:
         FailedError: a folder cannot be written.
     """
     from microcalc.reader.marks import mark_again
+    from microcalc.reader.store import RESULTS
 
     scanned = [image for image in session.images.all() if image.scanned and image.kind == "mammogram"]
-    folders = sorted({image.folder for image in scanned if image.folder})
+    folders = sorted({image.folder for image in scanned if image.folder and (image.folder / RESULTS).exists()})
     lines = [f"{folder}: {mark_again(folder, operating_point)}" for folder in folders]
     for image in scanned:
         image.mark_from(operating_point)
