@@ -73,6 +73,12 @@ def test_the_very_name_wins_over_the_same_name_with_another_suffix() -> None:
     assert known.scanned.file == "a.png"
 
 
+def test_a_whole_path_wins_over_another_that_ends_with_it() -> None:
+    files = ["/d/a.png", "/other/d/a.png", "a.png"]
+    known = joined(scan(*map(image, files)), *(ImageTruth(file, patient=str(n)) for n, file in enumerate(files)))
+    assert [each.case.patient for each in known] == ["0", "1", "2"]
+
+
 @pytest.mark.parametrize("name", ["P2/a.png", "1.2.3", "b.png"])
 def test_another_folders_image_is_not_taken(name: str) -> None:
     with pytest.raises(RequestError, match=f"{name}: has truth but is not in the scan"):

@@ -153,12 +153,15 @@ def _images_of(true: ImageTruth, images: Sequence[ScannedImage], names: Sequence
 
 
 def _named(name: str, files: Sequence[tuple[Parts, Parts]]) -> list[int]:
-    """The files of a name: one path ends with the other, suffixes apart; else a folder, or "12" of ``12_left.png``."""
+    """The file of that very path; else those where one path ends with the other, suffixes apart.
+
+    Where there is none: those in a folder of that name, or with it before a "_", such as "12" of ``12_left.png``.
+    """
     true, bare = _name(name)
     found = [n for n, (_, each) in enumerate(files) if each[-len(bare) :] == bare[-len(each) :]]
     if not found and len(true) == 1:
         return [n for n, (file, _) in enumerate(files) if true[0] in (*file[:-1], file[-1].split("_")[0])]
-    return [n for n in found if files[n][0][-1] == true[-1]] or found
+    return [n for n in found if files[n][0] == true] or [n for n in found if files[n][0][-1] == true[-1]] or found
 
 
 def _name(file: str) -> tuple[Parts, Parts]:
