@@ -190,6 +190,17 @@ def test_a_reader_made_of_a_finished_scan_is_taken_as_a_committee(
         assert re.search(problem, " ".join(capsys.readouterr().err.split()))
 
 
+def test_too_few_mammograms_to_judge_by_are_refused_before_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [each.known.scanned.to_dict() for each in made(19)]
+    saved: dict[str, Any] = {"schema": 2, "committee": packaged().name, "operating_point": 0.1, "images": images}
+    (tmp_path / "findings.json").write_text(json.dumps(saved | {"failed": []}))
+    with pytest.raises(SystemExit, match="2"):
+        main(["adapt", str(tmp_path), "--out", str(tmp_path / "reader"), "--retrain"])
+    assert "9 mammograms without a cluster cannot show a rate" in " ".join(capsys.readouterr().err.split())
+
+
 def test_half_of_the_patients_with_clusters_and_half_of_the_others_are_left_out() -> None:
     images = [*made(9), *made(0, 6, seed=1)]
     images = [

@@ -58,7 +58,7 @@ class Adapt(Common):
     def run(self, console: Console) -> None:
         """Adapt a reader, and print what became of it."""
         from microcalc.files import check_unused, filled_folder, write_atomically
-        from microcalc.mammograms.adaptation import adapt, describe, halves, known_truth, look
+        from microcalc.mammograms.adaptation import adapt, check_normals, describe, halves, known_truth, look
         from microcalc.mammograms.scanner import load_for_scan
 
         if not (self.retrain and self.resume):
@@ -69,6 +69,7 @@ class Adapt(Common):
         files, made_from, training, before = len(images) + len(failed), committee.name, "", None
         if self.retrain:
             learning, before = halves(images, self.seed)
+            check_normals(before, self.false_marks)  # the training takes hours
             committee, training = self._retrained(console, learning, before)
             again = [Path(each.known.scanned.file) for each in before]
             with shown_progress(console, len(again)) as show:

@@ -148,14 +148,8 @@ def adapt(
     Raises:
         RequestError: too few images are normal: below ten, or below one false mark in all.
     """
-    if false_marks <= 0:
-        raise RequestError(f"false_marks must be above 0: got {false_marks:g}")
+    check_normals(images, false_marks)
     scored = [_scored(each, opinion) for each in images]
-    needed = max(FEWEST_NORMALS, int(np.ceil(1 / false_marks)))
-    if (normals := len(_normals(scored))) < needed:
-        raise RequestError(
-            f"{normals} mammograms without a cluster cannot show a rate of {false_marks:g} false marks; give {needed}"
-        )
     crossed = _crossed(images, opinion, seed)
     relearned = (_mean_sensitivity(scored), _mean_sensitivity(crossed)) if crossed else None
     kept = relearned is not None and relearned[1] >= relearned[0]
@@ -174,6 +168,21 @@ def adapt(
         measure([_scored(each, opinion) for each in before or images], opinion.threshold, seed, ROUNDS),
         measure(marked, 0.5, seed, ROUNDS),
     )
+
+
+def check_normals(images: Sequence[Seen], false_marks: float) -> None:
+    """Refuse a rate of false marks that so few normal images cannot show.
+
+    Raises:
+        RequestError: as for :func:`adapt`.
+    """
+    if false_marks <= 0:
+        raise RequestError(f"false_marks must be above 0: got {false_marks:g}")
+    needed = max(FEWEST_NORMALS, int(np.ceil(1 / false_marks)))
+    if (normals := sum(not each.known.boxes_px for each in images)) < needed:
+        raise RequestError(
+            f"{normals} mammograms without a cluster cannot show a rate of {false_marks:g} false marks; give {needed}"
+        )
 
 
 def _scored(each: Seen, opinion: SecondOpinion) -> Case:
