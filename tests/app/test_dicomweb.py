@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from app.conftest import png, upload
+from requests import Request
 from starlette.testclient import TestClient
 
 from microcalc.app.dicomweb import Server
@@ -69,9 +70,15 @@ def test_an_address_that_cannot_be_used_is_refused_without_quoting_a_password(ur
     assert "secret" not in str(caught.value)
 
 
-def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(TOKEN, "abc")
-    assert Server("https://pacs.example").session.headers["Authorization"] == "Bearer abc"
+def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_text("machine pacs.example login reader password secret\n")
+    for name, value in (("NETRC", str(tmp_path / "netrc")), (TOKEN, "abc"), ("REQUESTS_CA_BUNDLE", "/own/ca.pem")):
+        monkeypatch.setenv(name, value)
+    session = Server("https://pacs.example").session
+    request = session.prepare_request(Request("GET", "https://pacs.example/studies"))
+    assert request.headers["Authorization"] == "Bearer abc"
+    sent = session.merge_environment_settings(request.url, {}, None, None, None)
+    assert sent["verify"] == "/own/ca.pem"  # a hospital's own certificates count with a token, too
     monkeypatch.setenv(USER, "reader")
     monkeypatch.setenv(PASSWORD, "secret")
     assert Server("https://pacs.example").session.auth == ("reader", "secret")

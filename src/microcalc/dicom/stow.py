@@ -51,8 +51,7 @@ class WebServer:
         if USER in os.environ:
             self.session.auth = os.environ[USER], os.environ.get(PASSWORD, "")
         elif TOKEN in os.environ:
-            self.session.trust_env = False  # or ~/.netrc would take the token's place
-            self.session.headers["Authorization"] = f"Bearer {os.environ[TOKEN]}"
+            self.session.auth = _bearer  # in a header of the session, ~/.netrc would take its place
 
     def send(self, files: Sequence[Path]) -> Iterator[Path]:
         """Store the results of one study in one request, and yield each file once the server has it.
@@ -89,6 +88,11 @@ class WebServer:
             return self.session.post(url, body, headers=headers, timeout=PATIENCE_S, allow_redirects=False)
         except requests.RequestException as error:
             raise FailedError(f"{self.url}: cannot be reached") from error
+
+
+def _bearer(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    request.headers["Authorization"] = f"Bearer {os.environ[TOKEN]}"
+    return request
 
 
 def _named(answer: requests.Response) -> tuple[set[str], set[str]]:
