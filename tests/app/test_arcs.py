@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app.conftest import THREE
+from app.conftest import THREE, png
 from starlette.testclient import TestClient
 
 from microcalc.app.session import Session
@@ -44,3 +44,15 @@ def test_a_finding_has_arcs_in_the_other_view_and_the_older_image_of_its_breast_
     assert nearest < 1  # the same place in the same image of another study
     images[2].given_pixel_size_mm = None
     assert client.get(f"/api/images/{images[1].id}/findings/1/arcs").status_code == 409  # it has not been scanned
+
+
+def test_pictures_of_two_patients_share_no_arc(session: Session, client: TestClient, tmp_path: Path) -> None:
+    names = ("P1_LCC.png", "P1_LMLO.png", "LCC.png", "LMLO.png", "P2_LCC.png", "P1_RCC.png")
+    images = []
+    for seed, name in enumerate(names):
+        (tmp_path / name).write_bytes(png(700, 600, seed))
+        images.append(session.images.open(tmp_path / name, name, "folder", 0.08))
+    for one, other in (images[:2], images[2:4]):
+        one.scanned = ScannedImage(one.name, None, "0" * 64, (0.08, 0.08), 700, 600, 600.0, 0.1, (), THREE)
+        arcs = client.get(f"/api/images/{one.id}/findings/1/arcs").json()
+        assert [arc["image"] for arc in arcs] == [other.id]

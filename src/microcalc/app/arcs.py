@@ -6,12 +6,13 @@ import numpy as np
 
 from microcalc.app.open_image import OpenImage
 from microcalc.app.session import Session
+from microcalc.images.names import patient_of
 from microcalc.mammograms.findings import Finding
 from microcalc.mammograms.other_view import View, draw_arc, find_nipple
 
 
 def arcs(session: Session, image: OpenImage, finding: Finding) -> list[dict[str, Any]]:
-    """Return an arc for each other mammogram of the same breast: of one patient, or of one study."""
+    """Return an arc for each other mammogram of the same breast: of one patient, of one study, or so by its name."""
     if image.kind != "mammogram" or image.laterality is None:
         return []
     others = [
@@ -20,12 +21,19 @@ def arcs(session: Session, image: OpenImage, finding: Finding) -> list[dict[str,
         if other is not image
         and other.kind == "mammogram"
         and other.laterality == image.laterality
-        and (other.patient == image.patient if image.patient else other.study == image.study)
+        and _owner(other, image) == _owner(image, image)
     ]
     here = _view(session, image) if others else None
     return [
         {"image": other.id} | vars(draw_arc(finding.center_px, here, _view(session, other))) for other in others if here
     ]
+
+
+def _owner(image: OpenImage, like: OpenImage) -> str | None:
+    """The patient of an image by what another one gives: patient, study, or a name."""
+    if like.patient or like.study:
+        return image.patient if like.patient else image.study
+    return None if image.patient or image.study else patient_of(str(image.path.with_name(image.name)))
 
 
 def _view(session: Session, image: OpenImage) -> View:
