@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 
 from microcalc.cli import main
+from microcalc.cli.adapt import Adapt
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.errors import RequestError
 from microcalc.evaluation.detection import Case
@@ -199,6 +200,24 @@ def test_too_few_mammograms_to_judge_by_are_refused_before_the_training(
     with pytest.raises(SystemExit, match="2"):
         main(["adapt", str(tmp_path), "--out", str(tmp_path / "reader"), "--retrain"])
     assert "9 mammograms without a cluster cannot show a rate" in " ".join(capsys.readouterr().err.split())
+
+
+def test_retraining_reads_the_images_of_a_finished_scan_from_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [each.known.scanned.to_dict() for each in made(20)]
+    saved: dict[str, Any] = {"schema": 2, "committee": packaged().name, "operating_point": 0.1, "images": images}
+    (tmp_path / "findings.json").write_text(json.dumps(saved | {"failed": []}))
+    files: list[str] = []
+
+    def retrained(_: object, __: object, *parts: Sequence[Seen]) -> None:
+        files.extend(each.known.scanned.file for part in parts for each in part)
+        raise RequestError("this is enough")
+
+    monkeypatch.setattr(Adapt, "_retrained", retrained)
+    with pytest.raises(SystemExit, match="2"):
+        main(["adapt", str(tmp_path), "--out", str(tmp_path / "reader"), "--retrain"])
+    assert sorted(files) == sorted(str(tmp_path / f"P{number}.png") for number in range(20))
 
 
 def test_half_of_the_patients_with_clusters_and_half_of_the_others_are_left_out() -> None:

@@ -105,7 +105,8 @@ class Adapt(Common):
                 raise RequestError(
                     f"{finished}: was made by {scan.committee}, not by {committee.name}; scan the images again"
                 )
-            return [Seen(known, None) for known in join(scan, [], "normal")[0]]
+            placed = (replace(image, file=str(finished.parent / image.file)) for image in scan.images)
+            return [Seen(known, None) for known in join(replace(scan, images=tuple(placed)), [], "normal")[0]]
         truth, others = (read_truth(self.truth), self.others) if self.truth else ([], "normal")
         files = [Path(name) for name in find_inputs(self.paths).names.values()]
         with shown_progress(console, len(files)) as show:
