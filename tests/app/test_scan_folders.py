@@ -1,6 +1,8 @@
 """Finished scans, dropped or named, and their reviews: each finding meets the image that it was found in, or none."""
 
+import io
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,26 @@ def test_a_dicom_image_is_known_by_its_uid(client: TestClient, session: Session,
     assert drop(client, scan_of(scanned), review_of(scanned, 3, "accepted"))["attached"] == [image.id]
     (review,) = client.get("/api/review.json").json()["reviews"]
     assert (review["sop_instance_uid"], review["number"]) == (scanned.sop_instance_uid, 3)
+
+
+def test_what_is_made_of_a_dropped_scan_names_the_committee_of_that_scan(
+    client: TestClient, session: Session, tmp_path: Path
+) -> None:
+    path = write_mammogram(tmp_path / "a.dcm", ImagerPixelSpacing=[0.2, 0.2])
+    image = session.images.open(path, "a.dcm", "folder")
+    scanned = replace(found(path), findings=THREE[:1])
+    drop(client, scan_of(scanned))
+    answer = client.get(f"/api/images/{image.id}/dicom.zip")
+    assert answer.status_code == 200, answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        report = archive.read("a.sr.dcm")
+    assert b"committee: x" in report
+    folder = Path(client.post("/api/save").json()["folder"])
+    assert Scan.read(folder).committee == "x"
+    image.forget_findings()
+    image.scanned = scanned
+    client.post("/api/save")
+    assert Scan.read(folder).committee == session.settings.committee
 
 
 def test_two_images_of_one_name_are_listed_and_downloaded_under_two(client: TestClient) -> None:

@@ -34,7 +34,7 @@ def dicom_results(session: Session, image: OpenImage, scanned: ScannedImage) -> 
     from microcalc.dicom.objects import make_results
     from microcalc.dicom.results import Algorithm
 
-    algorithm = Algorithm(__version__, session.settings.committee, image.operating_point)
+    algorithm = Algorithm(__version__, image.committee or session.settings.committee, image.operating_point)
     drawn, rejected = overlay(session, image, scanned), session.reviews.rejected(image, scanned)
     try:
         results, _ = make_results(image.path, scanned, drawn, algorithm, rejected)
@@ -84,7 +84,9 @@ def save(session: Session, folder: Path) -> Path:
             plain.append(replace(image.scanned, file=file).to_dict())
         reviews += [replace(review, file=file) for review in session.reviews.of_images([image])]
     point = next((image.operating_point for image in named if image.scanned is not None), 0.5)
-    head = {"schema": 2, "committee": session.settings.committee, "operating_point": point}
+    made_by = {image.committee or session.settings.committee for image in named if image.scanned is not None}
+    committee = " and ".join(sorted(made_by)) or session.settings.committee
+    head = {"schema": 2, "committee": committee, "operating_point": point}
     write_json(own / "findings.json", {**head, "images": plain, "failed": []})
     write_atomically(own / "findings.csv", table(session))
     write_json(own / FILE, plain_reviews(reviews))

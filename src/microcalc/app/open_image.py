@@ -76,6 +76,7 @@ class OpenImage:
         error: why it could not be scanned.
         scanned: its findings; those of a patch, too, with one finding that stands for all of it.
         operating_point: of the findings.
+        committee: name of the one that made the findings of a finished scan; None for that of the session.
         details: of each finding by its number, and the findings that they are of.
         heatmap: of the drawing of its heat map.
         heatmap_png: that map.
@@ -109,6 +110,7 @@ class OpenImage:
     error: str | None = None
     scanned: ScannedImage | None = None
     operating_point: float = 0.5
+    committee: str | None = None
     details: tuple[ScannedImage, dict[int, Detail]] | None = None
     heatmap: Heatmap = "none"
     heatmap_png: bytes = b""
@@ -164,7 +166,7 @@ class OpenImage:
 
     def forget_findings(self) -> None:
         """Begin again, as the pixel size has changed."""
-        self.scanned = self.details = self.progress = self.error = None
+        self.scanned = self.details = self.progress = self.error = self.committee = None
         self.heatmap, self.heatmap_png, self.geometry = "none", b"", None
         self.state = "ready" if self.pixel_size_mm else "needs_pixel_size"
 

@@ -36,7 +36,7 @@ def open_paths(session: Session, paths: Iterable[Path]) -> threading.Thread:
         if (path / "findings.json").is_file():
             scan = Scan.read(path)
             session.reviews.read_folder(path)
-            jobs += [partial(_open_scanned, session, path, scanned, scan.operating_point) for scanned in scan.images]
+            jobs += [partial(_open_scanned, session, path, scanned, scan) for scanned in scan.images]
         elif is_report:
             continue
         elif path.exists():
@@ -82,7 +82,7 @@ def attach_findings(session: Session, findings: Any, review: Any) -> dict[str, l
         if not images:
             missing.append(clean_name(scanned.file))
         for image in images:
-            _attach(image, scanned, scan.operating_point)
+            _attach(image, scanned, scan)
             session.reviews.add(reviews, image)
             attached.append(image.id)
     return {"attached": attached, "missing": missing}
@@ -111,20 +111,21 @@ def mark_all(session: Session, operating_point: float) -> list[str]:
     return lines
 
 
-def _attach(image: OpenImage, scanned: ScannedImage, operating_point: float) -> None:
+def _attach(image: OpenImage, scanned: ScannedImage, scan: Scan) -> None:
     if image.file_pixel_size_mm is None:
         image.file_pixel_size_mm = scanned.pixel_size_mm
     image.forget_findings()
-    image.scanned, image.operating_point, image.state = scanned, operating_point, "scanned"
+    image.scanned, image.operating_point, image.state = scanned, scan.operating_point, "scanned"
+    image.committee = scan.committee
 
 
-def _open_scanned(session: Session, folder: Path, scanned: ScannedImage, operating_point: float) -> None:
+def _open_scanned(session: Session, folder: Path, scanned: ScannedImage, scan: Scan) -> None:
     image = session.images.open(folder / scanned.file, clean_name(scanned.file), "scan")
     if not scanned.is_of(image):
         session.images.forget(image)
         raise RequestError(f"{image.name}: is not the image that was scanned; scan it again")
     image.folder = folder
-    _attach(image, scanned, operating_point)
+    _attach(image, scanned, scan)
 
 
 def _do_all(session: Session, jobs: Iterable[Callable[[], object]]) -> None:
