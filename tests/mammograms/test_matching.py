@@ -187,6 +187,14 @@ def test_patient_side_and_view_of_dicom_count_before_the_name() -> None:
     assert counted == {"side": {"L": 1, "R": 3, "unknown": 1}, "view": {"CC": 2, "MLO": 2, "unknown": 1}}
 
 
+def test_images_of_a_study_without_a_patient_id_are_of_one_patient() -> None:
+    known = [("IM1.dcm", None, "1.2"), ("IM2.dcm", None, "1.2"), ("IM3.dcm", "A", "1.2"), ("IM4.dcm", None, None)]
+    known += [("P7_LCC.dcm", None, "1.3"), ("P7_RCC.dcm", None, "1.4")]
+    images = [replace(image(file), patient=patient, study=study) for file, patient, study in known]
+    patients = [each.case.patient for each in joined(scan(*images), others="normal")]
+    assert patients == ["1.2", "1.2", "A", "IM4.dcm", "P7", "P7"]
+
+
 def test_images_are_grouped_where_there_are_fewer_kinds_than_patients() -> None:
     files = [
         f"data/{source}/P{n}_{side}{view}.png"

@@ -135,8 +135,10 @@ class ScannedImage:
 
     @property
     def patient_name(self) -> str:
-        """The patient: by the DICOM file, else by the name of the file; see :mod:`microcalc.images.names`."""
-        return self.patient or patient_of(self.file)
+        """The patient: by Patient ID, else the name of the file (see :mod:`microcalc.images.names`), else the study."""
+        by_name = patient_of(self.file)
+        names_none = by_name == self.file
+        return self.patient or (names_none and self.study) or by_name
 
     @property
     def highest(self) -> float:
