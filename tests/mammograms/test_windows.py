@@ -1,5 +1,6 @@
 """Windows of a mammogram to learn from, cut from files of oblong pixels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,8 @@ def test_true_clusters_are_learned_as_such_and_normal_mammograms_by_their_false_
         assert left - 30 < column + 29.5 < right + 30 and top - 30 < row + 29.5 < bottom + 30
 
     patches = Data.of_patients("patches", data.images[:3] / 2, data.labels[:3], "abc", ["anna", "bea", "carl"])
-    joined = learning_data(images[:1], images[1:], [patches], seed=0)
+    bea = replace(images[1], case=images[1].case._replace(patient="clinic/bea"))
+    joined = learning_data(images[:1], [bea], [patches], seed=0)
     assert joined.patients == ("anna", "carl", *["anna"] * len(boxes))
     assert joined.groups[0] == joined.groups[2] != joined.groups[1]
     assert joined.files[:2] == ("patches/a", "patches/c")

@@ -99,4 +99,5 @@ def learning_data(
         [known.case.patient for known, each in cut for _ in each.labels],
     )
     joined = Data.join([*patches, windows])
-    return joined.select(~np.isin(joined.patients, [known.case.patient for known in left_out]))
+    kept = [known.case.patient for known in left_out]  # may be folders and a name, where file names give the patients
+    return joined.select(~np.isin(joined.patients, [*kept, *(patient.rpartition("/")[2] for patient in kept)]))
