@@ -214,6 +214,21 @@ def test_findings_of_an_image_that_is_now_another_patients_are_refused(
     assert session.images.all() == []
 
 
+@pytest.mark.parametrize("scan_first", [True, False])
+def test_an_image_whose_folder_is_named_beside_its_scan_is_opened_once_and_with_its_findings(
+    session: Session, patients: tuple[Path, Path], scan_first: bool
+) -> None:
+    images = patients[0].parent
+    new, changed = made(images / "new.png", seed=3), made(images / "changed.png", seed=4)
+    folder = write_scan(images.parent, found(patients[0]), found(changed))
+    changed.write_bytes(png(ROWS, COLUMNS, seed=5))
+    open_paths(session, [folder, images] if scan_first else [images, folder]).join()
+    asked = ("folder", "needs_pixel_size")
+    states = {image.path: (image.origin, image.state) for image in session.images.all()}
+    assert states == {patients[0]: ("scan", "scanned"), new: asked, changed: asked}
+    assert len(session.images.all()) == 3
+
+
 def opened(folder: Path) -> tuple[Session, TestClient, list[str]]:
     """A reader's viewer of a finished scan, and the addresses of its findings' reviews."""
     session = Session(Settings(), NoCommittee())

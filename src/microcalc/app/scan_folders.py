@@ -22,13 +22,15 @@ _counting = threading.Lock()
 def open_paths(session: Session, paths: Iterable[Path]) -> threading.Thread:
     """Open images, folders of images, finished scans and runs.
 
-    The images are opened in a thread, one after the other, so that the page need not wait.
+    The images are opened in a thread, one after the other, so that the page need not wait: those of finished scans
+    first, and none of them once more where its folder is named, too.
 
     Raises:
         RequestError: a path does not exist, holds none of these, or is no longer what it was.
         FailedError: a folder cannot be listed.
     """
-    jobs: list[Callable[[], object]] = []
+    scanned_ones: list[Callable[[], object]] = []
+    others: list[Callable[[], object]] = []
     for path in paths:
         is_report = any((path / name).is_file() for name in REPORTS)
         if is_report or (path / "findings.json").is_file():
@@ -36,7 +38,7 @@ def open_paths(session: Session, paths: Iterable[Path]) -> threading.Thread:
         if (path / "findings.json").is_file():
             scan = Scan.read(path)
             session.reviews.read_folder(path)
-            jobs += [partial(_open_scanned, session, path, scanned, scan) for scanned in scan.images]
+            scanned_ones += [partial(_open_scanned, session, path, scanned, scan) for scanned in scan.images]
         elif is_report:
             continue
         elif path.exists():
@@ -46,11 +48,10 @@ def open_paths(session: Session, paths: Iterable[Path]) -> threading.Thread:
             images = find_images(path).files if path.is_dir() else [path]
             if not images:
                 raise RequestError(f"{path}: holds no image, no finished scan (findings.json) and no run (report.html)")
-            size = session.settings.pixel_size_mm
-            jobs += [partial(session.images.open, each, clean_name(each.name), "folder", size) for each in images]
+            others += [partial(_open_named, session, each) for each in images]
         else:
             raise RequestError(f"{path}: does not exist; name images, folders of them, finished scans or runs")
-    return open_later(session, jobs)
+    return open_later(session, scanned_ones + others)
 
 
 def open_later(session: Session, jobs: Sequence[Callable[[], object]]) -> threading.Thread:
@@ -126,6 +127,11 @@ def _open_scanned(session: Session, folder: Path, scanned: ScannedImage, scan: S
         raise RequestError(f"{image.name}: is not the image that was scanned; scan it again")
     image.folder = folder
     _attach(image, scanned, scan)
+
+
+def _open_named(session: Session, path: Path) -> None:
+    if path.resolve() not in {image.path.resolve() for image in session.images.all() if image.origin == "scan"}:
+        session.images.open(path, clean_name(path.name), "folder", session.settings.pixel_size_mm)
 
 
 def _do_all(session: Session, jobs: Iterable[Callable[[], object]]) -> None:
