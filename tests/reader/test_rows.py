@@ -50,6 +50,7 @@ def test_the_steps_to_a_probability_are_in_the_table_in_the_words_of_the_page() 
     row = dict(zip(COLUMNS, table_row(IMAGES[0], known), strict=True))
     assert [row[name] for name in ("votes", "committee", "second_opinion")] == ["0.25 0.50 0.75", "0.25", "+3.1"]
     assert in_one_line(known) == "votes 0.25 0.50 0.75, committee 0.25, second opinion +3.1, final 0.90"
+    assert steps(replace(known, score=-0.01, committee=0.5))["second opinion"] == "+0.0"
     assert list(steps(known)) == list(WORDS) and steps(IMAGES[0].findings[0]) == {"final": "0.90"}
 
 

@@ -21,7 +21,7 @@ def steps(finding: Finding) -> dict[str, str]:
     if finding.committee is not None:
         values["committee"] = f"{finding.committee:.2f}"
     if finding.second_opinion is not None:
-        values["second opinion"] = f"{finding.second_opinion:+.1f}"
+        values["second opinion"] = f"{finding.second_opinion:+z.1f}"
     values["final"] = f"{finding.probability:.2f}"
     return {word: value for word, value in values.items() if value}
 
