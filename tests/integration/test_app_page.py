@@ -86,6 +86,21 @@ def test_the_ruler_measures_oblong_pixels(viewer: Viewer) -> None:
         assert measured == pytest.approx(100 / scale * spacing, rel=0.02)
 
 
+def test_the_choice_between_two_images_of_a_place_can_be_read_in_either_theme(viewer: Viewer) -> None:
+    page = viewer.page
+    page.click("#tab-hanging")
+    for name in ("0.png", "square.png"):
+        page.get_by_label(f"Side of {name}").select_option("L")
+        page.get_by_label(f"View of {name}").select_option("CC")
+    choice = page.get_by_label("Image shown as L CC", exact=True)
+    expect(choice).to_be_visible()
+    for _ in range(2):
+        page.click("#theme")
+        colours = choice.evaluate("each => [getComputedStyle(each).color, getComputedStyle(each).backgroundColor]")
+        text, ground = (sum(map(int, re.findall(r"\d+", colour)[:3])) / 3 for colour in colours)
+        assert abs(text - ground) > 128, colours
+
+
 def test_linked_views_keep_one_scale_in_millimetres(viewer: Viewer) -> None:
     page = viewer.page
     page.click("#tab-hanging")
