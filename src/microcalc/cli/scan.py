@@ -36,7 +36,8 @@ class Scan(Common):
     overlays: bool = True
     """Draw each mammogram with its findings."""
     dicom: bool = False
-    """Write a CAD report, a presentation state and a secondary capture of each DICOM file to dicom/, too."""
+    """Write the results of each DICOM file to dicom/ as DICOM objects, too: CAD report, presentation state, secondary
+    capture and, where something is marked, measurement report."""
     heatmap: bool = False
     """Draw a heat map of each mammogram, too: some seconds more for each."""
     reader: OmitArgPrefixes[ReaderOptions] = field(default_factory=ReaderOptions)
