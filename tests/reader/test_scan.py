@@ -115,6 +115,7 @@ def test_links_of_the_contact_sheet_lead_to_the_pictures_whatever_their_names(ou
     assert len(links) == 3 and all((out / unquote(link, errors="surrogateescape")).is_file() for link in links)
     assert not any(set(link) & set("#?\n ") for link in links)
     assert "half.dcm" in page and page.count("<figure>") == 3
+    assert "are blue and thin" in page and "width=device-width" in page
 
 
 def test_a_finished_scan_is_read_again_whatever_the_names_of_its_files(out: Path) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
 
 PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>microcalc {{ title }}</title><style>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>microcalc {{ title }}</title><style>
 body {font: 15px/1.4 sans-serif; margin: 2em; max-width: 80em} figure {display: inline-block; margin: 0 1em 1em 0;
 vertical-align: top; width: 18em} img {max-width: 100%; max-height: 24em; background: #000}
 figcaption, td {overflow-wrap: anywhere} .warning {color: #8a4b00} small {color: #555}
@@ -97,6 +98,7 @@ def write_scan(store: Store, files: Iterable[str], committee: str, operating_poi
     write_csv(store.folder / "exams.csv", exams.rows())
     counts = f"{_number(marks, 'finding')} in {_number(count, 'mammogram')}"
     lead = f"{counts} at or above the operating point of {operating_point:.3f}; committee: {committee}."
+    lead += " In the pictures, marks are yellow; the three most probable candidates below them are blue and thin."
     figures = (_scan_figure(entry, image) for entry, image in images())
     _write_page(store, files, "scan", lead, figures, WORDS)
     return counts
