@@ -111,7 +111,7 @@ def test_a_uid_that_the_image_lacks_leaves_its_name() -> None:
             "a.png: is the truth of 2 images .P1/a.png, P2",
         ),
         (scan(image("P1/a.png")), [ImageTruth("P1/a.png"), ImageTruth("a")], "has two truths, as P1/a.png and as a;"),
-        (scan(image("a.png"), image("b.png")), [ImageTruth("a.png")], "b.png: has no truth, as 1 of 2 images"),
+        (scan(image("a.png"), image("b.png")), [ImageTruth("a.png")], r"b.png: has no truth \(1 of 2 .*--others"),
         (
             scan(image("a.png")),
             [ImageTruth("a.png", ((0.0, 0.0, 1600.5, 9.0),))],

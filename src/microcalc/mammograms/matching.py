@@ -71,7 +71,8 @@ def join(scan: Scan, truth: Sequence[ImageTruth], others: Others = None) -> tupl
     missing = [image.file for number, image in enumerate(scan.images) if number not in known]
     if missing and others is None:
         raise RequestError(
-            f"{missing[0]}: has no truth, as {len(missing)} of {len(names)} images; give others as normal or as skip"
+            f"{missing[0]}: has no truth ({len(missing)} of {len(names)} images have none); mark it as read in the "
+            "viewer, or give others (--others) as normal or skip"
         )
     pattern = next((true.patient_in_name for true in truth if true.patient_in_name), "")
     chosen = [
