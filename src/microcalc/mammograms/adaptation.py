@@ -181,7 +181,8 @@ def check_normals(images: Sequence[Seen], false_marks: float) -> None:
     needed = max(FEWEST_NORMALS, int(np.ceil(1 / false_marks)))
     if (normals := sum(not each.known.boxes_px for each in images)) < needed:
         raise RequestError(
-            f"{normals} mammograms without a cluster cannot show a rate of {false_marks:g} false marks; give {needed}"
+            f"{normals} mammograms without a cluster are too few for a rate of {false_marks:g} false marks; "
+            f"give at least {needed}"
         )
 
 
