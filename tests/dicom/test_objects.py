@@ -243,6 +243,7 @@ def test_whatever_differs_in_a_result_changes_its_uid() -> None:
 
 def test_a_presentation_state_draws_what_is_marked_and_not_rejected(tmp_path: Path) -> None:
     paths = write(tmp_path, make_findings(3), rejected=[1])
+    assert pydicom.dcmread(paths["pr"]).ContentDescription == "1 suspected cluster of microcalcifications"
     (drawn,) = pydicom.dcmread(paths["pr"]).GraphicAnnotationSequence
     assert [text.UnformattedTextValue for text in drawn.TextObjectSequence] == ["2: 54 %"]
     edge, *circles = (np.reshape(graphic.GraphicData, (-1, 2)).tolist() for graphic in drawn.GraphicObjectSequence)

@@ -27,6 +27,7 @@ def make_presentation_state(outcome: Outcome, scanned: ScannedImage) -> Dataset:
     """
     header = outcome.source.header
     drawn = [finding for finding in scanned.findings if finding.marked and finding.number not in outcome.rejected]
+    clusters = "cluster" if len(drawn) == 1 else "clusters"
     series = dataset(SeriesInstanceUID=header.SeriesInstanceUID, ReferencedImageSequence=[reference(header)])
     area = dataset(
         DisplayedAreaTopLeftHandCorner=[1, 1],
@@ -37,7 +38,7 @@ def make_presentation_state(outcome: Outcome, scanned: ScannedImage) -> Dataset:
     inverse = header.get("PhotometricInterpretation") == "MONOCHROME1"
     state = dataset(
         ContentLabel="MICROCALC",
-        ContentDescription=f"{len(drawn)} suspected clusters of microcalcifications",
+        ContentDescription=f"{len(drawn)} suspected {clusters} of microcalcifications",
         ContentCreatorName="",
         Laterality="",  # of the series, which may hold both breasts
         ReferencedSeriesSequence=[series],
