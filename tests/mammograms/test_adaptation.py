@@ -203,7 +203,7 @@ def test_too_few_mammograms_to_judge_by_are_refused_before_the_training(
     (tmp_path / "findings.json").write_text(json.dumps(saved | {"failed": []}))
     with pytest.raises(SystemExit, match="2"):
         main(["adapt", str(tmp_path), "--out", str(tmp_path / "reader"), "--retrain"])
-    assert "9 mammograms without a cluster cannot show a rate" in " ".join(capsys.readouterr().err.split())
+    assert "9 mammograms without a cluster are too few for a rate" in " ".join(capsys.readouterr().err.split())
 
 
 def test_retraining_reads_the_images_of_a_finished_scan_from_its_folder(
