@@ -69,7 +69,7 @@ class Adapt(Common):
         files, made_from, training, before = len(images) + len(failed), committee.name, "", None
         if self.retrain:
             learning, before = halves(images, self.seed)
-            check_normals(before, self.false_marks)  # the training takes hours
+            check_normals(before, self.false_marks)  # before the long training
             committee, training = self._retrained(console, learning, before)
             again = [Path(each.known.scanned.file) for each in before]
             with shown_progress(console, len(again)) as show:
