@@ -31,6 +31,7 @@ def open_paths(session: Session, paths: Iterable[Path]) -> threading.Thread:
     """
     scanned_ones: list[Callable[[], object]] = []
     others: list[Callable[[], object]] = []
+    opened: set[Path] = set()
     for path in paths:
         is_report = any((path / name).is_file() for name in REPORTS)
         if is_report or (path / "findings.json").is_file():
@@ -38,7 +39,7 @@ def open_paths(session: Session, paths: Iterable[Path]) -> threading.Thread:
         if (path / "findings.json").is_file():
             scan = Scan.read(path)
             session.reviews.read_folder(path)
-            scanned_ones += [partial(_open_scanned, session, path, scanned, scan) for scanned in scan.images]
+            scanned_ones += [partial(_open_scanned, session, path, scanned, scan, opened) for scanned in scan.images]
         elif is_report:
             continue
         elif path.exists():
@@ -48,7 +49,7 @@ def open_paths(session: Session, paths: Iterable[Path]) -> threading.Thread:
             images = find_images(path).files if path.is_dir() else [path]
             if not images:
                 raise RequestError(f"{path}: holds no image, no finished scan (findings.json) and no run (report.html)")
-            others += [partial(_open_named, session, each) for each in images]
+            others += [partial(_open_named, session, each, opened) for each in images]
         else:
             raise RequestError(f"{path}: does not exist; name images, folders of them, finished scans or runs")
     return open_later(session, scanned_ones + others)
@@ -120,17 +121,18 @@ def _attach(image: OpenImage, scanned: ScannedImage, scan: Scan) -> None:
     image.committee = scan.committee
 
 
-def _open_scanned(session: Session, folder: Path, scanned: ScannedImage, scan: Scan) -> None:
+def _open_scanned(session: Session, folder: Path, scanned: ScannedImage, scan: Scan, opened: set[Path]) -> None:
     image = session.images.open(folder / scanned.file, clean_name(scanned.file), "scan")
     if not scanned.is_of(image):
         session.images.forget(image)
         raise RequestError(f"{image.name}: is not the image that was scanned; scan it again")
     image.folder = folder
     _attach(image, scanned, scan)
+    opened.add(image.path.resolve())
 
 
-def _open_named(session: Session, path: Path) -> None:
-    if path.resolve() not in {image.path.resolve() for image in session.images.all() if image.origin == "scan"}:
+def _open_named(session: Session, path: Path, opened: set[Path]) -> None:
+    if path.resolve() not in opened:
         session.images.open(path, clean_name(path.name), "folder", session.settings.pixel_size_mm)
 
 
