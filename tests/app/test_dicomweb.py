@@ -1,13 +1,11 @@
 """The viewer at a DICOMweb server: a real Orthanc where it is installed, and what is refused without one."""
 
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from app.conftest import png, upload
+from own_network import run_in_own_network
 from requests import Request
 from starlette.testclient import TestClient
 
@@ -21,16 +19,9 @@ HERE = Path(__file__).parent
 
 @pytest.mark.slow
 def test_a_study_of_orthanc_opens_once_and_its_results_go_back(tmp_path: Path) -> None:
-    for name in ("unshare", "ip", "Orthanc"):
-        if shutil.which(name) is None:
-            pytest.skip(f"{name} is not installed; .ci/run installs it where it may")
-    if subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode:
-        pytest.skip("no network namespace may be made here, and Orthanc listens on all addresses")
-    command = ["unshare", "--net", sys.executable, str(HERE / "orthanc.py"), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
-    print(done.stdout)
-    told = json.loads(done.stdout)
+    printed = run_in_own_network(HERE / "orthanc.py", tmp_path, "Orthanc")
+    print(printed)
+    told = json.loads(printed)
     assert f"HTTP status 401; set {USER} and {PASSWORD}" in told["refused"]["error"]
     assert told["server"] == "http://localhost:8042/dicom-web" and not told["page_holds_password"]
     assert {(study["patient"], study["objects"]) for study in told["studies"]} == {

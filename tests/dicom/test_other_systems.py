@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from dicom.made import ALGORITHM, make_mammogram, scan
 from dicom.other_systems import IMAGES, STUDIES, running, wait_for, wait_until_answered
 from dicom.pacs import Archive, archive, connected, store
 from dicom.test_node import files_of, node_running
+from own_network import run_in_own_network
 from pydicom.dataset import Dataset
 
 from microcalc.dicom.objects import encode, make_objects
@@ -39,14 +39,7 @@ def expected(study: int, number: int) -> list[Dataset]:
 
 @pytest.mark.slow
 def test_storescp_and_orthanc_hold_what_was_made(tmp_path: Path) -> None:
-    for name in ("unshare", "ip", "storescu", "storescp", "Orthanc"):
-        if shutil.which(name) is None:
-            pytest.skip(f"{name} is not installed; .ci/run installs it where it may")
-    if subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode:
-        pytest.skip("no network namespace may be made here, and these servers listen on all addresses")
-    command = ["unshare", "--net", sys.executable, str(HERE / "other_systems.py"), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_in_own_network(HERE / "other_systems.py", tmp_path, "storescu", "storescp", "Orthanc")
     for receiver, study in STUDIES.items():
         received = [pydicom.dcmread(path) for path in (tmp_path / receiver).iterdir()]
         results = [result for number in range(IMAGES) for result in expected(study, number)]
