@@ -306,6 +306,8 @@ def test_side_and_view_come_from_the_name_where_the_file_does_not_hold_them(
         ("/d/P12/right_mlo.png", "d/P12"),
         ("/d/LCC_12.png", "/d/LCC_12.png"),
         ("LCC.png", "LCC.png"),
+        ("/d/MLO/P12_LMLO.png", "d/P12"),
+        ("/d/P12/Left/CC/LCC.png", "d/P12"),
     ],
 )
 def test_the_patient_is_what_a_name_has_before_side_and_view_or_its_folder(name: str, patient: str) -> None:

@@ -10,6 +10,8 @@ SIDE_AND_VIEW = re.compile(
 )
 """Side and view together; CDD-CESM writes CM (contrast) or DM (digital mammography) between them."""
 
+SIDE_OR_VIEW = re.compile(r"(l|r|left|right)?[ _.-]?(cc|mlo|ml|lm|xccl|xccm)?", re.IGNORECASE)
+
 
 def side_and_view(name: str) -> tuple[Literal["L", "R"] | None, str | None]:
     """Return side (L, R) and view that the name of a file gives; None where it gives none.
@@ -34,12 +36,14 @@ def parts_of(name: str) -> tuple[str, ...]:
 def patient_of(name: str) -> str:
     """Return what the name of a file has before side and view, which stands for the patient; else the whole name.
 
-    Where it has side and view alone, the folder stands for the patient.
+    Where it has side and view alone, the folder stands for the patient. A folder that only names a side or a view
+    stands for none.
 
-    >>> patient_of("a/P12_LEFT_MLO.png"), patient_of("P12/LMLO.png"), patient_of("12.png")
-    ('a/P12', 'P12', '12.png')
+    >>> patient_of("a/P12_LEFT_MLO.png"), patient_of("P12/LMLO.png"), patient_of("12.png"), patient_of("CC/P12_L_CC.png")
+    ('a/P12', 'P12', '12.png', 'P12')
     """
     *folders, file = parts_of(name)
+    folders = [folder for folder in folders if not SIDE_OR_VIEW.fullmatch(folder)]
     side = SIDE_AND_VIEW.search(file)
     if side and side.start():
         return "/".join((*folders, file[: side.start()]))
