@@ -72,6 +72,14 @@ def test_labels_are_large_enough_for_the_contact_sheet_and_cover_neither_each_ot
     assert (rows[-1] - rows[0]) * 360 / 1600 > 7
 
 
+def test_side_and_view_are_written_beside_a_label_in_the_film() -> None:
+    pixels = np.zeros((ROWS, COLUMNS), np.float32)
+    pixels[:80, :300] = pixels[:200, 900:] = pixels[800:, :400] = 0.9
+    letters = where(picture(draw_overlay(pixels, replace(SCANNED, findings=(), side="R", view="MLO"))), TEXT)
+    rows, columns = np.nonzero(letters[:1400])
+    assert 600 < rows.min() < rows.max() < 1000 and columns.min() > 900
+
+
 def test_other_marks_are_drawn_as_on_the_mammogram_itself() -> None:
     pixels = np.random.default_rng(0).random((ROWS, COLUMNS), np.float32)
     others = replace(SCANNED, findings=(replace(THREE[0], marked=False), THREE[2]), side="R")

@@ -1,6 +1,7 @@
 """A mammogram with its findings drawn on it."""
 
 import io
+import math
 import zlib
 
 import numpy as np
@@ -64,7 +65,8 @@ def _drawn(grey: NDArray[np.uint8], scanned: ScannedImage) -> bytes:
         edges = np.array(finding.box_px) * (shrink, shrink * aspect, shrink, shrink * aspect)
         pen.outline(finding, edges + MARGIN_MM * pixels_a_mm * np.array([-1, -1, 1, 1]))
     pen.scale(SCALE_MM * pixels_a_mm)
-    pen.write(" ".join(filter(None, (scanned.side, scanned.view))), [(10, 10)], TEXT)
+    if name := " ".join(filter(None, (scanned.side, scanned.view))):
+        pen.name(name)
     covered = (np.asarray(pen.picture) != grey[..., None]).any(axis=2)
     chunks, written = PngInfo(), io.BytesIO()
     chunks.add(COVERED, zlib.compress(np.packbits(covered).tobytes() + grey[covered].tobytes()))
@@ -93,12 +95,16 @@ class Pen:
         self._line = max(max(picture.size) // STROKES, 1)
         self._taken: list[tuple[float, ...]] = []
 
+    def _size(self, text: str) -> tuple[int, int]:
+        width, height = self._draw.textbbox((0, 0), text, self._font)[2:]
+        return math.ceil(width), math.ceil(height)
+
     def outline(self, finding: Finding, box: NDArray[np.float64]) -> None:
         """Draw a box around a finding, its number and probability above it, or else where there is room."""
         colour = MARKED if finding.marked else UNMARKED
         self._draw.rectangle(tuple(box), outline=colour, width=2 * self._line if finding.marked else self._line)
         label = f"{finding.number}: {finding.probability:.2f}"
-        width, height = self._draw.textbbox((0, 0), label, self._font)[2:]
+        width, height = self._size(label)
         left, top, right, bottom = box.tolist()
         self.write(label, [(left, top - height), (left, bottom), (right, top), (left - width, top)], colour)
 
@@ -109,9 +115,17 @@ class Pen:
         above = bottom - 3 * self._line - max(self.picture.size) / LETTERS
         self.write(f"{SCALE_MM:.0f} mm", [(right - length, above)], TEXT)
 
+    def name(self, text: str) -> None:
+        """Write side and view at the darkest of some places at the edge, as a label in the film and tissue are bright."""
+        width, height = self._size(text)
+        right, bottom = self.picture.width - width - 10, self.picture.height - height - 10
+        places = [(10, 10), (right, 10), (10, bottom), (right, bottom // 2), (10, bottom // 2)]
+        brightest = [np.percentile(self.picture.crop((x, y, x + width, y + height)), 99) for x, y in places]
+        self.write(text, [places[int(np.argmin(brightest))]], TEXT)
+
     def write(self, text: str, places: list[tuple[float, float]], colour: tuple[int, int, int]) -> None:
         """Write a text with a dark rim at the first of several upper left corners where it covers no other."""
-        width, height = self._draw.textbbox((0, 0), text, self._font)[2:]
+        width, height = self._size(text)
         most = self.picture.width - width, self.picture.height - height
         corners = [tuple(max(min(at, last), 0) for at, last in zip(place, most, strict=True)) for place in places]
         boxes = [(x, y, x + width, y + height) for x, y in corners]
