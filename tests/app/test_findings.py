@@ -18,6 +18,7 @@ from app.test_jobs import wait_for
 from dicom.made import items, write_mammogram
 from starlette.testclient import TestClient
 
+from microcalc.app.dicomweb import Server
 from microcalc.app.findings import Reader
 from microcalc.app.open_image import OpenImage
 from microcalc.app.scan_folders import open_paths
@@ -104,7 +105,9 @@ def test_a_review_is_kept_and_is_in_table_and_json(scanned) -> None:
     note = 'a vessel, "perhaps"'
     told = client.put(address, json={"verdict": "rejected", "note": note}).json()
     assert told["number"] == 1 and told["review"] == {"verdict": "rejected", "note": note}
+    before = [finding["probability"] for finding in answer_of(scanned, "/findings")["findings"]]
     assert answer_of(scanned, "/findings")["findings"][0]["review"]["verdict"] == "rejected"
+    assert answer_of(scanned)["probabilities"] == before[1:]
     table = client.get("/api/findings.csv")
     assert table.headers["content-disposition"] == "attachment; filename*=utf-8''findings.csv"
     first = next(csv.DictReader(io.StringIO(table.text)))
@@ -121,8 +124,10 @@ def test_the_overlay_is_a_picture_to_keep(scanned) -> None:
 
 
 def test_only_dicom_images_have_dicom_results(scanned) -> None:
-    client, _, image = scanned
-    assert client.get(f"/api/images/{image['id']}/dicom.zip").status_code == 409
+    client, session, image = scanned
+    session.server = Server("http://127.0.0.1:1/web")
+    for answer in (client.get(f"/api/images/{image['id']}/dicom.zip"), client.post(f"/api/images/{image['id']}/send")):
+        assert answer.status_code == 409 and "is no mammogram in DICOM" in answer.json()["error"]
 
 
 def test_what_is_saved_opens_again_with_its_findings_and_reviews(scanned) -> None:

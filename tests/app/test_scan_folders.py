@@ -394,6 +394,20 @@ def test_a_saved_session_keeps_the_patients_of_names(client: TestClient, session
     assert all(image.is_of(read_mammogram(folder / image.file)) for image in saved)
 
 
+def test_side_and_view_that_a_reader_gave_are_saved_and_opened(client: TestClient, session: Session) -> None:
+    image = session.images.get(upload(client, png(ROWS, COLUMNS), "a.png", pixel_size_mm=0.08)["id"])
+    assert image is not None
+    image.scanned = found(image.path, image.name)
+    client.patch(f"/api/images/{image.id}", json={"laterality": "L", "view": "MLO"})
+    folder = Path(client.post("/api/save").json()["folder"])
+    (saved,) = Scan.read(folder).images
+    assert (saved.side, saved.view) == ("L", "MLO")
+    again, page, _ = opened(folder)
+    (entry,) = page.get("/api/session").json()["images"]
+    again.close()
+    assert (entry["laterality"], entry["view"]) == ("L", "MLO")
+
+
 def test_a_saved_session_takes_another_threshold_on_screen(client: TestClient, session: Session) -> None:
     image = session.images.get(upload(client, png(ROWS, COLUMNS), pixel_size_mm=0.08)["id"])
     assert image is not None
@@ -403,7 +417,8 @@ def test_a_saved_session_takes_another_threshold_on_screen(client: TestClient, s
     answer = page.post("/api/threshold", json={"threshold": 0.2})
     again.close()
     assert answer.status_code == 200, answer.text
-    assert [image["operating_point"] for image in answer.json()["images"]] == [0.2]
+    (entry,) = answer.json()["images"]
+    assert (entry["operating_point"], entry["scan_point"]) == (0.2, 0.5)
 
 
 def test_a_path_that_is_nothing_is_refused(session: Session, tmp_path: Path) -> None:

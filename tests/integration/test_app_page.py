@@ -72,6 +72,23 @@ def test_marks_lie_over_the_findings_from_the_operating_point_on_and_over_the_ch
     expect(page.locator("#osd .mark.selected")).to_have_attribute("data-number", "3")
 
 
+def test_a_rejected_finding_is_no_mark_and_the_operating_point_is_that_of_the_scan(viewer: Viewer) -> None:
+    page, marks = viewer.page, viewer.item("0.png").locator(".image-sub")
+    page.locator(".finding").first.click()
+    expect(page.locator("[data-verdict=rejected]")).to_be_in_viewport(ratio=1)
+    page.click("[data-verdict=rejected]")
+    expect(marks).to_have_text("1 mark")
+    page.reload()
+    expect(marks).to_have_text("1 mark")
+    viewer.slide("threshold", 0.2)
+    page.click("#threshold-keep")
+    expect(page.locator("#threshold-note")).to_have_text("Kept for this session.")
+    expect(marks).to_have_text("2 marks")
+    page.click("#threshold-reset")
+    expect(marks).to_have_text("1 mark")
+    expect(page.locator("#threshold-number")).to_have_value("0.37")
+
+
 def test_the_ruler_measures_oblong_pixels(viewer: Viewer) -> None:
     page = viewer.page
     scale, _ = settled(page.locator("#osd"))

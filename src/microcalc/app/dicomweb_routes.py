@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, HTTPException
 
 from microcalc.app.dicomweb import Server
 from microcalc.app.downloads import dicom_results
-from microcalc.app.finding_routes import Scanned
-from microcalc.app.image_routes import Here, Named
+from microcalc.app.finding_routes import InDicom, Scanned
+from microcalc.app.image_routes import Here
 from microcalc.app.scan_folders import open_later
 from microcalc.app.session import Session
 
@@ -42,7 +42,7 @@ def open_study(study: str, server: Asked, session: Here) -> None:
 
 
 @router.post("/images/{identity}/send")
-def send(image: Named, scanned: Scanned, server: Asked, session: Here) -> dict[str, int]:
+def send(image: InDicom, scanned: Scanned, server: Asked, session: Here) -> dict[str, int]:
     """Store the DICOM results of an image at the server."""
     return {"stored": len(list(server.store(dicom_results(session, image, scanned))))}
 

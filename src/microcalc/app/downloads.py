@@ -22,7 +22,8 @@ def overlay(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:
 
     rejected = session.reviews.rejected(image, scanned)
     kept = tuple(finding for finding in scanned.findings if finding.number not in rejected)
-    return draw_overlay(session.images.read(image).pixels, replace(scanned, findings=kept))
+    placed = replace(scanned, findings=kept, side=image.laterality, view=image.view)
+    return draw_overlay(session.images.read(image).pixels, placed)
 
 
 def dicom_results(session: Session, image: OpenImage, scanned: ScannedImage) -> dict[str, bytes]:
@@ -81,7 +82,7 @@ def save(session: Session, folder: Path) -> Path:
     plain, reviews = list[dict[str, Any]](), list[Entry]()
     for image, file in named.items():
         if image.scanned is not None:
-            plain.append(replace(image.scanned, file=file).to_dict())
+            plain.append(replace(image.scanned, file=file, side=image.laterality, view=image.view).to_dict())
         reviews += [replace(review, file=file) for review in session.reviews.of_images([image])]
     point = next((image.operating_point for image in named if image.scanned is not None), 0.5)
     made_by = {image.committee or session.settings.committee for image in named if image.scanned is not None}

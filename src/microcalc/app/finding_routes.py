@@ -38,6 +38,20 @@ def find_scanned(image: Named) -> ScannedImage:
 Scanned = Annotated[ScannedImage, Depends(find_scanned)]
 
 
+def find_dicom(image: Named) -> OpenImage:
+    """The mammogram that the address names.
+
+    Raises:
+        HTTPException: it is none, or its file is no DICOM file.
+    """
+    if not image.dicom or image.kind != "mammogram":
+        raise HTTPException(409, f"{image.name}: is no mammogram in DICOM, and only those have DICOM results")
+    return image
+
+
+InDicom = Annotated[OpenImage, Depends(find_dicom)]
+
+
 def find_finding(number: int, image: Named, scanned: Scanned) -> Finding:
     """The finding that the address names.
 
@@ -121,10 +135,8 @@ def overlay(image: Named, scanned: Scanned, session: Here) -> Response:
 
 
 @router.get(f"{ONE_IMAGE}/dicom.zip")
-def dicom(image: Named, scanned: Scanned, session: Here) -> Response:
+def dicom(image: InDicom, scanned: Scanned, session: Here) -> Response:
     """The DICOM results of an image."""
-    if not image.dicom or image.kind != "mammogram":
-        raise HTTPException(409, f"{image.name}: is no mammogram in DICOM, and only those have DICOM results")
     content = downloads.dicom_zip(session, image, scanned)
     return _attached(content, "application/zip", f"{image.stem}.zip")
 

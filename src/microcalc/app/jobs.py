@@ -103,7 +103,8 @@ class Jobs:
         try:
             on_progress("reading", 0, 1)
             scanned, operating_point = self._reader.scan(image, self._images.read(image), on_progress)
-            image.scanned, image.operating_point, image.state = scanned, operating_point, "scanned"
+            image.operating_point = image.scan_point = operating_point
+            image.scanned, image.state = scanned, "scanned"
             self._add(DETAILS, image)
         except Stopped:
             image.state = "stopped"

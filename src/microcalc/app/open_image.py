@@ -75,7 +75,8 @@ class OpenImage:
         progress: of its scan: stage, steps done, steps in all.
         error: why it could not be scanned.
         scanned: its findings; those of a patch, too, with one finding that stands for all of it.
-        operating_point: of the findings.
+        operating_point: of the findings, as the reader keeps it.
+        scan_point: operating point of the scan.
         committee: name of the one that made the findings of a finished scan; None for that of the session.
         details: of each finding by its number, and the findings that they are of.
         heatmap: of the drawing of its heat map.
@@ -92,7 +93,7 @@ class OpenImage:
     columns: int
     file_pixel_size_mm: PixelSize | None
     given_pixel_size_mm: float | None
-    laterality: str | None
+    laterality: Literal["L", "R"] | None
     view: str | None
     study: str | None
     patient: str | None
@@ -110,6 +111,7 @@ class OpenImage:
     error: str | None = None
     scanned: ScannedImage | None = None
     operating_point: float = 0.5
+    scan_point: float = 0.5
     committee: str | None = None
     details: tuple[ScannedImage, dict[int, Detail]] | None = None
     heatmap: Heatmap = "none"
@@ -193,8 +195,8 @@ class OpenImage:
             "progress": self.progress and dict(zip(("stage", "done", "total"), self.progress, strict=True)),
             "error": self.error,
             "tiles": {"size": TILE, "levels": count_levels(self.rows, self.columns)},
-            "probabilities": self.scanned and [finding.probability for finding in self.scanned.findings],
             "operating_point": self.operating_point if self.scanned else None,
+            "scan_point": self.scan_point if self.scanned else None,
             "dicom": self.dicom,
             "truth": self.truth and [vars(cluster) for cluster in self.truth],
             "heatmap": self.heatmap,

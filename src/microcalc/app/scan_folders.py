@@ -117,8 +117,10 @@ def _attach(image: OpenImage, scanned: ScannedImage, scan: Scan) -> None:
     if image.file_pixel_size_mm is None:
         image.file_pixel_size_mm = scanned.pixel_size_mm
     image.forget_findings()
-    image.scanned, image.operating_point, image.state = scanned, scan.operating_point, "scanned"
+    image.scanned, image.state = scanned, "scanned"
     image.committee = scan.committee
+    image.operating_point = image.scan_point = scan.operating_point
+    image.laterality, image.view = scanned.side or image.laterality, scanned.view or image.view
 
 
 def _open_scanned(session: Session, folder: Path, scanned: ScannedImage, scan: Scan, opened: set[Path]) -> None:

@@ -111,8 +111,14 @@ class Session:
 
     def describe(self, image: OpenImage) -> dict[str, Any]:
         """Return the description of an image that the page gets, with its reading."""
-        reading = self.reviews.reading(image)
-        return image.entry() | {"reading": reading and {name: getattr(reading, name) for name in READING}}
+        reading, scanned, probabilities = self.reviews.reading(image), image.scanned, None
+        if scanned is not None:
+            rejected = self.reviews.rejected(image, scanned)
+            probabilities = [finding.probability for finding in scanned.findings if finding.number not in rejected]
+        return image.entry() | {
+            "probabilities": probabilities,
+            "reading": reading and {name: getattr(reading, name) for name in READING},
+        }
 
     def entry(self) -> dict[str, Any]:
         """Return the description that the page gets first."""

@@ -39,8 +39,8 @@ def patient_of(name: str) -> str:
     Where it has side and view alone, the folder stands for the patient. A folder that only names a side or a view
     stands for none.
 
-    >>> patient_of("a/P12_LEFT_MLO.png"), patient_of("P12/LMLO.png"), patient_of("12.png"), patient_of("CC/P12_L_CC.png")
-    ('a/P12', 'P12', '12.png', 'P12')
+    >>> [patient_of(name) for name in ("a/P12_LEFT_MLO.png", "P12/LMLO.png", "12.png", "CC/P12_L_CC.png")]
+    ['a/P12', 'P12', '12.png', 'P12']
     """
     *folders, file = parts_of(name)
     folders = [folder for folder in folders if not SIDE_OR_VIEW.fullmatch(folder)]

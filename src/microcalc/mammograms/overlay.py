@@ -116,11 +116,11 @@ class Pen:
         self.write(f"{SCALE_MM:.0f} mm", [(right - length, above)], TEXT)
 
     def name(self, text: str) -> None:
-        """Write side and view at the darkest of some places at the edge, as a label in the film and tissue are bright."""
+        """Write side and view at the darkest of some places at the edge: labels in the film and tissue are bright."""
         width, height = self._size(text)
         right, bottom = self.picture.width - width - 10, self.picture.height - height - 10
         places = [(10, 10), (right, 10), (10, bottom), (right, bottom // 2), (10, bottom // 2)]
-        brightest = [np.percentile(self.picture.crop((x, y, x + width, y + height)), 99) for x, y in places]
+        brightest = [np.percentile(np.asarray(self.picture.crop((x, y, x + width, y + height))), 99) for x, y in places]
         self.write(text, [places[int(np.argmin(brightest))]], TEXT)
 
     def write(self, text: str, places: list[tuple[float, float]], colour: tuple[int, int, int]) -> None:

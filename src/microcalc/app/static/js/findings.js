@@ -81,7 +81,7 @@ async function renderDetail() {
   title.textContent = `Finding ${finding.number}`;
   form = reviewForm(state.current, finding.number);
   form.show(finding.review);
-  root.append(form.root);
+  title.after(form.root);
   $("detail").replaceChildren(root);
   try {
     const detail = await api.getFinding(state.current, finding.number);
@@ -230,7 +230,10 @@ export function setUpFindings() {
   for (const id of ["threshold", "threshold-number"])
     $(id).addEventListener("input", ({ target }) => target.checkValidity() && update({ threshold: Number(target.value) }));
   $("threshold-keep").addEventListener("click", keepThreshold);
-  $("threshold-reset").addEventListener("click", () => update({ threshold: null }));
+  $("threshold-reset").addEventListener("click", () => {
+    const image = currentImage();
+    update({ threshold: image?.scan_point === image?.operating_point ? null : image.scan_point });
+  });
   subscribe(["findings", "current", "images", "selected", "threshold", "readings", "blind"], renderList);
   subscribe(["findings", "current", "selected", "readings", "blind"], renderDetail);
   for (const button of document.querySelectorAll("[data-download]")) button.onclick = download;

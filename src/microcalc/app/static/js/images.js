@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { $, copy, counted, message } from "./dom.js";
 import { isBusy, scan, stop } from "./jobs.js";
-import { currentImage, dropImage, imageOf, isBlind, marksOf, openImage, putImage, readingOf, state, subscribe, update } from "./state.js";
+import { currentImage, dropImage, imageOf, isBlind, marksOf, openImage, probabilitiesOf, putImage, readingOf, state, subscribe, update } from "./state.js";
 
 const rows = new Map();
 
@@ -15,7 +15,7 @@ const SHOWN = {
   unmarked: (image) => !isBlind(image.id) && marksOf(image) === 0,
 };
 const byText = (text) => (one, other) => text(one).localeCompare(text(other), "en", { numeric: true });
-const highest = ({ id, probabilities }) => (isBlind(id) ? 0 : (probabilities?.[0] ?? 0));
+const highest = (image) => (isBlind(image.id) ? 0 : (probabilitiesOf(image)?.[0] ?? 0));
 const ORDERS = {
   opened: () => 0,
   name: byText(({ name }) => name),
@@ -187,7 +187,7 @@ export function setUpImages() {
   $("image-list").addEventListener("keydown", onListKey);
   $("filter").addEventListener("input", renderList);
   for (const id of ["show", "sort"]) $(id).addEventListener("change", renderList);
-  subscribe(["images", "current", "readings", "blind", "threshold"], renderList);
+  subscribe(["images", "current", "findings", "readings", "blind", "threshold"], renderList);
   subscribe(["images", "current"], renderActions);
   subscribe(["images", "current"], renderPixelSize);
 }

@@ -70,8 +70,10 @@ export class Overlay {
       this.addCalcifications(finding);
       this.addTag(finding, kind, box);
     }
-    for (const cluster of this.image.truth ?? [])
-      this.shapes.append(svg("rect", { class: "truth", ...this.frame(cluster) }));
+    for (const cluster of this.image.truth ?? []) {
+      const box = this.frame(cluster);
+      this.shapes.append(svg("rect", { class: "halo", ...box }), svg("rect", { class: "truth", ...box }));
+    }
     this.shapes.append(this.calcifications);
     this.place();
   }

@@ -33,11 +33,8 @@ function render() {
     picture.open(image?.tiles ? image : null, image ? windowOf(image) : null);
     update({ tool: null });
   } else picture.image = picture.overlay.image = image;
-  $("picture-name").textContent = image
-    ? [image.name, image.laterality, image.view, `${image.columns} × ${image.rows}`, sizeText(image)]
-        .filter(Boolean)
-        .join(" · ")
-    : "No image open";
+  const parts = image && [image.name, image.laterality, image.view, sizeText(image), `${image.columns} × ${image.rows}`];
+  $("picture-name").textContent = $("picture-name").title = parts?.filter(Boolean).join(" · ") ?? "No image open";
   $("welcome").hidden = Boolean(image);
   for (const id of ["zoom-in", "zoom-out", "fit", "true-pixels", "invert", "ruler", "draw", "loupe-tool", "marks"])
     $(id).disabled = !image;

@@ -114,9 +114,15 @@ export function windowOf(image) {
 export const thresholdOf = (id) => pointOf(imageOf(id));
 const pointOf = (image) => state.threshold ?? image?.operating_point ?? state.session?.operating_point ?? 0.5;
 
-/** How many findings of an image are shown; null where it has not been scanned. */
+/** Probabilities of the findings that the reader has not rejected; null where the image has not been scanned. */
+export const probabilitiesOf = (image) =>
+  state.findings[image.id]?.findings
+    .filter(({ review }) => review.verdict !== "rejected")
+    .map(({ probability }) => probability) ?? image.probabilities;
+
+/** How many of these are shown. */
 export const marksOf = (image) =>
-  image.probabilities && image.probabilities.filter((probability) => probability >= pointOf(image)).length;
+  probabilitiesOf(image)?.filter((probability) => probability >= pointOf(image)).length ?? null;
 
 /** Findings of an image that are shown: those at or above the threshold. */
 export const shownFindings = (id) =>
