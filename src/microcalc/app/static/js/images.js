@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { $, copy, counted, message } from "./dom.js";
 import { isBusy, scan, stop } from "./jobs.js";
-import { currentImage, dropImage, imageOf, isBlind, marksOf, openImage, probabilitiesOf, putImage, readingOf, state, subscribe, update } from "./state.js";
+import { currentImage, dropImage, imageOf, isBlind, marksOf, openImage, placeOf, probabilitiesOf, putImage, readingOf, state, subscribe, update } from "./state.js";
 
 const rows = new Map();
 
@@ -69,7 +69,7 @@ function fillRow(row, image) {
   row.root.setAttribute("aria-selected", current);
   row.sub.textContent = text;
   row.sub.className = `image-sub ${kind}`;
-  row.place.textContent = [image.laterality, image.view].filter(Boolean).join(" ");
+  row.place.textContent = placeOf(image);
 }
 
 const STATES = {

@@ -71,7 +71,7 @@ export class Overlay {
       this.addTag(finding, kind, box);
     }
     for (const cluster of this.image.truth ?? []) {
-      const box = this.frame(cluster);
+      const box = this.frame(cluster, 2 * PADDING_MM); // around a mark of the same place
       this.shapes.append(svg("rect", { class: "halo", ...box }), svg("rect", { class: "truth", ...box }));
     }
     this.shapes.append(this.calcifications);
@@ -84,15 +84,9 @@ export class Overlay {
   }
 
   /** A box with its padding. */
-  frame({ box_px: [left, top, right, bottom] }) {
-    const [down, across] = this.size;
-    return {
-      x: left - PADDING_MM / across,
-      y: top - PADDING_MM / down,
-      rx: PADDING_MM / across,
-      width: right - left + 1 + (2 * PADDING_MM) / across,
-      height: bottom - top + 1 + (2 * PADDING_MM) / down,
-    };
+  frame({ box_px: [left, top, right, bottom] }, padding = PADDING_MM) {
+    const [dy, dx] = this.size.map((mm) => padding / mm);
+    return { x: left - dx, y: top - dy, rx: dx, width: right - left + 1 + 2 * dx, height: bottom - top + 1 + 2 * dy };
   }
 
   addCalcifications(finding) {

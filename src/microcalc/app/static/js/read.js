@@ -8,7 +8,7 @@ import { drawHeatMap } from "./jobs.js";
 import { setUpLoupe } from "./loupe.js";
 import { lengthOf } from "./overlay.js";
 import { change } from "./reading.js";
-import { currentImage, isBlind, readingOf, shownFindings, state, subscribe, thresholdOf, update, windowOf } from "./state.js";
+import { currentImage, isBlind, placeOf, readingOf, shownFindings, state, subscribe, thresholdOf, update, windowOf } from "./state.js";
 import { Picture } from "./viewer.js";
 import { recolour, setUpWindowing } from "./windowing.js";
 
@@ -33,7 +33,7 @@ function render() {
     picture.open(image?.tiles ? image : null, image ? windowOf(image) : null);
     update({ tool: null });
   } else picture.image = picture.overlay.image = image;
-  const parts = image && [image.name, image.laterality, image.view, sizeText(image), `${image.columns} × ${image.rows}`];
+  const parts = image && [image.name, placeOf(image), sizeText(image), `${image.columns} × ${image.rows}`];
   $("picture-name").textContent = $("picture-name").title = parts?.filter(Boolean).join(" · ") ?? "No image open";
   $("welcome").hidden = Boolean(image);
   for (const id of ["zoom-in", "zoom-out", "fit", "true-pixels", "invert", "ruler", "draw", "loupe-tool", "marks"])

@@ -104,6 +104,9 @@ export function forgetFindings(id) {
 /** Show an image in the picture. */
 export const openImage = (id) => state.current !== id && update({ current: id, selected: null, drawn: null });
 
+/** Side and view, as far as they are known. */
+export const placeOf = ({ laterality, view }) => [laterality, view].filter(Boolean).join(" ");
+
 /** The grey window of an image: the reader's, else that of the file. */
 export function windowOf(image) {
   const { center, width, sigmoid = false } = state.windows[image.id] ?? image.window;
