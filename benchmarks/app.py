@@ -23,9 +23,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import psutil
 from playwright.sync_api import Page, sync_playwright
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
+from microcalc.data.phantom_dicom import phantom_dicom
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 
 PIXEL_MM = 0.0587
@@ -59,23 +58,9 @@ FRAMES = """(seconds) => new Promise((resolve) => {
 
 
 def write_mammogram(path: Path) -> float:
-    """A phantom mammogram as DICOM; returns its megapixels."""
+    """Write a phantom mammogram as DICOM, and return its megapixels."""
     made = next(iter_phantom_mammograms(1, pixel_size_mm=PIXEL_MM))
-    image = Dataset()
-    image.SOPClassUID, image.SOPInstanceUID = DigitalMammographyXRayImageStorageForPresentation, generate_uid()
-    image.StudyInstanceUID, image.SeriesInstanceUID = generate_uid(), generate_uid()
-    image.Modality, image.PresentationIntentType = "MG", "FOR PRESENTATION"
-    image.PatientName, image.PatientID, image.ImageLaterality, image.ViewPosition = "Phantom", "0", "L", "CC"
-    image.ImagerPixelSpacing = [PIXEL_MM, PIXEL_MM]
-    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
-    image.Rows, image.Columns = made.pixels.shape
-    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 0
-    image.PixelData = made.pixels.tobytes()
-    image.file_meta = FileMetaDataset()
-    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
-    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
-    image.save_as(path, enforce_file_format=True)
+    path.write_bytes(phantom_dicom(made))
     return float(made.pixels.size / 1e6)
 
 

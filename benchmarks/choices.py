@@ -2,8 +2,7 @@
 
 Run as `python benchmarks/choices.py`. It sees only the patches of the INFN archive's Train folder whose patients are
 not in Test: four grouped hold-outs, with a trial's weights and an expert each, trained as in a study, over three seeds.
-Each row is a recipe; each network answers with and without test-time augmentation, so that both stand on the same
-experts. Printed are mean and standard deviation over the seeds of the pooled hold-outs' loss, AUC and accuracy.
+A row for each recipe holds mean and standard deviation over the seeds of the pooled hold-outs' loss, AUC and accuracy.
 """
 
 import argparse

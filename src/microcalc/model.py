@@ -301,8 +301,13 @@ class Model:
             },
             "warnings": [FAST_EXECUTION_WARNING] * config.fast_execution
             + [NAIVE_WARNING] * (config.protocol == "naive")
-            + [f"{data.name}: {ASSUMED_SIZE}" for data in self._datasets().values() if data.pixel_size == "assumed"]
-            + list(dict.fromkeys(f"{data.name}: {t}" for data in self._datasets().values() for t in data.warnings)),
+            + list(
+                dict.fromkeys(
+                    f"{data.name}: {text}"
+                    for data in self._datasets().values()
+                    for text in [ASSUMED_SIZE] * (data.pixel_size == "assumed") + list(data.warnings)
+                )
+            ),
         }
 
     @contextmanager

@@ -206,6 +206,15 @@ def test_too_few_mammograms_to_judge_by_are_refused_before_the_training(
     assert "9 mammograms without a cluster are too few for a rate" in " ".join(capsys.readouterr().err.split())
 
 
+def test_files_that_cannot_be_used_are_named_where_too_few_are_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    PIL.Image.fromarray(np.zeros((700, 500), np.uint8)).save(tmp_path / "no_pixel_size.png")
+    with pytest.raises(SystemExit, match="2"):
+        main(["adapt", str(tmp_path), "--out", str(tmp_path / "reader")])
+    assert re.search("no_pixel_size.png: .*pixel size.*too few", " ".join(capsys.readouterr().err.split()))
+
+
 def test_retraining_reads_the_images_of_a_finished_scan_from_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

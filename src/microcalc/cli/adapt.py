@@ -11,7 +11,7 @@ from tyro.conf import Positional
 from microcalc.cli.common import Common
 from microcalc.cli.common import describe as describe_data
 from microcalc.cli.progress import shown_progress, study_progress
-from microcalc.cli.reading import refuse_unreadable
+from microcalc.cli.reading import list_unreadable, refuse_unreadable
 from microcalc.config import SearchSettings, StudyConfig, TrainingSettings
 from microcalc.errors import ImageError, RequestError
 
@@ -66,6 +66,7 @@ class Adapt(Common):
         committee, opinion = load_for_scan(self.committee)
         failed: list[ImageError] = []
         images = self._images(console, committee, opinion, failed)
+        list_unreadable(failed)  # before too few images are refused
         files, made_from, training, before = len(images) + len(failed), committee.name, "", None
         if self.retrain:
             learning, before = halves(images, self.seed)
@@ -86,7 +87,7 @@ class Adapt(Common):
                 write_atomically(whole / "card.md", card)
         console.print(card, markup=False, soft_wrap=True)
         console.print(f"reader: {self.out}", markup=False, soft_wrap=True)
-        refuse_unreadable(failed, len(failed), files)
+        refuse_unreadable([], len(failed), files)
 
     def _images(
         self, console: Console, committee: "Committee", opinion: "SecondOpinion", failed: list[ImageError]

@@ -157,8 +157,13 @@ def refuse_unreadable(errors: Sequence[ImageError], failed: int, total: int) -> 
     Raises:
         FailedError: one failed.
     """
+    list_unreadable(errors)
+    if failed:
+        raise FailedError(f"{failed:,} of {total:,} files could not be used, as listed above; the rest is done")
+
+
+def list_unreadable(errors: Sequence[ImageError]) -> None:
+    """Print a line for each file that could not be used, quiet or not."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for error in errors:
         console.print(f"microcalc: {error}", markup=False)
-    if failed:
-        raise FailedError(f"{failed:,} of {total:,} files could not be used, as listed above; the rest is done")
