@@ -1,34 +1,25 @@
 """Does Grad-CAM point at the calcifications? Pointing-game accuracy on phantom clusters, whose masks are known.
 
-Run as `python benchmarks/localisation.py [RUN]`. RUN is a finished study of a phantom; without it one is trained first,
-which takes some minutes. On patients of another seed, a hit is a map whose peak lies in the mask or at most
-2 pixels away; only patches are counted in which the committee rightly sees a cluster.
+Run as `python benchmarks/localisation.py [COMMITTEE]`: of the committee that ships, if none is given. A hit is a map
+whose peak lies in the mask or at most 2 pixels away; only patches are counted in which the committee rightly sees a cluster.
 """
 
 import argparse
 import itertools
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from microcalc import Committee, Data, Model
+from microcalc import Committee
 from microcalc.data.phantom import make_phantom
 from microcalc.explain.maps import Explained, explain
 from microcalc.explain.methods import METHODS
 from microcalc.explain.pointing_game import pointing_game_accuracy
 
 MARGIN = 2
-TARGET = 0.90
 EXPLAINED: dict[str, Explained] = {"expert of highest weight": "highest_weight", "committee's average": "committee"}
-
-
-def trained_committee(run: Path) -> Committee:
-    if not (run / "committee" / "committee.json").exists():
-        Model(Data.load("phantom"), fast_execution=True, out=run).train()
-    return Committee.load(run / "committee")
 
 
 def chance(masks: NDArray[np.bool_]) -> float:
@@ -38,8 +29,9 @@ def chance(masks: NDArray[np.bool_]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, nargs="?", help="a finished study of a phantom")
-    committee = trained_committee(parser.parse_args().run or Path(tempfile.mkdtemp()) / "run")
+    parser.add_argument("committee", type=Path, nargs="?")
+    folder = parser.parse_args().committee
+    committee = Committee.load(folder) if folder else Committee.pretrained()
     images, labels, _, masks = make_phantom(patients=100, seed=1)
     called = (labels == 1) & (committee.predict_proba(images) >= committee.threshold)
     images, masks = images[called], masks[called]
@@ -47,7 +39,7 @@ def main() -> None:
     for (name, of), (method, details) in itertools.product(EXPLAINED.items(), METHODS.items()):
         accuracy = pointing_game_accuracy(explain(committee, images, of, method), masks, MARGIN)
         title = f"{name}, {details.title}"
-        print(f"  {title:38s} {accuracy:6.1%}{'' if accuracy >= TARGET else f'  below {TARGET:.0%}'}")
+        print(f"  {title:38s} {accuracy:6.1%}")
     print(f"  {'a point drawn at random':38s} {chance(masks):6.1%}")
 
 
