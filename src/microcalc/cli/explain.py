@@ -37,6 +37,7 @@ class Explain(PatchOptions):
         with read_inputs(self.reader, task, inputs, self.out, console) as reading:
             write_explanations(reading.store, inputs.names, loaded(task).name)
             count = len(inputs.names) - reading.failed
-            console.print(f"pictures of {count:,} patch{'es' * (count != 1)}: {self.out / 'index.html'}", markup=False, soft_wrap=True)
+            patches = f"{count:,} patch{'es' * (count != 1)}"
+            console.print(f"pictures of {patches}: {self.out / 'index.html'}", markup=False, soft_wrap=True)
             print_reading(reading, console)
             refuse_failed(reading)
