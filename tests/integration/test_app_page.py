@@ -70,6 +70,15 @@ def test_marks_lie_over_the_findings_from_the_operating_point_on_and_over_the_ch
     page.locator(".finding").nth(2).click()
     expect(page.locator("#osd .mark")).to_have_count(3)
     expect(page.locator("#osd .mark.selected")).to_have_attribute("data-number", "3")
+    settled(page.locator("#osd"))
+    page.keyboard.press("0")
+    settled(page.locator("#osd"))
+    for place in (".mark[data-number='1']", ".tag[data-number='2']"):
+        drawn = page.locator(f"#osd {place}").bounding_box()
+        page.mouse.click(drawn["x"] + drawn["width"] / 2, drawn["y"] + drawn["height"] / 2)
+        expect(page.locator(f"#osd {place}")).to_have_class(re.compile("selected"))
+        page.keyboard.press("0")
+        settled(page.locator("#osd"))
 
 
 def test_a_rejected_finding_is_no_mark_and_the_operating_point_is_that_of_the_scan(viewer: Viewer) -> None:
@@ -206,6 +215,19 @@ def test_truth_is_called_truth_and_is_no_finding(open_viewer: OPEN, files: Path)
         expect(viewer.page.locator("#osd .truth")).to_have_count(count)
         expect(viewer.page.locator(".finding")).to_have_count(0)
     assert len({len(mammogram.clusters) for mammogram in mammograms}) > 1
+
+
+def test_the_hanging_shows_the_study_of_the_open_image_alone(open_viewer: OPEN, tmp_path: Path) -> None:
+    made = list(iter_phantom_mammograms(5, seed=1, field_mm=(70, 60)))
+    write_phantom_mammograms(tmp_path / "phantom", made, dicom=True)
+    viewer = open_viewer()
+    viewer.drop(tmp_path / "phantom")
+    for shown, count in ((made[4], 1), (made[0], 4)):
+        viewer.page.click("#tab-read")
+        viewer.item(shown.name).click(timeout=LONG)
+        viewer.page.click("#tab-hanging")
+        expect(viewer.page.locator(".slot-empty:visible")).to_have_count(4 - count)
+        expect(viewer.page.get_by_role("group", name="L CC", exact=True)).to_contain_text(shown.name)
 
 
 def test_two_patients_images_of_one_name_each_show_their_own_mark(open_viewer: OPEN, tmp_path: Path) -> None:

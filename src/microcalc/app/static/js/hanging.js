@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { $, copy, h } from "./dom.js";
 import { needFindings } from "./jobs.js";
-import { isBlind, putImage, shownFindings, state, subscribe, update, windowOf } from "./state.js";
+import { currentImage, isBlind, placeOf, putImage, shownFindings, state, subscribe, update, windowOf } from "./state.js";
 import { Picture } from "./viewer.js";
 
 const PLACES = [
@@ -159,7 +159,10 @@ let placing = Promise.resolve();
 function place(id, changes, problem) {
   placing = placing.then(async () => {
     try {
-      putImage(await api.patchImage(id, changes));
+      const image = await api.patchImage(id, changes);
+      putImage(image);
+      study = image.study ?? "";
+      chosen[placeOf(image)] = id; // so that the reader sees it where it now belongs
       problem.hidden = true;
     } catch (error) {
       problem.hidden = false;
@@ -210,5 +213,8 @@ export function setUpHanging() {
     olderStudy = target.value;
     fill();
   };
+  subscribe(["page"], () => {
+    study = currentImage()?.study ?? ""; // another patient's views belong beside it only where the reader wants them
+  });
   subscribe(["page", "images", "findings", "threshold", "showMarks", "readings", "blind", "invert", "windows", "arcs", "current", "selected"], fill);
 }

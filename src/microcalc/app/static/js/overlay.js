@@ -11,7 +11,6 @@ export class Overlay {
   /** @param {OpenSeadragon.Viewer} viewer @param {(number: number) => void} onPick */
   constructor(viewer, onPick = () => {}) {
     this.viewer = viewer;
-    this.onPick = onPick;
     this.heat = svg("image", { preserveAspectRatio: "none", "data-heat": "" });
     this.shapes = svg("g", { "data-marks": "" });
     this.arc = svg("polyline", { class: "arc" });
@@ -26,6 +25,11 @@ export class Overlay {
     this.cross = false;
     this.image = null;
     viewer.canvas.append(this.root);
+    viewer.addHandler("canvas-click", ({ quick, originalEvent: { clientX, clientY } }) => {
+      // by place, as OpenSeadragon captures the pointer and so is the target of every click
+      const mark = quick && document.elementFromPoint(clientX, clientY)?.closest("[data-number]");
+      if (mark && this.root.contains(mark)) onPick(Number(mark.dataset.number));
+    });
     viewer.addHandler("update-viewport", () => this.place());
     viewer.addHandler("resize", () => requestAnimationFrame(() => this.place()));
   }
@@ -65,7 +69,6 @@ export class Overlay {
         svg("rect", { class: "halo", ...box }),
         svg("rect", { class: "box", ...box }),
       );
-      mark.addEventListener("click", () => this.onPick(finding.number));
       this.shapes.append(mark);
       this.addCalcifications(finding);
       this.addTag(finding, kind, box);
@@ -107,7 +110,7 @@ export class Overlay {
   addTag(finding, kind, box) {
     const text = `${finding.number}${SIGNS[finding.review?.verdict] ?? ""}`;
     const width = 8 + 7.5 * text.length;
-    const tag = svg("g", { class: `tag ${kind}` }, svg("rect", { width, height: 18, rx: 3 }));
+    const tag = svg("g", { class: `tag ${kind}`, "data-number": finding.number }, svg("rect", { width, height: 18, rx: 3 }));
     const label = svg("text", { x: 4, y: 13.5 });
     label.textContent = text;
     tag.append(label);

@@ -152,7 +152,7 @@ export function setUpRead() {
   picture = new Picture($("osd"), {
     label: "Picture. Arrow keys move it, plus and minus zoom, 0 fits it.",
     scale: $("scale"),
-    onPick: (number) => select(number),
+    onPick: (number) => state.tool || select(number),
     onError: (text) => {
       trouble = text;
       renderNote();

@@ -100,8 +100,9 @@ async function send(upload) {
     if (entry.state === "ready" && !scans.length) await scan(entry.id);
     follow();
   } catch (error) {
-    change(upload, { error: error.message, cancel: null });
-    announce(`${upload.name}: ${error.message}`);
+    const text = error.message.replace(`${upload.name}: `, ""); // the card has the name already
+    change(upload, { error: text, cancel: null });
+    announce(`${upload.name}: ${text}`);
   }
 }
 
