@@ -30,7 +30,7 @@ from microcalc.files import write_atomically, write_json
 ROOT = Path(__file__).parents[1]
 SAVED = ROOT / "benchmarks" / "results"
 PRETRAINED = ROOT / "src" / "microcalc" / "pretrained"
-PAGES = ("README.md", "docs/results.md", "docs/adapt.md", "docs/own-mammograms.md", "paper/paper.md")
+PAGES = ("README.md", "docs/results.md", "docs/adapt.md", "paper/paper.md")
 BLOCK = re.compile(r"(<!-- results (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 MACHINE_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
