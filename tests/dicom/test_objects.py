@@ -1,7 +1,6 @@
 """The DICOM results of one mammogram: valid, faithful to findings and source, and the same each time."""
 
 import io
-import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -62,7 +61,7 @@ def write(folder: Path, scanned: ScannedImage | NotAnalyzed, rejected: Any = (),
 
 
 def errors(said: str) -> list[str]:
-    return [line for line in said.splitlines() if line.startswith(("Error", "E:"))]
+    return [line for line in said.splitlines() if line.startswith(("Error", "E:", "Parent content item"))]
 
 
 @pytest.mark.slow
@@ -113,8 +112,8 @@ def test_an_image_of_another_kind_gets_no_report_that_it_was_not_analyzed(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "changes", "complete"),
-    [(0, BARE, True), (2, {}, True), (0, {}, False)],
-    ids=["nothing known or found", "two findings", "no summary of detections"],
+    [(0, BARE, True), (50, {}, True), (0, {}, False)],
+    ids=["nothing known or found", "fifty findings", "no summary of detections"],
 )
 def test_the_report_follows_tid_4000(
     count: int, changes: dict[str, Any], complete: bool, tmp_path: Path, program: Callable[..., str]
@@ -128,21 +127,6 @@ def test_the_report_follows_tid_4000(
     said = program("DicomSRValidator", tmp_path / "judged.dcm")
     assert "Found Root Template TID_4000" in said and "IOD validation complete" in said
     assert ["Summary of Detections" in line for line in errors(said)] == ([] if complete else [True])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(5) if os.environ.get("MICROCALC_ALL_FINDINGS") else [4])
-def test_a_report_of_fifty_findings_follows_tid_4000(part: int, tmp_path: Path, program: Callable[..., str]) -> None:
-    """Ten of them at a time: the validator takes 0.2 GB and 2 seconds a finding."""
-    report = pydicom.dcmread(write(tmp_path, make_findings(50), rejected=[2, 43])["sr"])
-    summary = next(items(report, "CAD Processing and Findings Summary"))
-    impressions = list(items(report, "Individual Impression/Recommendation"))
-    others = [item for item in summary.ContentSequence if item not in impressions]
-    assert len(impressions) == 50
-    summary.ContentSequence = [*others, *impressions[10 * part : 10 * part + 10]]
-    (tmp_path / "judged.dcm").write_bytes(encode(report))
-    said = program("DicomSRValidator", tmp_path / "judged.dcm")
-    assert "Found Root Template TID_4000" in said and "IOD validation complete" in said and not errors(said)
 
 
 @pytest.mark.slow
