@@ -179,11 +179,14 @@ def test_nothing_is_invented_where_the_source_does_not_state_it_and_that_is_said
 
 @pytest.mark.parametrize("charset", NAMES)
 def test_patient_study_and_reference_are_those_of_the_source(charset: str, tmp_path: Path) -> None:
-    paths = write(tmp_path, make_findings(1), charset=charset)
+    issuer = Dataset()
+    issuer.UniversalEntityID, issuer.UniversalEntityIDType = "1.2.3", "ISO"
+    paths = write(tmp_path, make_findings(1), charset=charset, IssuerOfPatientIDQualifiersSequence=[issuer])
     source = pydicom.dcmread(tmp_path / "a.dcm")
     for path in paths.values():
         result = pydicom.dcmread(path)
         assert result.PatientName == source.PatientName
+        assert result.IssuerOfPatientIDQualifiersSequence == [issuer]
         assert result.PatientName.ideographic == ("山田^太郎" if charset == "japanese" else "")
         assert all(result[keyword].value == source[keyword].value for keyword in PATIENT_AND_STUDY if keyword in source)
         assert result.SeriesInstanceUID != source.SeriesInstanceUID

@@ -22,8 +22,9 @@ from microcalc.images.reader import HEAD, file_kind
 from microcalc.images.silence import quiet
 
 PATIENT_AND_STUDY = (
-    *("SpecificCharacterSet", "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"),
-    *("PatientAge", "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+    *("SpecificCharacterSet", "PatientName", "PatientID", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence"),
+    *("PatientBirthDate", "PatientSex", "PatientAge"),
+    *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
     *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "IssuerOfAccessionNumberSequence"),
     *("ReferringPhysicianName", "StudyDescription"),
 )
