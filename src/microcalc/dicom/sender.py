@@ -23,6 +23,8 @@ SOP_CLASSES = (
     uid.ComprehensiveSRStorage,
 )
 
+TRANSFER_SYNTAXES = (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian)
+
 _WARNINGS = range(0xB000, 0xC000)
 
 
@@ -67,7 +69,7 @@ class Entity:
         entity = AE(self.ae_title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = PATIENCE_S
         for sop_class in SOP_CLASSES:
-            entity.add_requested_context(sop_class, [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+            entity.add_requested_context(sop_class, TRANSFER_SYNTAXES)
         association: Any = entity.associate(
             self.host, self.port, ae_title=self.title, tls_args=(self.tls, self.host) if self.tls else None
         )
