@@ -165,6 +165,12 @@ def test_a_class_of_few_patients_is_a_finding_and_has_no_cross_validation():
     assert "fewer than 5 patients" in words
 
 
+def test_five_patients_of_a_class_are_cross_validated_but_have_no_interval():
+    figures = audit(dataset(noise(40), [0] * 20 + [1] * 20, "abcdefghijklmnopqrst" + "uvwxy" * 4))
+    assert figures["shortcuts"]["wavelet_sym3"]["grouped_auc_ci95"] is None
+    assert "(too few patients for an interval)" in " ".join(conclusions(figures))
+
+
 def test_noise_holds_no_shortcut():
     labels = np.arange(100) % 2
     figures = shortcut_figures(noise(100), labels, np.arange(100))

@@ -86,11 +86,17 @@ def test_the_interval_of_a_share_is_about_binomial() -> None:
     assert (high - low) / (2 * 1.96) == pytest.approx(math.sqrt(0.75 * 0.25 / 100), rel=0.1)
 
 
-def test_one_patient_with_clusters_gives_no_interval_of_what_needs_them() -> None:
-    found = measure([case("a", [0.9, 0.4], []), case("b", [], [0.6]), case("c", [], [])], 0.5).estimates()
-    assert {name for name, each in found.items() if each.ci95} == {"false_marks", "false_marks_on_normals"}
-    alone = measure([case("a", [0.9], []), case("a", [], [0.6])], 0.5).estimates()
-    assert not any(each.ci95 for each in alone.values())
+@pytest.mark.parametrize(("with_clusters", "normal"), [(6, 6), (6, 5), (5, 6), (1, 6), (3, 3), (2, 0)])
+def test_a_figure_has_an_interval_where_six_patients_have_what_it_needs(with_clusters: int, normal: int) -> None:
+    cases = [case(f"a{n}", [0.9, 0.1 * n], []) for n in range(with_clusters)]
+    cases += [case(f"b{n}", [], [0.1 * n]) for n in range(normal)]
+    twice = [each._replace(breast=f"{n}") for n, each in enumerate(cases * 2)]
+    found = {name for name, each in measure(twice, 0.5).estimates().items() if each.ci95}
+    assert ("sensitivity" in found) == ("sensitivity_at_1" in found) == (with_clusters >= 6)
+    assert ("false_marks_on_normals" in found) == (normal >= 6)
+    assert ("false_marks" in found) == (with_clusters + normal >= 6)
+    for name in ("auc_by_image", "auc_by_breast", "auc_by_patient", "jafroc"):
+        assert (name in found) == (min(with_clusters, normal) >= 6)
 
 
 def test_what_the_images_do_not_define_is_none() -> None:

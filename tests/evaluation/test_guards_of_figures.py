@@ -14,14 +14,14 @@ from microcalc.evaluation.metrics import assess
 from microcalc.evaluation.shortcuts import shortcut_figures
 from microcalc.files import read_json, write_json
 
-LABELS = [0, 0, 1, 1]
+LABELS = [0, 0, 1, 1] * 3
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
 def test_a_probability_at_the_threshold_counts_as_a_cluster_in_figures_and_intervals(threshold: float) -> None:
-    probabilities = [threshold - 0.01, threshold - 0.2, threshold, threshold]
+    probabilities = [threshold - 0.01, threshold - 0.2, threshold, threshold] * 3
     figures = assess(LABELS, probabilities, threshold)
-    intervals = bootstrap_intervals(LABELS, probabilities, range(4), threshold, rounds=50)
+    intervals = bootstrap_intervals(LABELS, probabilities, range(12), threshold, rounds=50)
     for name in ("accuracy", "sensitivity", "specificity", "balanced_accuracy"):
         assert figures[name] == 1
         assert intervals[f"{name}_ci95"] == [1, 1]

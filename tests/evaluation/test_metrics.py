@@ -172,22 +172,24 @@ def test_intervals_are_the_same_whatever_the_memory_allows_at_once(monkeypatch):
 
 
 def test_equal_probabilities_win_half_of_every_pair_in_every_resample():
-    assert bootstrap_intervals([0, 0, 1, 1], [0.3] * 4, [0, 1, 2, 3], rounds=50)["auc_ci95"] == [0.5, 0.5]
+    assert bootstrap_intervals([0, 1] * 6, [0.3] * 12, range(12), rounds=50)["auc_ci95"] == [0.5, 0.5]
 
 
-def test_a_class_held_by_one_patient_is_in_every_resample():
-    intervals = bootstrap_intervals([0, 1, 1, 1], [0.2, 0.1, 0.8, 0.9], [0, 1, 2, 3], rounds=300)
-    assert all(bounds is not None for bounds in intervals.values())
-
-
-def test_positives_alone_have_an_interval_of_sensitivity_only():
-    intervals = bootstrap_intervals([1, 1, 1], [0.2, 0.8, 0.9], ["a", "b", "c"], rounds=50)
-    assert intervals["sensitivity_ci95"] == intervals["accuracy_ci95"] != None  # noqa: E711
-    assert [intervals[f"{name}_ci95"] for name in ("auc", "balanced_accuracy", "specificity")] == [None] * 3
-
-
-def test_one_patient_has_no_interval():
-    assert set(bootstrap_intervals([0, 1], [0.2, 0.8], [7, 7]).values()) == {None}
+@pytest.mark.parametrize(
+    ("normal", "clusters", "defined"),
+    [
+        (6, 6, set(MEASURES)),
+        (5, 6, {"accuracy", "sensitivity"}),
+        (6, 1, {"accuracy", "specificity"}),
+        (0, 6, {"accuracy", "sensitivity"}),
+        (2, 3, set()),
+    ],
+)
+def test_a_figure_has_an_interval_where_six_patients_of_each_class_it_needs_are_there(normal, clusters, defined):
+    """Patients of one class; each of them has two patches."""
+    labels = [0] * 2 * normal + [1] * 2 * clusters
+    intervals = bootstrap_intervals(labels, [0.2, 0.7] * (normal + clusters), np.arange(len(labels)) // 2, rounds=300)
+    assert {name for name in MEASURES if intervals[f"{name}_ci95"] is not None} == defined
 
 
 def test_groups_must_fit_the_patches():

@@ -41,6 +41,9 @@ class Evaluate(Common):
         headers = ["", "value (95 % interval)"] + (["minus the other's"] if against else [])
         rows = [[label, *(f"{Estimate(**each[name]):.3f}" for each in columns)] for name, label in LABELS.items()]
         print_table(console, headers, rows, breaks_cells=False)
+        if any(each["ci95"] is None for each in saved["figures"].values() if each["value"] is not None):
+            few = saved["patients_for_an_interval"]
+            console.print(f"a figure has no interval where fewer than {few} patients have what it needs")
         for file in saved["not_scanned"]:
             console.print(f"not scanned: {file}", markup=False, soft_wrap=True)
         counted = ", ".join(f"{saved[name]} {name}" for name in ("images", "patients", "clusters"))

@@ -157,9 +157,10 @@ def print_metrics(metrics: dict[str, Any], console: Console) -> None:
     for title, name in {**parts, "committee (external)": "external"}.items():
         figures = metrics.get(name)
         if figures is not None:
-            low, high = figures["auc_ci95"] or (float("nan"),) * 2
+            low_high = figures["auc_ci95"]
+            interval = f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else "-"
             rates = [f"{figures[rate]:.3f}" if figures[rate] is not None else "-" for rate in RATES]
-            auc = [f"{figures['auc']:.4f}", f"{low:.3f} to {high:.3f}"] if figures["auc"] is not None else ["-", "-"]
+            auc = [f"{figures['auc']:.4f}" if figures["auc"] is not None else "-", interval]
             rows.append([title, str(figures["n"]), *auc, *rates])
     print_table(console, ["", "patches", "AUC", "95 % interval", *RATES], rows)
     timing = metrics["timing"]

@@ -286,6 +286,8 @@ def _about_shortcuts(shortcuts: dict[str, Any] | None) -> list[str]:
 
 
 def _auc(shortcut: dict[str, Any]) -> str:
+    if shortcut["grouped_auc_ci95"] is None:
+        return f"{shortcut['grouped_auc']:.3f} (too few patients for an interval)"
     low, high = shortcut["grouped_auc_ci95"]
     return f"{shortcut['grouped_auc']:.3f} (95 % interval {low:.3f} to {high:.3f})"
 

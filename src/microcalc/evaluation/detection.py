@@ -12,13 +12,10 @@ import numpy as np
 
 from microcalc.errors import RequestError
 from microcalc.evaluation.froc import RATES, Floats, ScoredImage, resampled_sensitivity
-from microcalc.evaluation.intervals import resamples, weighted_auc
+from microcalc.evaluation.intervals import FEWEST_PATIENTS, resamples, weighted_auc
 
 BAND = tuple(np.geomspace(0.02, 4, 40).round(4).tolist())
 """False marks an image at which the curve has a band."""
-
-MOST_UNDEFINED = 0.2
-"""Limit on the resamples without a cluster: under 0.14 for two patients with clusters, 0.25 to 0.37 for one."""
 
 
 class Case(NamedTuple):
@@ -45,7 +42,10 @@ class Estimate(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Figures by name: their values, NaN where not defined; and (rounds,) in resamples of the patients."""
+    """Figures by name: their values, NaN where not defined; and (rounds,) in resamples of the patients.
+
+    The latter are NaN wherever the patients are too few for an interval.
+    """
 
     values: dict[str, float]
     resampled: dict[str, Floats]
@@ -96,8 +96,8 @@ def measure(cases: Sequence[Case], threshold: float, seed: int = 0, rounds: int 
     size = 16 * len(cases) + int(sample.clusters.sum())
     drawn = [sample.figures(weights) for weights in resamples(np.ones((1, patients)), rounds, seed, size)]
     values = {name: float(value[0]) for name, value in sample.figures(np.ones((1, patients))).items()}
-    alone = np.nan if patients == 1 else 1.0  # one patient is the same in all resamples
-    resampled = {name: np.concatenate([part[name] for part in drawn]) * alone for name in values}
+    enough = {name: 1.0 if sample.patients_behind(name) >= FEWEST_PATIENTS else np.nan for name in values}
+    resampled = {name: np.concatenate([part[name] for part in drawn]) * enough[name] for name in values}
     without_one = sample.jafroc(1 - np.eye(patients))
     return Measured(values, resampled, float(np.sqrt((patients - 1) * without_one.var())))
 
@@ -146,6 +146,14 @@ class _Sample:
             found[f"auc_by_{unit}"] = weighted_auc(weights[:, owner], holds, best)
         return {**found, "jafroc": self.jafroc(weights)}
 
+    def patients_behind(self, name: str) -> int:
+        """Return how many patients have what a figure needs; of two kinds of image, those who have the rarer."""
+        owner, holds, _ = self.units.get(name.removeprefix("auc_by_"), self.units["image"])
+        with_cluster, without = (len(np.unique(owner[chosen])) for chosen in (holds, ~holds))
+        if name.startswith(("auc", "jafroc")):
+            return min(with_cluster, without)
+        return {"false_marks": int(owner.max()) + 1, "false_marks_on_normals": without}.get(name, with_cluster)
+
     def jafroc(self, weights: Floats) -> Floats:
         """(rounds,): how often a cluster scores above the highest false mark of a normal image; ties count one half."""
         normal = np.flatnonzero(self.clusters == 0)
@@ -156,10 +164,9 @@ class _Sample:
 
 
 def _estimate(value: float, resampled: Floats) -> Estimate:
-    """An estimate; without an interval where too many resamples do not define the figure."""
     if np.isnan(value):
         return Estimate(None, None)
-    if np.isnan(resampled).mean() > MOST_UNDEFINED:
+    if np.isnan(resampled).all():
         return Estimate(value, None)
     low, high = np.nanquantile(resampled, (0.025, 0.975))
     return Estimate(value, (float(low), float(high)))

@@ -10,6 +10,8 @@ from microcalc.errors import RequestError
 
 MEASURES = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity")
 LARGEST_BLOCK = 4_000_000
+FEWEST_PATIENTS = 6
+"""Patients that an interval needs: the lowest and the highest of five hold a median between them in 94 %, of six in 97."""
 
 
 def bootstrap_intervals(
@@ -37,12 +39,12 @@ def bootstrap_intervals(
 
     Returns:
         ``auc_ci95``, ``accuracy_ci95``, ``balanced_accuracy_ci95``, ``sensitivity_ci95``, ``specificity_ci95``, each
-        ``[low, high]``, or None where the classes at hand do not define the figure or there is one group only.
+        ``[low, high]``, or None where fewer than six groups have what the figure needs (of either class, if both).
 
     Raises:
         RequestError: ``groups`` does not fit, or see :func:`microcalc.committee.calibration.checked`.
 
-    >>> intervals = bootstrap_intervals([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], groups=[0, 1, 2, 3])
+    >>> intervals = bootstrap_intervals([0, 1] * 6, [0.1, 0.8] * 6, groups=range(12))
     >>> intervals["auc_ci95"]
     [1.0, 1.0]
     """
@@ -52,13 +54,14 @@ def bootstrap_intervals(
         raise RequestError(f"one group a patch is needed: got {members.size} for {truth.size} patches")
     patches = np.zeros((2, members.max() + 1))
     np.add.at(patches, (truth.astype(int), members), 1)
-    if patches.shape[1] == 1:
-        return {f"{name}_ci95": None for name in MEASURES}
+    negative, positive = (patches > 0).sum(axis=1)
+    rarer = min(negative, positive)
+    patients = (rarer, patches.shape[1], rarer, positive, negative)
     drawn = resamples(patches, rounds, seed, truth.size)
     figures = np.concatenate([_figures(weights[:, members], truth, scores, threshold) for weights in drawn])
     return {
-        f"{name}_ci95": None if np.isnan(values).any() else np.quantile(values, (0.025, 0.975)).tolist()
-        for name, values in zip(MEASURES, figures.T, strict=True)
+        f"{name}_ci95": np.quantile(values, (0.025, 0.975)).tolist() if behind >= FEWEST_PATIENTS else None
+        for name, behind, values in zip(MEASURES, patients, figures.T, strict=True)
     }
 
 

@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from microcalc.errors import ImageError, RequestError
 from microcalc.evaluation.detection import BAND, Case, Estimate, Measured, measure
 from microcalc.evaluation.froc import RATES, froc_curve
+from microcalc.evaluation.intervals import FEWEST_PATIENTS
 from microcalc.evaluation.truth.image import ImageTruth
 from microcalc.files import write_atomically, write_json
 from microcalc.images import Mammogram, read_mammogram
@@ -89,6 +90,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation, against: Evaluation |
         "schema": 1,
         **_scan(evaluation),
         **_counts(cases),
+        "patients_for_an_interval": FEWEST_PATIENTS,
         "normal_images": sum(not image.boxes_px for image in evaluation.images),
         "jafroc_standard_error": _plain(evaluation.measured.jafroc_error),
         "band": {"false_marks": BAND, "ci95": [band[f"sensitivity_at_{rate:g}"].ci95 for rate in BAND]},
