@@ -59,6 +59,12 @@ def test_the_same_seed_gives_the_same_patches_and_another_seed_does_not():
     assert not (first == other).all(axis=(1, 2)).any()
 
 
+def test_phantoms_of_two_seeds_are_joined_without_mixing_their_patients():
+    joined = Data.join([Data.load("phantom", seed=seed) for seed in (0, 1, 2)])
+    assert len(set(joined.patients)) == len(set(joined.groups)) == 3 * 80
+    assert len(set(joined.files)) == len(joined)
+
+
 def test_the_pictures_stay_those_that_figures_were_measured_on():
     """Change the pins when the phantom changes on purpose; pixels are rounded to 8 bits against other processors."""
     patches = np.rint(make_phantom(4, 2, seed=5)[0] * 255).astype(np.uint8)

@@ -31,6 +31,7 @@ def test_each_patient_has_two_views_of_both_breasts(made: list[PhantomMammogram]
     assert len({mammogram.study for mammogram in made}) == 2
     other = next(iter_phantom_mammograms(1, seed=1, field_mm=SMALL))
     assert other.study not in {mammogram.study for mammogram in made}
+    assert other.patient == "phantom1-00000"
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.errors import RequestError
 from microcalc.evaluation.detection import Case
 from microcalc.evaluation.froc import score_findings
+from microcalc.mammograms import adaptation
 from microcalc.mammograms.adaptation import Adapted, Seen, adapt, describe, halves, known_truth, look
 from microcalc.mammograms.findings import Finding, ScannedImage
 from microcalc.mammograms.matching import KnownImage
@@ -132,11 +133,13 @@ def test_few_clusters_or_one_patient_with_them_leave_the_second_opinion() -> Non
         (9, 0.2, "9 mammograms without a cluster .* few .* give at least 10"),
         (19, 0.05, "give at least 20"),
         (40, 0.0, "above 0: got 0"),
+        (-40, 0.2, "without a cluster are of one patient, P0; give others' too"),
     ],
 )
 def test_too_few_mammograms_for_a_rate_are_refused(normals: int, wished: float, problem: str) -> None:
+    of_one = [seen("P0", each.features, 0) for each in made(max(-normals, 0))]
     with pytest.raises(RequestError, match=problem):
-        adapt(made(normals, 20), FIRST, wished)
+        adapt([*made(max(normals, 0)), *of_one, *made(0, 20, seed=1)], FIRST, wished)
 
 
 def card(normals: int, clusters: int = 0) -> tuple[str, Adapted]:
@@ -171,7 +174,7 @@ def test_features_are_those_of_the_findings(tmp_path: Path) -> None:
         probabilities = 1 / (1 + np.exp(-packaged_opinion().scores(each.features)))
         found = [finding.probability for finding in each.known.scanned.findings]
         assert len(found) >= 2
-        assert found == pytest.approx(np.maximum(probabilities, 1 / (1 + np.exp(6))).tolist())
+        assert found == pytest.approx(probabilities.tolist())
 
 
 def test_a_reader_made_of_a_finished_scan_is_taken_as_a_committee(
@@ -193,6 +196,28 @@ def test_a_reader_made_of_a_finished_scan_is_taken_as_a_committee(
         with pytest.raises(SystemExit, match="2"):
             main(["adapt", str(tmp_path), "--out", str(folder)])
         assert re.search(problem, " ".join(capsys.readouterr().err.split()))
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [(["a.png,9,9,40,40"], "b.png: has no truth"), (["a.png,9,9,40,40", "b.png,,,,", "c.png,,,,"], "not in the scan")],
+)
+def test_mammograms_and_truth_that_do_not_fit_are_refused_before_the_scan(
+    lines: list[str],
+    problem: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in "ab":
+        PIL.Image.fromarray(np.full((900, 1100), ord(name), np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "half.png").write_bytes((tmp_path / "a.png").read_bytes()[:100])
+    (tmp_path / "truth.csv").write_text("\n".join(["file,left,top,right,bottom", *lines]))
+    monkeypatch.setattr(adaptation, "scan_mammogram", None)
+    arguments = [str(tmp_path), "--truth", str(tmp_path / "truth.csv"), "--pixel-size", "0.08"]
+    with pytest.raises(SystemExit, match="2"):
+        main(["adapt", *arguments, "--out", str(tmp_path / "reader")])
+    assert problem in " ".join(capsys.readouterr().err.split())
 
 
 def test_too_few_mammograms_to_judge_by_are_refused_before_the_training(

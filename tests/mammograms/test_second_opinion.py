@@ -7,26 +7,21 @@ import numpy as np
 import pytest
 
 from microcalc.errors import RequestError
-from microcalc.mammograms.clusters import Cluster
 from microcalc.mammograms.second_opinion import FEATURES, USUAL, SecondOpinion, features
 
 
-def clusters(*logits: float) -> list[Cluster]:
-    return [Cluster(np.array([each, each]), each, np.zeros((3, 2))) for each in logits]
-
-
 def test_an_image_of_usual_candidates_keeps_the_log_odds_of_the_committee() -> None:
-    scores = SecondOpinion.packaged().scores(features(clusters(2.5, -3.0, USUAL - 1)))
+    scores = SecondOpinion.packaged().scores(features(np.array([2.5, -3.0, USUAL - 1])))
     assert scores == pytest.approx([2.5, -3.0, USUAL - 1])
 
 
 def test_an_image_whose_candidates_all_look_suspicious_is_judged_against_them() -> None:
-    scores = SecondOpinion.packaged().scores(features(clusters(2.5, 0.5, -3.0)))
+    scores = SecondOpinion.packaged().scores(features(np.array([2.5, 0.5, -3.0])))
     assert scores == pytest.approx([2.5 - (0.5 - USUAL), USUAL, -3.0 - (0.5 - USUAL)])
 
 
 def test_no_cluster_has_no_features() -> None:
-    assert features([]).shape == (0, len(FEATURES))
+    assert features(np.empty(0)).shape == (0, len(FEATURES))
 
 
 def test_what_is_saved_is_read_back(tmp_path: Path) -> None:

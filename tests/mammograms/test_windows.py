@@ -48,7 +48,9 @@ def test_true_clusters_are_learned_as_such_and_normal_mammograms_by_their_false_
         left, top, right, bottom = np.array(box) * 0.08 / TRUE_PIXEL_MM
         assert left - 30 < column + 29.5 < right + 30 and top - 30 < row + 29.5 < bottom + 30
 
-    patches = Data.of_patients("patches", data.images[:3] / 2, data.labels[:3], "abc", ["anna", "bea", "carl"])
+    shown = np.random.default_rng(0).random((4, 60, 60), np.float32)
+    shown[3, :30] = shown[1, 30:]  # dora is bea under another name
+    patches = Data.of_patients("patches", shown, np.arange(4) % 2, "abcd", ["anna", "bea", "carl", "dora"])
     bea = replace(images[1], case=images[1].case._replace(patient="clinic/bea"))
     joined = learning_data(images[:1], [bea], [patches], seed=0)
     assert joined.patients == ("anna", "carl", *["anna"] * len(boxes))

@@ -94,7 +94,7 @@ class Adapt(Common):
     ) -> "list[Seen]":
         """Join the mammograms, scanned now or before, to their truth; ``failed`` gets the errors of those left out."""
         from microcalc.evaluation.truth import read_truth
-        from microcalc.mammograms.adaptation import Seen, look
+        from microcalc.mammograms.adaptation import Seen, check_truth, look
         from microcalc.mammograms.findings import Scan
         from microcalc.mammograms.matching import join
         from microcalc.reader.inputs import find_inputs
@@ -110,6 +110,9 @@ class Adapt(Common):
             return [Seen(known, None) for known in join(replace(scan, images=tuple(placed)), [], "normal")[0]]
         truth, others = (read_truth(self.truth), self.others) if self.truth else ([], "normal")
         files = [Path(name) for name in find_inputs(self.paths).names.values()]
+        if truth:
+            with shown_progress(console, len(files)) as show:
+                check_truth(files, truth, self.pixel_size, others, show)
         with shown_progress(console, len(files)) as show:
             return look(files, truth, committee, opinion, self.pixel_size, others, show, failed.append)
 

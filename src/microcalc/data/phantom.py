@@ -78,7 +78,7 @@ def make_phantom(
     for patient, made in enumerate(iter_phantom(patients, patches_per_patient, difficulty, seed)):
         here = slice(patient * patches_per_patient, (patient + 1) * patches_per_patient)
         images[here], labels[here], masks[here] = made
-    names = tuple(f"phantom{patient:05d}" for patient in range(patients) for _ in range(patches_per_patient))
+    names = tuple(patient_name(seed, patient) for patient in range(patients) for _ in range(patches_per_patient))
     return images, labels, names, masks
 
 
@@ -102,6 +102,15 @@ def iter_phantom(
     for patient in range(patients):
         random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient,)))
         yield _patient(random, _labels(patient, patches_per_patient), difficulty)
+
+
+def patient_name(seed: int, patient: int) -> str:
+    """Name a patient, whom no other seed has, so that phantoms can be joined.
+
+    >>> patient_name(0, 3), patient_name(7, 3)
+    ('phantom00003', 'phantom7-00003')
+    """
+    return f"phantom{f'{seed}-' if seed else ''}{patient:05d}"
 
 
 def check_phantom(difficulty: float, seed: int) -> None:

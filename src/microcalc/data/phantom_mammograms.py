@@ -22,6 +22,7 @@ from microcalc.data.phantom import (
     draw_clusters,
     draw_grain,
     grain_deviation,
+    patient_name,
 )
 from microcalc.errors import RequestError
 
@@ -53,7 +54,7 @@ class PhantomMammogram:
     """One mammogram and all that is known of it.
 
     Attributes:
-        patient: such as ``phantom00003``, who has two views of each breast.
+        patient: such as ``phantom00003``, or ``phantom7-00003`` with seed 7, who has two views of each breast.
         side: L or R.
         view: CC or MLO.
         study: names the study among all that other settings and seeds give.
@@ -141,7 +142,7 @@ def iter_phantom_mammograms(
         raise RequestError(f"field_mm must be at least {SMALLEST_FIELD_MM:.0f} each: got {field_mm}")
     for number in range(mammograms):
         patient, image = divmod(number, IMAGES_A_PATIENT)
-        name = f"phantom{patient:05d}"
+        name = patient_name(seed, patient)
         side: Literal["L", "R"] = "R" if image % 2 else "L"
         view: Literal["CC", "MLO"] = "MLO" if image // 2 else "CC"
         of_image, of_breast = (

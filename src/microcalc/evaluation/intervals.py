@@ -11,7 +11,7 @@ from microcalc.errors import RequestError
 MEASURES = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity")
 LARGEST_BLOCK = 4_000_000
 FEWEST_PATIENTS = 6
-"""Patients that an interval needs: the lowest and the highest of five hold a median between them in 94 %, of six in 97."""
+"""Patients that an interval needs: the range of five holds a median in 94 % of samples, that of six in 97 %."""
 
 
 def bootstrap_intervals(

@@ -3,8 +3,8 @@
 All figures are of patients left out: each patient is scored and marked by what the other patients gave.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -31,15 +31,14 @@ from microcalc.evaluation.froc import (
 from microcalc.evaluation.intervals import resamples
 from microcalc.evaluation.truth.image import ImageTruth
 from microcalc.images import read_mammogram
+from microcalc.mammograms.clusters import logit
 from microcalc.mammograms.findings import Scan, ScannedImage
 from microcalc.mammograms.matching import KnownImage, Others, join
-from microcalc.mammograms.scanner import scan_mammogram
-from microcalc.mammograms.second_opinion import SecondOpinion
+from microcalc.mammograms.scanner import known_pixel_size, scan_mammogram
+from microcalc.mammograms.second_opinion import SecondOpinion, features
 
 FEWEST_NORMALS, FEW_NORMALS, FEWEST_CLUSTERS = 10, 30, 10
 PARTS, STRENGTH, ROUNDS = 10, 0.1, 1000
-LOWEST_LOGIT = -6.0
-"""A candidate keeps this logit at least, so that a scan lists all of them."""
 
 
 class Seen(NamedTuple):
@@ -63,20 +62,29 @@ class Adapted(NamedTuple):
     after: Measured
 
 
-@dataclass(frozen=True)
-class _Recorder(SecondOpinion):
-    """A second opinion that keeps the features which it is given, in the order of the findings."""
+def check_truth(
+    files: Sequence[Path],
+    truth: Sequence[ImageTruth],
+    pixel_size_mm: float | None = None,
+    others: Others = None,
+    on_file: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Read mammograms and refuse them before the long scan where they and their truth do not fit each other.
 
-    seen: list[Floats] = field(default_factory=list)
+    Arguments and errors are those of :func:`look`, which reports the files that cannot be read.
+    """
 
-    def scores(self, described: Floats) -> Floats:
-        scores = np.maximum(super().scores(described), LOWEST_LOGIT)
-        self.seen.append(described[np.argsort(-scores, kind="stable")])
-        return scores
+    def read(file: Path) -> ScannedImage:
+        mammogram = read_mammogram(file)
+        rows, columns = mammogram.pixels.shape
+        size, known = known_pixel_size(mammogram, pixel_size_mm), (mammogram.sop_instance_uid, mammogram.pixels_sha256)
+        return ScannedImage(str(file), *known, size, rows, columns, 0.0, 0.0, (), ())
+
+    join(_scan(files, read, on_file), truth, others)
 
 
 def look(
-    files: Iterable[Path],
+    files: Sequence[Path],
     truth: Sequence[ImageTruth],
     committee: Committee,
     opinion: SecondOpinion,
@@ -94,17 +102,34 @@ def look(
     Raises:
         RequestError: as for :func:`microcalc.mammograms.matching.join`.
     """
-    recorder, images, failed = _Recorder(**vars(opinion)), list[ScannedImage](), list[dict[str, str]]()
+
+    def scan(file: Path) -> ScannedImage:
+        return scan_mammogram(read_mammogram(file), str(file), pixel_size_mm, committee, opinion, floor=0.0)
+
+    known, _ = join(_scan(files, scan, on_file, on_failed), truth, others)
+    return [Seen(each, _features(each.scanned)) for each in known]
+
+
+def _scan(
+    files: Sequence[Path],
+    scan: Callable[[Path], ScannedImage],
+    on_file: Callable[[int], None],
+    on_failed: Callable[[ImageError], None] = lambda error: None,
+) -> Scan:
+    images, failed = list[ScannedImage](), list[dict[str, str]]()
     for number, file in enumerate(files, start=1):
         try:
-            images.append(scan_mammogram(read_mammogram(file), str(file), pixel_size_mm, committee, recorder))
+            images.append(scan(file))
         except ImageError as error:
             failed.append({"file": str(file), "reason": error.problem})
             on_failed(error)
         on_file(number)
-    features = {image.file: each for image, each in zip(images, recorder.seen, strict=True)}
-    known, _ = join(Scan(2, "", opinion.threshold, tuple(images), tuple(failed)), truth, others)
-    return [Seen(each, features[each.scanned.file]) for each in known]
+    return Scan(2, "", 0.5, tuple(images), tuple(failed))
+
+
+def _features(scanned: ScannedImage) -> Floats:
+    """(n, 2) features of the findings, which are all candidates of the image."""
+    return features(logit(np.array([finding.committee for finding in scanned.findings], np.float64)))
 
 
 def halves(images: Sequence[Seen], seed: int = 0) -> tuple[list[Seen], list[Seen]]:
@@ -146,7 +171,7 @@ def adapt(
         before: the same images, seen by the reader whose figures are given for comparison; None for ``images``.
 
     Raises:
-        RequestError: too few images are normal: below ten, or below one false mark in all.
+        RequestError: too few images are normal: below ten, below one false mark in all, or of one patient.
     """
     check_normals(images, false_marks)
     scored = [_scored(each, opinion) for each in images]
@@ -179,11 +204,14 @@ def check_normals(images: Sequence[Seen], false_marks: float) -> None:
     if false_marks <= 0:
         raise RequestError(f"false_marks must be above 0: got {false_marks:g}")
     needed = max(FEWEST_NORMALS, int(np.ceil(1 / false_marks)))
-    if (normals := sum(not each.known.boxes_px for each in images)) < needed:
+    patients = [each.known.case.patient for each in images if not each.known.boxes_px]
+    if len(patients) < needed:
         raise RequestError(
-            f"{normals} mammograms without a cluster are too few for a rate of {false_marks:g} false marks; "
+            f"{len(patients)} mammograms without a cluster are too few for a rate of {false_marks:g} false marks; "
             f"give at least {needed}"
         )
+    if len(set(patients)) == 1:
+        raise RequestError(f"all mammograms without a cluster are of one patient, {patients[0]}; give others' too")
 
 
 def _scored(each: Seen, opinion: SecondOpinion) -> Case:

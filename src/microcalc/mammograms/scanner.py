@@ -22,7 +22,7 @@ from microcalc.mammograms.progress import OnProgress, ignore_progress
 from microcalc.mammograms.second_opinion import SecondOpinion, features
 
 LOW_FLOOR = 0.001
-"""Findings of a lower probability are left out."""
+"""Findings of a lower probability are left out of a scan."""
 
 SMALLEST_MM = 20.0
 LARGEST_MM = 500.0
@@ -72,6 +72,7 @@ def scan_mammogram(
     committee: Committee | None = None,
     second_opinion: SecondOpinion | None = None,
     on_progress: OnProgress = ignore_progress,
+    floor: float = LOW_FLOOR,
 ) -> ScannedImage:
     """As :func:`scan_image`, of a mammogram that was read before.
 
@@ -82,6 +83,7 @@ def scan_mammogram(
         committee: as for :func:`microcalc.scan`.
         second_opinion: as for :func:`scan_image`.
         on_progress: see :mod:`microcalc.mammograms.progress`.
+        floor: findings of a lower probability are left out.
 
     Raises:
         ImageError: it has no pixel size, or shows no breast.
@@ -112,7 +114,7 @@ def scan_mammogram(
             *(*mammogram.warnings, *_contradiction(mammogram, pixel_size_mm), *breast.warnings),
             *_doubts_of_size(rows * size[0], columns * size[1], breast),
         ),
-        findings=_findings(clusters, opinion, image.shape, (rows, columns), size),
+        findings=_findings(clusters, opinion, image.shape, (rows, columns), size, floor),
         patient=mammogram.patient,
         study=mammogram.study,
         side=mammogram.side,
@@ -205,14 +207,15 @@ def _findings(
     true_shape: tuple[int, ...],
     shape: tuple[int, ...],
     pixel_size_mm: PixelSize,
+    floor: float = LOW_FLOOR,
 ) -> tuple[Finding, ...]:
     sides = np.array(shape[::-1])
-    scores = second_opinion.scores(features(clusters))
+    scores = second_opinion.scores(features(np.array([cluster.logit for cluster in clusters])))
     probabilities = expit(scores)
     findings = []
     for number, best in enumerate(np.argsort(-scores, kind="stable"), start=1):
         score, probability = float(scores[best]), float(probabilities[best])
-        if probability < LOW_FLOOR:
+        if probability < floor:
             break
         points = (clusters[best].calcifications + 0.5) * sides / true_shape[::-1] - 0.5
         points = points.clip(0, sides - 1)  # an edge of the image lies half a pixel outside of the last centre

@@ -5,7 +5,6 @@ the image that is unusual, and not they: so the log odds of each are lowered by 
 is usual. Nothing is raised. With this an operating point carries over from one source of mammograms to another.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 
 from microcalc.errors import RequestError
 from microcalc.files import read_record, write_json
-from microcalc.mammograms.clusters import Cluster
 
 Floats = NDArray[np.float64]
 
@@ -27,12 +25,11 @@ USUAL = -1.0
 ADVICE = "make it anew with microcalc adapt"
 
 
-def features(clusters: Sequence[Cluster]) -> Floats:
-    """(n, 2) numbers that describe the clusters of one image, in the order of ``FEATURES``.
+def features(logits: Floats) -> Floats:
+    """(n,) log odds by the committee of all clusters of one image to (n, 2) numbers, in the order of ``FEATURES``.
 
-    The committee's log odds of each, and how far the median of all lies above ``USUAL``, the same for each.
+    The log odds of each, and how far the median of all lies above ``USUAL``, the same for each.
     """
-    logits = np.array([cluster.logit for cluster in clusters])
     excess = max(0.0, float(np.median(logits)) - USUAL) if len(logits) else 0.0
     return np.stack([logits, np.full(len(logits), excess)], axis=1)
 

@@ -78,7 +78,7 @@ def fullest_window(spots: Spots, corners: Floats) -> Floats:
 def learning_data(
     learning: Sequence[KnownImage], left_out: Sequence[KnownImage], patches: Sequence[Data], seed: int
 ) -> Data:
-    """Join patches and windows of mammograms to learn from, without any of a patient that is left out.
+    """Join patches and windows to learn from, without any of a patient left out or linked to one by shared pixels.
 
     Args:
         learning: mammograms whose windows are cut, as patches of their patients.
@@ -100,4 +100,5 @@ def learning_data(
     )
     joined = Data.join([*patches, windows])
     kept = [known.case.patient for known in left_out]  # may be folders and a name, where file names give the patients
-    return joined.select(~np.isin(joined.patients, [*kept, *(patient.rpartition("/")[2] for patient in kept)]))
+    theirs = np.isin(joined.patients, [*kept, *(patient.rpartition("/")[2] for patient in kept)])
+    return joined.select(~np.isin(joined.groups, joined.groups[theirs]))

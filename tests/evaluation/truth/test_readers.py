@@ -194,6 +194,11 @@ def test_inbreasts_calcifications_outside_its_clusters_stay_single(tmp_path: Pat
         ("truth.csv", "file,left,top,right,bottom\na.png,1,2,x,4\n", "a.png: 1, 2, x, 4 is no box"),
         ("truth.csv", "file,left,top,right,bottom\na.png,1,2,,\n", "a.png: 1, 2, ,  is no box"),
         ("truth.csv", "file,left,top,right,bottom\n", "lacks the columns"),
+        (
+            "truth.csv",
+            "file,left,top,right,bottom,patient\na.png,1,2,3,4,P1\na.png,5,6,7,8,P2\n",
+            "a.png: has two values of patient, P1 and P2",
+        ),
         ("coco.json", '{"images": [], "annotations": {}}', "is not as its format has it"),
         (
             "coco.json",
@@ -226,6 +231,14 @@ def test_truth_that_is_not_as_its_format_has_it_is_refused_in_one_line_that_name
         read_truth(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_one_row_of_a_file_is_enough_to_give_its_patient(tmp_path: Path) -> None:
+    for rows in (["P1", "", ""], ["", "P1", ""], ["", "", "P1"]):
+        lines = [f"a.png,{10 * n},20,{10 * n + 5},60,{patient}" for n, patient in enumerate(rows)]
+        (tmp_path / "truth.csv").write_text("\n".join(["file,left,top,right,bottom,patient", *lines]))
+        (image,) = read_truth(tmp_path / "truth.csv")
+        assert (image.patient, len(image.boxes_px)) == ("P1", 3)
 
 
 def test_a_place_without_truth_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Truth as CSV: ``file,left,top,right,bottom[,patient]``, one row a cluster."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from microcalc.errors import RequestError
 from microcalc.evaluation.truth.image import Box, ImageTruth, as_box
@@ -14,17 +15,21 @@ Row = dict[str, str]
 def read_table(rows: Sequence[Row]) -> list[ImageTruth]:
     """Read rows of ``file``, the box of a cluster in pixels, and perhaps ``patient`` and ``sop_instance_uid``.
 
-    A file may have several rows. One whose four sides are empty has no cluster.
+    A file may have several rows, of which one is enough to give its patient. A row whose four sides are empty has no
+    cluster.
 
     >>> read_table([{"file": "a.png", "left": "10", "top": "20", "right": "40", "bottom": "60"}])[0].boxes_px
     ((10.0, 20.0, 40.0, 60.0),)
     """
     known: dict[str, ImageTruth] = {}
     for row in rows:
-        before = known.get(row["file"], ImageTruth(row["file"])).boxes_px
-        uid, patient = row.get("sop_instance_uid") or None, row.get("patient") or None
-        boxes = (*before, *_boxes(row))
-        known[row["file"]] = ImageTruth(row["file"], boxes, patient=patient, sop_instance_uid=uid)
+        image = known.setdefault(row["file"], ImageTruth(row["file"]))
+        for name in ("patient", "sop_instance_uid"):
+            given, before = row.get(name) or None, getattr(image, name)
+            if given and before not in (None, given):
+                raise RequestError(f"{row['file']}: has two values of {name}, {before} and {given}; correct one")
+            image = replace(image, **{name: given or before})
+        known[row["file"]] = replace(image, boxes_px=(*image.boxes_px, *_boxes(row)))
     return list(known.values())
 
 
