@@ -55,15 +55,6 @@ def test_each_patch_has_its_own_patient_label_and_pixels(
     assert np.array_equal(same_group, patients[:, None] == patients)
 
 
-def test_the_order_of_the_rows_changes_nothing(folder: Path, tmp_path: Path) -> None:
-    prints = set()
-    for name, order in ORDERS.items():
-        copied = Path(shutil.copytree(folder, tmp_path / name / "mine"))
-        write_groups(copied, order)
-        prints.add(Data.load(copied).fingerprint)
-    assert len(prints) == 1
-
-
 def test_patients_that_share_pixels_are_one_group_and_carry_all_their_patches_along(folder: Path, tmp_path) -> None:
     copied = Path(shutil.copytree(folder, tmp_path / "mine"))
     write_groups(copied, ORDERS["shuffled"])

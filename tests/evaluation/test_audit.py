@@ -60,16 +60,6 @@ def test_shared_pixels_of_the_real_archive(infn_figures):
     assert first in [{**pair, "files": sorted(pair["files"])} for pair in shared["across_patients"]]
 
 
-def test_official_test_of_the_real_archive(infn_figures):
-    assert infn_figures["official_test"] == {
-        "images": 241,
-        "training_images": 556,
-        "shared_names": 3,
-        "shared_groups": 6,
-        "left_to_train_on": 517,
-    }
-
-
 def test_shortcuts_of_the_real_archive_reach_what_is_known_of_them(infn_figures):
     intensity, wavelet = (infn_figures["shortcuts"][name] for name in ("mean_std_min_max", "wavelet_sym3"))
     assert (intensity["statistics"], wavelet["statistics"]) == (4, 27)
@@ -80,12 +70,6 @@ def test_shortcuts_of_the_real_archive_reach_what_is_known_of_them(infn_figures)
         low, high = figures["grouped_auc_ci95"]
         assert low < figures["grouped_auc"] < high
         assert figures["plain_auc"] >= figures["grouped_auc"]
-
-
-def test_clusters_of_the_real_archive_are_brighter_and_more_contrasted(infn_figures):
-    classes = infn_figures["classes"]
-    assert classes["brightness"]["effect_size"] == pytest.approx(1.2, abs=0.05)
-    assert classes["contrast"]["effect_size"] == pytest.approx(1.45, abs=0.05)
 
 
 def test_findings_on_the_real_archive_say_what_must_be_known(infn_figures):

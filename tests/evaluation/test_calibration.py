@@ -124,10 +124,6 @@ def test_a_hundred_distinct_probabilities_fill_ten_bins_alike():
     assert curve.counts.tolist() == [10] * 10
 
 
-def test_brier_score_is_the_mean_squared_distance():
-    assert brier_score([0, 1, 1], [0.5, 1.0, 0.0]) == pytest.approx((0.25 + 0 + 1) / 3)
-
-
 @pytest.mark.parametrize("intercept", [-2.0, 0.0, 1.0])
 def test_no_threshold_beats_the_chosen_one_in_balanced_accuracy_where_probabilities_are_calibrated(intercept):
     labels, probabilities = drawn(1.0, intercept, 20_000)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from microcalc.errors import RequestError
 from microcalc.evaluation.froc import (
     ScoredImage,
-    find_hits,
     froc_curve,
     resampled_sensitivity,
     score_findings,
@@ -89,12 +88,6 @@ def test_an_image_counts_as_often_as_it_is_drawn() -> None:
     copies = [image([3.0], [2.0])] * 3 + [image([1.0], [0.0])]
     assert sensitivity(images, 0.5, 0.8, weights=[3, 1, 0]) == sensitivity(copies, 0.5, 0.8) == [0.75, 1.0]
     assert np.isnan(sensitivity(images, 0.5, weights=[0, 0, 2]))
-
-
-def test_which_finding_hits_which_cluster_is_given_for_each_pair() -> None:
-    found = find_hits([(100, 100), (400, 90), (130, 120)], [BOX, (380, 80, 390, 95)], PIXEL)
-    assert found.tolist() == [[True, False], [False, True], [True, False]]
-    assert find_hits([], [BOX], PIXEL).shape == (0, 1)
 
 
 def test_a_curve_without_images_is_refused() -> None:

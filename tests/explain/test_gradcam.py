@@ -6,9 +6,6 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -153,12 +150,6 @@ def test_what_gradcam_cannot_explain_is_refused_in_one_line(network: Any) -> Non
         gradcam(network, np.zeros((60, 60), np.float32))
     with pytest.raises(RequestError, match="target"):
         gradcam(network, np.zeros((1, 60, 60), np.float32), target="negative")  # type: ignore[arg-type]
-
-
-@given(arrays(np.float32, (3, 8, 9), elements=st.floats(0, 1, width=32)))
-def test_the_peaks_is_where_the_map_is_largest(maps: NDArray[np.float32]) -> None:
-    for heat, (row, column) in zip(maps, peaks(maps), strict=True):
-        assert heat[row, column] == heat.max()
 
 
 def test_hits_are_counted_to_the_margin_and_silent_maps_and_empty_masks_are_misses() -> None:

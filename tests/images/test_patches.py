@@ -69,9 +69,3 @@ def test_every_public_way_in_checks_its_patches(images: np.ndarray, committee: C
     for way in ways:
         with pytest.raises(ValueError, match=r"^images must be"):
             way(images)
-
-
-def test_patches_that_are_stored_otherwise_get_the_same_answer(committee: Committee) -> None:
-    expected = committee.predict_proba(PATCHES)
-    for given in (PATCHES.astype(np.float64), PATCHES.astype(">f4"), np.asfortranarray(PATCHES)):
-        np.testing.assert_array_equal(committee.predict_proba(given), expected)

@@ -43,7 +43,8 @@ def test_the_other_experts_see_only_the_windows_that_the_first_ranks_highest(mon
     committee = Mean()
     monkeypatch.setattr(module, "best_expert", lambda committee, windows, on_progress: windows.mean(axis=(1, 2)))
     windows = np.linspace(0.1, 0.9, 10, dtype=np.float32)[:, None, None] * np.ones((1, 60, 60), np.float32)
-    chosen, answered = window_logits(committee, windows, first_look=4)  # type: ignore[arg-type]
+    monkeypatch.setattr(module, "FIRST_LOOK", 4)
+    chosen, answered = window_logits(committee, windows)  # type: ignore[arg-type]
     assert chosen.tolist() == [6, 7, 8, 9]
     assert answered.shape == (4, 2)
     assert committee.asked == [4]

@@ -14,24 +14,20 @@ from microcalc.mammograms.truth import Truth, link_clusters, phantom_truth, true
 SMALL = (70.0, 60.0)
 
 
-def test_calcifications_exactly_five_millimetres_apart_are_not_linked() -> None:
-    chain = [(0, 0), (40, 0), (80, 0)]
-    assert link_clusters(chain, (0.1, 0.125)) == []
-    assert len(link_clusters(chain, (0.1, 0.12))) == 1
-
-
-def test_two_calcifications_are_no_cluster() -> None:
-    assert link_clusters([(0, 0), (10, 0)], (0.1, 0.1)) == []
-
-
-def test_no_calcification_makes_no_cluster() -> None:
-    assert link_clusters([], (0.1, 0.1)) == []
-
-
-def test_links_carry_on_from_one_calcification_to_the_next() -> None:
-    line = [(float(40 * step), 0.0) for step in range(10)]
-    far = [(2000.0, 0.0), (2010.0, 0.0), (2020.0, 0.0)]
-    assert [len(cluster) for cluster in link_clusters([*line, *far], (0.1, 0.1))] == [10, 3]
+@pytest.mark.parametrize(
+    ("calcifications", "columns_mm", "sizes"),
+    [
+        ([], 0.1, []),
+        ([(0, 0), (10, 0)], 0.1, []),
+        ([(0, 0), (40, 0), (80, 0)], 0.125, []),  # exactly 5 mm apart
+        ([(0, 0), (40, 0), (80, 0)], 0.12, [3]),
+        ([*((40.0 * step, 0.0) for step in range(10)), (2000, 0), (2010, 0), (2020, 0)], 0.1, [10, 3]),
+    ],
+)
+def test_three_calcifications_or_more_are_a_cluster_if_linked_from_one_to_the_next_by_less_than_five_millimetres(
+    calcifications: list[tuple[float, float]], columns_mm: float, sizes: list[int]
+) -> None:
+    assert [len(cluster) for cluster in link_clusters(calcifications, (0.1, columns_mm))] == sizes
 
 
 def test_truth_measures_a_cluster_in_millimetres_of_its_own_pixels() -> None:
@@ -39,11 +35,6 @@ def test_truth_measures_a_cluster_in_millimetres_of_its_own_pixels() -> None:
     assert cluster.box_px == (10, 10, 21, 31)
     assert cluster.extent_mm == pytest.approx(np.hypot(1.04, 4.1))
     assert cluster.center_px == pytest.approx((40.4 / 3, 50.5 / 3))
-
-
-def test_a_box_ends_at_the_edge_of_the_image() -> None:
-    cluster = true_image("a.png", (100, 60), (0.08, 0.05), [[(-0.3, -0.2), (20, 99.4), (59.4, 10)]]).clusters[0]
-    assert cluster.box_px == (0, 0, 59, 99)
 
 
 @pytest.mark.parametrize("cluster", [[], [(5, 200)], [(-3, 5)]])

@@ -114,17 +114,17 @@ class Data:
         if archive is not None and source not in ("infn", "auto"):
             raise DataError(f"archive is for the data infn or auto: got {source}; leave one of them out")
         match source:
-            case "infn":
-                return _infn(find_infn(archive) or download_infn())
-            case "auto":
+            case "infn" | "auto":
                 try:
                     return _infn(find_infn(archive) or download_infn())
                 except UnreachableError:
+                    if source == "infn":
+                        raise
                     return _phantom(seed)
             case "phantom":
                 return _phantom(seed)
             case "external":
-                return _external()
+                return _labelled_folder(_external(), "external", "unknown")
         return _labelled_folder(Path(source), _folder_name(Path(source)), pixel_size_mm)
 
     @classmethod
@@ -289,39 +289,24 @@ def _check_array(name: str, array: NDArray[Any], dtype: type[np.generic], shape:
 def _infn(path: Path) -> Data:
     files, pixels = read_infn(path)
     names = [parse_infn_name(file) for file in files]
-    images = pixels.astype(np.float32) / np.float32(255)
-    patients = tuple(name.patient for name in names)
-    return Data(
-        name="infn",
-        images=images,
-        labels=np.array([name.label for name in names], dtype=np.int64),
-        groups=linked_groups(images, patients),
-        files=files,
-        patients=patients,
-        official_test=np.array([file.startswith("Test/") for file in files]),
-    )
+    images, labels = pixels.astype(np.float32) / np.float32(255), np.array([name.label for name in names], np.int64)
+    data = Data.of_patients("infn", images, labels, files, [name.patient for name in names])
+    return replace(data, official_test=np.array([file.startswith("Test/") for file in files]))
 
 
 def _phantom(seed: int) -> Data:
     images, labels, patients, masks = make_phantom(seed=seed)
-    return Data(
-        name="phantom",
-        images=images,
-        labels=labels,
-        groups=linked_groups(images, patients),
-        files=tuple(f"{labels[row]}/{patient}_{row:05d}.png" for row, patient in enumerate(patients)),
-        patients=patients,
-        masks=masks,
-    )
+    files = [f"{labels[row]}/{patient}_{row:05d}.png" for row, patient in enumerate(patients)]
+    return replace(Data.of_patients("phantom", images, labels, files, patients), masks=masks)
 
 
-def _external() -> Data:
+def _external() -> Path:
     path = find_external()
     if path is None:
         raise DataError(
             "the external set is not here; set MICROCALC_DATA to the folder that holds external_patches.zip"
         )
-    return _labelled_folder(path, "external", "unknown")
+    return path
 
 
 def _folder_name(path: Path) -> str:
@@ -331,4 +316,4 @@ def _folder_name(path: Path) -> str:
 
 def _labelled_folder(path: Path, name: str, pixel_size_mm: GivenPixelSize) -> Data:
     read = read_labelled_folder(path, pixel_size_mm)
-    return Data(name, groups=linked_groups(read.images, read.patients), **vars(read))
+    return Data(name, groups=linked_groups(read.images, read.patients), **read._asdict())

@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,25 +24,15 @@ MOST_NAMED = 3
 PixelSizeKind = Literal["known", "assumed", "unknown"]
 
 
-@dataclass(frozen=True, eq=False)
-class LabelledFolder:
-    """The content of a folder with 0/ and 1/.
-
-    Attributes:
-        images: (n, 60, 60) grey values in [0, 1].
-        labels: (n,) 0 or 1.
-        files: path of each in the dataset.
-        patients: patient of each.
-        pixel_size: whether it was known, assumed for some to be 85 um, or is unknown for some.
-        warnings: sentences on sizes that were assumed, on what was left out, and on patients that had to be guessed.
-    """
+class LabelledFolder(NamedTuple):
+    """The content of a folder with 0/ and 1/, as :class:`microcalc.data.Data` has it."""
 
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
     files: tuple[str, ...]
     patients: tuple[str, ...]
     pixel_size: PixelSizeKind
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...]
 
 
 def read_labelled_folder(path: Path, pixel_size_mm: GivenPixelSize = None) -> LabelledFolder:

@@ -2,7 +2,6 @@
 
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,17 +31,6 @@ _SYSTEM_BLUR = 0.6  # pixels; film, screen and digitiser blur the calcifications
 _LEVELS = (0.07, 0.85)  # no patch is black or white all over, or patients would share its flat blocks
 _CANDIDATES = 60
 _REACH = np.arange(-4, 5)  # pixels from a calcification's centre that it may touch
-
-
-@dataclass(frozen=True)
-class _Tissue:
-    """The common properties of one patient's patches."""
-
-    brightness: float
-    texture: float
-    linear_structures: float
-    grain: float
-    dust: float
 
 
 def make_phantom(
@@ -166,30 +154,25 @@ def _labels(patient: int, patches: int) -> Labels:
 def _patient(random: np.random.Generator, labels: Labels, difficulty: float) -> tuple[Pixels, Labels, Masks]:
     patches = len(labels)
     brightness = 0.05 + 0.8 * random.beta(2.2, 2.8)
-    tissue = _Tissue(
-        brightness=brightness,
-        texture=(0.3 + brightness) * 0.028 * random.lognormal(0.0, 0.4),
-        linear_structures=random.gamma(2.0, 0.9),
-        grain=grain_deviation(random, brightness),
-        dust=random.gamma(1.5, 0.6),
-    )
-    level = np.clip(tissue.brightness + random.normal(0.0, 0.03, (patches, 1, 1)), *_LEVELS)
-    images = level + _texture(random, patches, tissue) + _linear_structures(random, patches, tissue)
+    texture = (0.3 + brightness) * 0.028 * random.lognormal(0.0, 0.4)
+    lines, grain, dust = random.gamma(2.0, 0.9), grain_deviation(random, brightness), random.gamma(1.5, 0.6)
+    level = np.clip(brightness + random.normal(0.0, 0.03, (patches, 1, 1)), *_LEVELS)
+    images = level + texture * _texture(random, patches) + _linear_structures(random, patches, lines, texture)
     calcifications, masks = np.zeros(images.shape, np.float32), np.zeros(images.shape, np.bool_)
     calcifications[labels == 1], masks[labels == 1] = draw_clusters(random, int(labels.sum()))
-    contrast = calcification_contrast(tissue.grain, difficulty) * random.lognormal(0.0, 0.25, (patches, 1, 1))
+    contrast = calcification_contrast(grain, difficulty) * random.lognormal(0.0, 0.25, (patches, 1, 1))
     images += contrast * ndimage.gaussian_filter(calcifications, (0, _SYSTEM_BLUR, _SYSTEM_BLUR))
-    images += draw_grain(random, images.shape, tissue.grain)
-    add_dust(random, images, int(random.poisson(tissue.dust * patches)))
+    images += draw_grain(random, images.shape, grain)
+    add_dust(random, images, int(random.poisson(dust * patches)))
     quantised = np.rint(np.clip(images, 0, 1) * 255).astype(np.float32) / np.float32(255)
     return quantised, labels, masks
 
 
-def _texture(random: np.random.Generator, patches: int, tissue: _Tissue) -> Reals:
-    """Gaussian noise of power spectrum 1/f^3, its mean over a patch left as it falls."""
+def _texture(random: np.random.Generator, patches: int) -> Reals:
+    """Gaussian noise of power spectrum 1/f^3 and unit standard deviation, its mean over a patch left as it falls."""
     white = scipy.fft.rfft2(random.standard_normal((patches, _FIELD, _FIELD), dtype=np.float32))
     field: Reals = scipy.fft.irfft2(white * _amplitude(), s=(_FIELD, _FIELD))
-    return tissue.texture * field[:, :SIZE, :SIZE]
+    return field[:, :SIZE, :SIZE]
 
 
 @cache
@@ -204,19 +187,19 @@ def _amplitude() -> Pixels:
     return amplitude.astype(np.float32)
 
 
-def _linear_structures(random: np.random.Generator, patches: int, tissue: _Tissue) -> Reals:
-    """Ducts, vessels and ligaments: gently curved ridges that fade towards their ends."""
-    number = random.poisson(tissue.linear_structures, patches)
+def _linear_structures(random: np.random.Generator, patches: int, mean: float, height: float) -> Reals:
+    """Ducts, vessels and ligaments, ``mean`` a patch: gently curved ridges that fade towards their ends."""
+    number = random.poisson(mean, patches)
     shape = (patches, max(1, int(number.max())), 1, 1)
     angle, curvature = random.uniform(0, np.pi, shape), random.normal(0.0, 0.006, shape)
     width, length = random.uniform(0.8, 4.0, shape), random.uniform(10.0, 50.0, shape)
-    height = tissue.texture * random.uniform(0.3, 2.0, shape)
-    height[np.arange(shape[1]) >= number[:, None]] = 0.0
+    heights = height * random.uniform(0.3, 2.0, shape)
+    heights[np.arange(shape[1]) >= number[:, None]] = 0.0
     row = np.arange(SIZE)[:, None] - random.uniform(0, SIZE, shape)
     column = np.arange(SIZE) - random.uniform(0, SIZE, shape)
     along = column * np.cos(angle) + row * np.sin(angle)
     across = row * np.cos(angle) - column * np.sin(angle) + curvature * along**2
-    ridges: Reals = (height * np.exp(-((across / width) ** 2 + (along / length) ** 2) / 2)).sum(axis=1)
+    ridges: Reals = (heights * np.exp(-((across / width) ** 2 + (along / length) ** 2) / 2)).sum(axis=1)
     return ridges
 
 

@@ -9,6 +9,7 @@ from scipy.stats import norm, rankdata
 
 from microcalc.committee.calibration import Floats, checked
 from microcalc.errors import RequestError
+from microcalc.evaluation.intervals import number_groups
 
 ROUNDING = 1e-12
 
@@ -56,9 +57,7 @@ def delong_test(
     """
     truth, scores = checked(labels, first)
     _, others = checked(labels, second)
-    members = np.arange(truth.size) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    if members.shape != truth.shape:
-        raise RequestError(f"one group a patch is needed: got {members.size} for {truth.size} patches")
+    members = number_groups(np.arange(truth.size) if groups is None else groups, truth.size)
     if min(len(np.unique(members[truth])), len(np.unique(members[~truth]))) < 2:
         raise RequestError("DeLong's test needs at least two patches of each class, from two patients: got fewer")
     components = structural_components(truth, scores)

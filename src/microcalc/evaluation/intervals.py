@@ -49,9 +49,7 @@ def bootstrap_intervals(
     [1.0, 1.0]
     """
     truth, scores = checked(labels, probabilities)
-    _, members = np.unique(np.asarray(groups), return_inverse=True)
-    if members.shape != truth.shape:
-        raise RequestError(f"one group a patch is needed: got {members.size} for {truth.size} patches")
+    members = number_groups(groups, truth.size)
     patches = np.zeros((2, members.max() + 1))
     np.add.at(patches, (truth.astype(int), members), 1)
     negative, positive = (patches > 0).sum(axis=1)
@@ -63,6 +61,18 @@ def bootstrap_intervals(
         f"{name}_ci95": np.quantile(values, (0.025, 0.975)).tolist() if behind >= FEWEST_PATIENTS else None
         for name, behind, values in zip(MEASURES, patients, figures.T, strict=True)
     }
+
+
+def number_groups(groups: npt.ArrayLike, patches: int) -> npt.NDArray[np.intp]:
+    """Number the (n,) groups of so many patches from 0 on.
+
+    Raises:
+        RequestError: there is not one group a patch.
+    """
+    members = np.unique(np.asarray(groups), return_inverse=True)[1]
+    if members.shape != (patches,):
+        raise RequestError(f"one group a patch is needed: got {members.size} for {patches} patches")
+    return members
 
 
 def resamples(cases: Floats, rounds: int, seed: int, size: int) -> Iterator[Floats]:

@@ -75,11 +75,11 @@ def overlay(
     image, heat = np.asarray(image), np.asarray(heat)
     figure = Figure(figsize=(6.4, 2.55), layout="constrained", facecolor="white")
     panels = figure.subplots(1, 3)
-    _show_stretched(panels[0], image)
+    show_patch(panels[0], image, image.min(), image.max())
     panels[0].set_title("patch", fontsize=10)
     scale = _show_heat(panels[1], heat)
     panels[1].set_title(METHODS[method].title, fontsize=10)
-    _show_stretched(panels[2], image)
+    show_patch(panels[2], image, image.min(), image.max())
     _show_heat(panels[2], heat, covering=True)
     panels[2].set_title("overlay", fontsize=10)
     bar = figure.colorbar(scale, ax=panels, shrink=0.82, pad=0.015, ticks=[0, 0.5, 1])
@@ -138,10 +138,6 @@ def patch_and_map(image: NDArray[np.float32], heat: NDArray[np.float32]) -> byte
     opacity = colours[..., 3:] / 255
     over = np.rint((1 - opacity) * grey + opacity * colours[..., :3]).astype(np.uint8)
     return encode(np.concatenate([grey, over], axis=1))
-
-
-def _show_stretched(axes: Axes, image: NDArray[Any]) -> None:
-    show_patch(axes, image, float(image.min()), float(image.max()))
 
 
 def _show_heat(axes: Axes, heat: NDArray[Any], covering: bool = False) -> AxesImage:

@@ -1,6 +1,5 @@
 """One image file of any kind, recognised by content, -> an :class:`~microcalc.images.image.Image`."""
 
-import errno
 import io
 import os
 import re
@@ -23,11 +22,6 @@ LARGEST_FILE = 2**30
 
 HEAD = 132
 """Bytes that show what a file is."""
-
-MAY_PASS = {
-    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY)
-}
-"""Errors of the system, such as of a network drive, after which another try may read a file."""
 
 Read = TypeVar("Read")
 Source = str | os.PathLike[str] | bytes

@@ -22,7 +22,9 @@ def as_pixel_size(pixel_size_mm: float | PixelSize) -> PixelSize:
     >>> as_pixel_size(0.07)
     (0.07, 0.07)
     """
-    sizes = (pixel_size_mm,) * 2 if np.ndim(pixel_size_mm) == 0 else tuple(pixel_size_mm)  # type: ignore[arg-type]
+    sizes = (
+        (pixel_size_mm, pixel_size_mm) if isinstance(pixel_size_mm, int | float | np.number) else tuple(pixel_size_mm)
+    )
     if len(sizes) != 2 or not all(SMALLEST_PIXEL_MM <= size <= LARGEST_PIXEL_MM for size in sizes):
         raise RequestError(
             f"the pixel size must be {SMALLEST_PIXEL_MM} to {LARGEST_PIXEL_MM} mm: got {pixel_size_mm}; "

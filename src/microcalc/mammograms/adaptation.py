@@ -272,10 +272,9 @@ def _normals(cases: Sequence[Case]) -> list[ScoredImage]:
 
 
 def _interval(cases: Sequence[Case], false_marks: float, seed: int) -> tuple[float, float]:
-    normal = [case for case in cases if not case.scored.clusters.size]
-    owner = np.unique([case.patient for case in normal], return_inverse=True)[1]
-    drawn = np.concatenate(list(resamples(np.ones((1, owner.max() + 1)), ROUNDS, seed, 16 * len(normal))))
-    thresholds = resampled_thresholds(_normals(normal), drawn[:, owner], false_marks)
+    owner = np.unique([case.patient for case in cases if not case.scored.clusters.size], return_inverse=True)[1]
+    drawn = np.concatenate(list(resamples(np.ones((1, owner.max() + 1)), ROUNDS, seed, 16 * len(owner))))
+    thresholds = resampled_thresholds(_normals(cases), drawn[:, owner], false_marks)
     low, high = np.quantile(np.minimum(thresholds, 1.0), (0.025, 0.975))
     return float(low), float(high)
 

@@ -184,23 +184,16 @@ def _shape(
     return np.clip(np.stack(offsets, axis=1), -0.5, 0.5), roundness
 
 
-def choose_windows(spots: Spots, most: int = MOST_WINDOWS) -> NDArray[np.float64]:
-    """Centres of the windows around the strongest spots, at least 1.7 mm apart.
+def choose_windows(spots: Spots) -> NDArray[np.float64]:
+    """(windows, 2) columns and rows of at most 400 windows around the strongest spots, that of the strongest first.
 
-    A window is centred on the mean of the spots within 2.1 mm of its strongest.
-
-    Args:
-        spots: of an image.
-        most: how many windows at most.
-
-    Returns:
-        (windows, 2) columns and rows, that of the strongest spot first.
+    They are at least 1.7 mm apart, and each is centred on the mean of the spots within 2.1 mm of its strongest.
     """
     if not len(spots):
         return np.empty((0, 2))
     near = cKDTree(spots.positions).query_ball_point(spots.positions, REACH)
     centers = np.array([spots.positions[group].mean(axis=0) for group in near])
-    return apart(centers, WINDOW_SPACING)[:most]
+    return apart(centers, WINDOW_SPACING)[:MOST_WINDOWS]
 
 
 def apart(points: NDArray[np.float64], distance: float) -> NDArray[np.float64]:

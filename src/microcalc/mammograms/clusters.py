@@ -71,7 +71,7 @@ def find_clusters(
     centers = choose_windows(spots)
     if not len(centers):
         return []
-    chosen, logits = window_logits(committee, cut_windows(image, centers), on_progress=on_progress)
+    chosen, logits = window_logits(committee, cut_windows(image, centers), on_progress)
     on_progress("clusters", 0, 1)
     return merge_windows(committee, centers[chosen], logits, spots)[:MOST_CLUSTERS]
 
@@ -111,24 +111,20 @@ def cut_windows(image: NDArray[np.float32], centers: NDArray[np.float64]) -> NDA
 
 
 def window_logits(
-    committee: Committee,
-    windows: NDArray[np.float32],
-    first_look: int = FIRST_LOOK,
-    on_progress: OnProgress = ignore_progress,
+    committee: Committee, windows: NDArray[np.float32], on_progress: OnProgress = ignore_progress
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return the windows that the expert of largest weight ranks highest, and what every expert gives for them.
 
     Args:
         committee: of any number of experts.
         windows: (n, 60, 60) raw patches in [0, 1].
-        first_look: how many windows the other experts see.
         on_progress: see :mod:`microcalc.mammograms.progress`.
 
     Returns:
         (k,) numbers of the windows, and (k, experts) logits.
     """
     first = best_expert(committee, windows, on_progress)
-    chosen = np.sort(np.argsort(-first, kind="stable")[:first_look])
+    chosen = np.sort(np.argsort(-first, kind="stable")[:FIRST_LOOK])
     return chosen, logit(committee.expert_probabilities(windows[chosen]))
 
 

@@ -19,23 +19,18 @@ from microcalc.files import filled_folder, write_json
 from microcalc.images import read_mammogram
 from microcalc.mammograms.findings import placed
 
-LINK_MM = 5.0
-FEWEST = 3
+LINK_MM, FEWEST = 5.0, 3
 FILE = "truth.json"
 
 Points = NDArray[np.float64]
 
 
-def link_clusters(
-    calcifications_px: ArrayLike, pixel_size_mm: tuple[float, float], link_mm: float = LINK_MM, fewest: int = FEWEST
-) -> list[Points]:
-    """Group calcifications into clusters: linked where nearer than ``link_mm``, links carrying on.
+def link_clusters(calcifications_px: ArrayLike, pixel_size_mm: tuple[float, float]) -> list[Points]:
+    """Group calcifications into clusters of three or more: linked where nearer than 5 mm, links carrying on.
 
     Args:
         calcifications_px: (n, 2) column and row of each; n may be 0.
         pixel_size_mm: distance of neighbouring rows and of neighbouring columns.
-        link_mm: two calcifications nearer than this are linked.
-        fewest: calcifications of a cluster; smaller groups are left out.
 
     Returns:
         (k, 2) column and row for each cluster, in the order of their first calcifications.
@@ -46,11 +41,11 @@ def link_clusters(
     points = np.asarray(calcifications_px, np.float64).reshape(-1, 2)
     if not len(points):
         return []
-    pairs = KDTree(points * _columns_rows(pixel_size_mm)).query_pairs(np.nextafter(link_mm, 0), output_type="ndarray")
+    pairs = KDTree(points * pixel_size_mm[::-1]).query_pairs(np.nextafter(LINK_MM, 0), output_type="ndarray")
     links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(points), len(points)))
     count, member = connected_components(links, directed=False)
     clusters = (points[member == number] for number in range(count))
-    return [cluster for cluster in clusters if len(cluster) >= fewest]
+    return [cluster for cluster in clusters if len(cluster) >= FEWEST]
 
 
 @dataclass(frozen=True)
@@ -172,8 +167,3 @@ def write_phantom_mammograms(folder: Path, mammograms: Iterable[PhantomMammogram
                 Image.fromarray(mammogram.pixels).save(path)
             truth.append(phantom_truth(mammogram, read_mammogram(path).pixels_sha256, path.suffix))
         write_json(whole / FILE, asdict(Truth(1, tuple(truth))))
-
-
-def _columns_rows(pixel_size_mm: tuple[float, float]) -> Points:
-    """Size of a pixel in the order of a position: along a row first."""
-    return np.array([pixel_size_mm[1], pixel_size_mm[0]])

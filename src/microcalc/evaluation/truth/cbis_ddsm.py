@@ -36,7 +36,8 @@ def read_cbis_ddsm(rows: Sequence[Row], folder: Path) -> list[ImageTruth]:
         name, place = (row[column].strip().split("/")[0] for column in (IMAGE, MASK))
         image = known.setdefault(name, ImageTruth(name, patient=row["patient_id"]))
         if row["abnormality type"].lower().startswith("calc"):
-            masks = [read_image(path).pixels > 0 for path in _images(places.get(place))]
+            files = find_images(places[place]).files if place in places else []
+            masks = [read_image(path).pixels > 0 for path in files]
             if not masks:
                 raise RequestError(
                     f"{folder}: holds no mask in {place}/, which {name} needs; put CSV and masks together"
@@ -45,7 +46,3 @@ def read_cbis_ddsm(rows: Sequence[Row], folder: Path) -> list[ImageTruth]:
             boxes = (*image.boxes_px, *boxes_around(mask.astype(np.uint8)))
             known[name] = replace(image, boxes_px=boxes, shape=(mask.shape[0], mask.shape[1]))
     return list(known.values())
-
-
-def _images(folder: Path | None) -> list[Path]:
-    return find_images(folder).files if folder else []

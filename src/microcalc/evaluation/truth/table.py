@@ -1,7 +1,7 @@
 """Truth as CSV: ``file,left,top,right,bottom[,patient]``, one row a cluster."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 from microcalc.errors import RequestError
 from microcalc.evaluation.truth.image import Box, ImageTruth, as_box
@@ -24,12 +24,13 @@ def read_table(rows: Sequence[Row]) -> list[ImageTruth]:
     known: dict[str, ImageTruth] = {}
     for row in rows:
         image = known.setdefault(row["file"], ImageTruth(row["file"]))
+        kept: dict[str, Any] = {}
         for name in ("patient", "sop_instance_uid"):
             given, before = row.get(name) or None, getattr(image, name)
             if given and before not in (None, given):
                 raise RequestError(f"{row['file']}: has two values of {name}, {before} and {given}; correct one")
-            image = replace(image, **{name: given or before})
-        known[row["file"]] = replace(image, boxes_px=(*image.boxes_px, *_boxes(row)))
+            kept[name] = given or before
+        known[row["file"]] = ImageTruth(row["file"], (*image.boxes_px, *_boxes(row)), **kept)
     return list(known.values())
 
 
