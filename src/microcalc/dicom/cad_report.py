@@ -5,23 +5,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import MammographyCADSRStorage
 
-from microcalc.dicom.content_items import (
-    ACQUISITION,
-    CONTAINS,
-    CONTEXT,
-    ENGLISH,
-    INFERRED,
-    MILLIMETER,
-    MODIFIER,
-    PROPERTIES,
-    algorithm,
-    code,
-    container,
-    item,
-    number,
-    root,
-    text,
-)
+from microcalc.dicom import content_items as sr
 from microcalc.dicom.results import NotAnalyzed, Outcome, dataset, identify, in_dicom, outline, percent, reference
 from microcalc.images.dicom import laterality, orientation
 from microcalc.mammograms.findings import Finding, Point, ScannedImage
@@ -43,17 +27,17 @@ def make_cad_report(outcome: Outcome) -> Dataset:
     Marked findings are Presentation Required, rejected ones Not for Presentation, the others Presentation Optional. An
     image that was not analyzed gives a report that says so.
     """
-    report = root(outcome, _DCM.MammographyCADReport, "4000", _content(outcome))
+    report = sr.root(outcome, _DCM.MammographyCADReport, "4000", _content(outcome))
     return identify(report, outcome, "CAD report", MammographyCADSRStorage, "SR", 9401)
 
 
 def _content(outcome: Outcome) -> list[Dataset]:
     return [
-        code(MODIFIER, _DCM.LanguageOfContentItemAndDescendants, ENGLISH),
-        container(CONTAINS, _DCM.ImageLibrary, [_library_entry(outcome)]),
+        sr.code(sr.MODIFIER, _DCM.LanguageOfContentItemAndDescendants, sr.ENGLISH),
+        sr.container(sr.CONTAINS, _DCM.ImageLibrary, [_library_entry(outcome)]),
         _overall_impression(outcome),
         _summary_of_detections(outcome),
-        code(CONTAINS, _DCM.SummaryOfAnalyses, _DCM.NotAttempted),
+        sr.code(sr.CONTAINS, _DCM.SummaryOfAnalyses, _DCM.NotAttempted),
     ]
 
 
@@ -61,20 +45,20 @@ def _library_entry(outcome: Outcome) -> Dataset:
     """Return the mammogram with what its header gives (TID 4020)."""
     header, details = outcome.source.header, []
     if side := laterality(header):
-        details.append(code(ACQUISITION, _DCM.ImageLaterality, _BREASTS[side]))
+        details.append(sr.code(sr.ACQUISITION, _DCM.ImageLaterality, _BREASTS[side]))
     details += _view(header)
     if directions := orientation(header):
-        details.append(text(ACQUISITION, _DCM.PatientOrientationRow, directions[0]))
-        details.append(text(ACQUISITION, _DCM.PatientOrientationColumn, directions[1]))
+        details.append(sr.text(sr.ACQUISITION, _DCM.PatientOrientationRow, directions[0]))
+        details.append(sr.text(sr.ACQUISITION, _DCM.PatientOrientationColumn, directions[1]))
     for keyword in ("StudyDate", "StudyTime", "ContentDate", "ContentTime"):
         if value := header.get(keyword):
             kind = keyword[-4:]
-            details.append(item(ACQUISITION, kind.upper(), getattr(_DCM, keyword), **{kind: str(value)}))
+            details.append(sr.item(sr.ACQUISITION, kind.upper(), getattr(_DCM, keyword), **{kind: str(value)}))
     if isinstance(outcome.scanned, ScannedImage):
         between_rows, between_columns = outcome.scanned.pixel_size_mm
-        details.append(number(ACQUISITION, _DCM.HorizontalPixelSpacing, between_columns, MILLIMETER))
-        details.append(number(ACQUISITION, _DCM.VerticalPixelSpacing, between_rows, MILLIMETER))
-    return item(CONTAINS, "IMAGE", None, details, ReferencedSOPSequence=[reference(header)])
+        details.append(sr.number(sr.ACQUISITION, _DCM.HorizontalPixelSpacing, between_columns, sr.MILLIMETER))
+        details.append(sr.number(sr.ACQUISITION, _DCM.VerticalPixelSpacing, between_rows, sr.MILLIMETER))
+    return sr.item(sr.CONTAINS, "IMAGE", None, details, ReferencedSOPSequence=[reference(header)])
 
 
 def _view(header: Dataset) -> list[Dataset]:
@@ -83,8 +67,8 @@ def _view(header: Dataset) -> list[Dataset]:
     if not views:
         return []
     modifiers = header.ViewCodeSequence[0].get("ViewModifierCodeSequence") or []
-    children = [code(MODIFIER, _DCM.ImageViewModifier, coded) for each in modifiers if (coded := _coded(each))]
-    return [code(ACQUISITION, _DCM.ImageView, views[0], children)]
+    children = [sr.code(sr.MODIFIER, _DCM.ImageViewModifier, coded) for each in modifiers if (coded := _coded(each))]
+    return [sr.code(sr.ACQUISITION, _DCM.ImageView, views[0], children)]
 
 
 def _coded(view: Dataset) -> Code | None:
@@ -103,37 +87,37 @@ def _overall_impression(outcome: Outcome) -> Dataset:
             summary = _DCM.AllAlgorithmsSucceededWithFindings
         findings = [_impression(finding, scanned, outcome) for finding in scanned.findings]
     if outcome.remarks:
-        remarks = text(PROPERTIES, _DCM.ImpressionDescription, " ".join(outcome.remarks))
-        findings = [remarks, *algorithm(outcome), *findings]
-    return code(CONTAINS, _DCM.CADProcessingAndFindingsSummary, summary, findings)
+        remarks = sr.text(sr.PROPERTIES, _DCM.ImpressionDescription, " ".join(outcome.remarks))
+        findings = [remarks, *sr.algorithm(outcome), *findings]
+    return sr.code(sr.CONTAINS, _DCM.CADProcessingAndFindingsSummary, summary, findings)
 
 
 def _impression(finding: Finding, scanned: ScannedImage, outcome: Outcome) -> Dataset:
     intent = _REQUIRED if finding.marked else _OPTIONAL
     if finding.number in outcome.rejected:
         intent = _REJECTED
-    rendering = code(MODIFIER, _DCM.RenderingIntent, intent)
-    return container(INFERRED, _IMPRESSION, [rendering, _cluster(finding, scanned, outcome, rendering)])
+    rendering = sr.code(sr.MODIFIER, _DCM.RenderingIntent, intent)
+    return sr.container(sr.INFERRED, _IMPRESSION, [rendering, _cluster(finding, scanned, outcome, rendering)])
 
 
 def _cluster(finding: Finding, scanned: ScannedImage, outcome: Outcome, rendering: Dataset) -> Dataset:
     """Return a calcification cluster and, below it, its single calcifications (TID 4006, 4010, 4021)."""
-    made_by = algorithm(outcome)
+    made_by = sr.algorithm(outcome)
     count = len(finding.calcifications_px)
     children = [
         rendering,
-        text(CONTEXT, _DCM.TrackingIdentifier, f"finding {finding.number}"),
+        sr.text(sr.CONTEXT, _DCM.TrackingIdentifier, f"finding {finding.number}"),
         *made_by,
-        text(PROPERTIES, _DCM.AlgorithmParameters, f"certainty of finding: {in_one_line(finding)}"),
-        number(PROPERTIES, _DCM.CertaintyOfFinding, percent(finding), codes.UCUM.Percent),
+        sr.text(sr.PROPERTIES, _DCM.AlgorithmParameters, f"certainty of finding: {in_one_line(finding)}"),
+        sr.number(sr.PROPERTIES, _DCM.CertaintyOfFinding, percent(finding), codes.UCUM.Percent),
         _coordinates(_DCM.Center, "POINT", (finding.center_px,)),
         _coordinates(_DCM.Outline, "POLYLINE", outline(finding, scanned)),
-        number(PROPERTIES, _DCM.NumberOfCalcifications, count, codes.UCUM.NoUnits),
+        sr.number(sr.PROPERTIES, _DCM.NumberOfCalcifications, count, codes.UCUM.NoUnits),
     ]
     for position in finding.calcifications_px:
         details = [rendering, *made_by[:2], _coordinates(_DCM.Center, "POINT", (position,))]
-        children.append(code(INFERRED, _DCM.SingleImageFinding, codes.SCT.IndividualCalcification, details))
-    return code(CONTAINS, _DCM.SingleImageFinding, codes.SCT.CalcificationCluster, children)
+        children.append(sr.code(sr.INFERRED, _DCM.SingleImageFinding, codes.SCT.IndividualCalcification, details))
+    return sr.code(sr.CONTAINS, _DCM.SingleImageFinding, codes.SCT.CalcificationCluster, children)
 
 
 def _summary_of_detections(outcome: Outcome) -> Dataset:
@@ -141,16 +125,16 @@ def _summary_of_detections(outcome: Outcome) -> Dataset:
     concept, result = _DCM.SuccessfulDetections, _DCM.Succeeded
     if isinstance(outcome.scanned, NotAnalyzed):
         concept, result = _DCM.FailedDetections, _DCM.Failed
-    details = [*algorithm(outcome), _library_image(PROPERTIES)]
-    performed = code(CONTAINS, _DCM.DetectionPerformed, codes.SCT.CalcificationCluster, details)
-    return code(CONTAINS, _DCM.SummaryOfDetections, result, [container(INFERRED, concept, [performed])])
+    details = [*sr.algorithm(outcome), _library_image(sr.PROPERTIES)]
+    performed = sr.code(sr.CONTAINS, _DCM.DetectionPerformed, codes.SCT.CalcificationCluster, details)
+    return sr.code(sr.CONTAINS, _DCM.SummaryOfDetections, result, [sr.container(sr.INFERRED, concept, [performed])])
 
 
 def _coordinates(concept: Code, graphic_type: str, points: tuple[Point, ...]) -> Dataset:
     """Return positions in the mammogram (TID 4021)."""
     numbers = [coordinate for point in in_dicom(points) for coordinate in point]
     children = [_library_image("SELECTED FROM")]
-    return item(PROPERTIES, "SCOORD", concept, children, GraphicType=graphic_type, GraphicData=numbers)
+    return sr.item(sr.PROPERTIES, "SCOORD", concept, children, GraphicType=graphic_type, GraphicData=numbers)
 
 
 def _library_image(relationship: str) -> Dataset:

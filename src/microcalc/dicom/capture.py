@@ -12,15 +12,8 @@ from microcalc.mammograms.findings import ScannedImage
 
 
 def make_secondary_capture(outcome: Outcome, scanned: ScannedImage, overlay: bytes) -> Dataset:
-    """Wrap the overlay, a PNG of :func:`microcalc.mammograms.overlay.draw_overlay`, as a Secondary Capture.
-
-    Raises:
-        ValueError: it is no PNG file.
-    """
-    try:
-        picture = PIL.Image.open(io.BytesIO(overlay), formats=["PNG"]).convert("RGB")
-    except OSError as error:
-        raise ValueError("overlay must be a PNG file; give what draw_overlay makes") from error
+    """Wrap the overlay, a PNG of :func:`microcalc.mammograms.overlay.draw_overlay`, as a Secondary Capture."""
+    picture = PIL.Image.open(io.BytesIO(overlay), formats=["PNG"]).convert("RGB")
     header = outcome.source.header
     capture = dataset(
         ImageType=["DERIVED", "SECONDARY", "OTHER"],

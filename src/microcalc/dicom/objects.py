@@ -72,7 +72,6 @@ def make_results(
     Raises:
         ImageError: the mammogram is no DICOM image, lacks what results must refer to, or is not the image of these
             findings; or there are none, and it is no mammogram.
-        ValueError: the overlay is no PNG file.
     """
     source = read_source(mammogram)
     try:
@@ -96,7 +95,6 @@ def write_results(
     Raises:
         ImageError: as there.
         FailedError: the results cannot be written.
-        ValueError: as there.
     """
     results, notes = make_results(mammogram, scanned, overlay, algorithm, rejected)
     file = Path(mammogram)

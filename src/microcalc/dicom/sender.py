@@ -9,7 +9,6 @@ from typing import Any
 
 import pydicom
 from pydicom import uid
-from pydicom.dataset import Dataset
 from pynetdicom import AE
 
 from microcalc.dicom.stow import HAS_IT, PATIENCE_S, WebServer
@@ -95,7 +94,8 @@ class Entity:
         """Return why a file was not taken, or nothing."""
         if not association.is_established:
             return "ended the association"
-        result = _read(path)
+        with quiet():
+            result = pydicom.dcmread(path)
         try:
             status = association.send_c_store(result).get("Status")
         except ValueError:
@@ -105,8 +105,3 @@ class Entity:
         if status in HAS_IT or status in _WARNINGS:
             return ""
         return f"answered {result.SOPClassUID.name} with status 0x{status:04X}"
-
-
-def _read(path: Path) -> Dataset:
-    with quiet():
-        return pydicom.dcmread(path)

@@ -123,7 +123,8 @@ class Task:
     @property
     def directory(self) -> Path:
         """The directory of the committee."""
-        return _packaged() if self.committee is None else Path(self.committee)
+        packaged = Path(str(resources.files("microcalc"))) / "pretrained"
+        return packaged if self.committee is None else Path(self.committee)
 
     def settings(self) -> dict[str, Any]:
         """Return all that results depend on, as plain values."""
@@ -202,10 +203,6 @@ def committee_sha256(directory: Path) -> str:
     opinion = SecondOpinion.beside(directory)
     digest.update(repr(opinion and replace(opinion, threshold=0.0)).encode())
     return digest.hexdigest()
-
-
-def _packaged() -> Path:
-    return Path(str(resources.files("microcalc"))) / "pretrained"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,11 +329,6 @@ class ScanTask(Task):
     def __post_init__(self) -> None:
         if self.pixel_size_mm is not None:
             as_pixel_size(self.pixel_size_mm)
-
-    @property
-    def directory(self) -> Path:
-        """The directory of the committee."""
-        return _packaged() if self.committee is None else Path(self.committee)
 
     def wanted(self) -> dict[str, float]:
         """Return the kinds of files to make of each result; a heat map shows no operating point."""
