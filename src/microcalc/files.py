@@ -10,7 +10,7 @@ import stat
 import sys
 import tempfile
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -384,8 +384,17 @@ def _inert(cell: Any) -> Any:
     return cell
 
 
-def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
-    """Write rows as CSV in UTF-8, atomically; see :func:`csv_lines`. Bytes of a name that are no text are escaped."""
+@contextmanager
+def opened_csv(path: Path) -> Iterator[Callable[[Iterable[Iterable[Any]]], None]]:
+    """Give what adds rows to a table in UTF-8, which is at its place once all are written; see :func:`csv_lines`.
+
+    Bytes of a name that are no text are escaped.
+    """
     with opened_atomically(path) as file:
-        for line in csv_lines(rows):
-            file.write(line.encode(errors="backslashreplace"))
+        yield lambda rows: file.writelines(line.encode(errors="backslashreplace") for line in csv_lines(rows))
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
+    """Write rows as a table, atomically; see :func:`opened_csv`."""
+    with opened_csv(path) as write:
+        write(rows)

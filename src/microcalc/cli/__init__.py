@@ -35,19 +35,8 @@ from microcalc.errors import MicrocalcError
 from microcalc.files import is_standard_output
 
 COMMANDS: tuple[type[Common], ...] = (
-    Run,
-    Predict,
-    Explain,
-    Scan,
-    Evaluate,
-    Adapt,
-    Node,
-    Audit,
-    Compare,
-    Fetch,
-    Phantom,
-    Export,
-    App,
+    *(Run, Predict, Explain, Scan, Evaluate, Adapt, Node),
+    *(Audit, Compare, Fetch, Phantom, Export, App),
 )
 
 

@@ -87,7 +87,7 @@ class Adapt(Common):
                 write_atomically(whole / "card.md", card)
         console.print(card, markup=False, soft_wrap=True)
         console.print(f"reader: {self.out}", markup=False, soft_wrap=True)
-        refuse_unreadable([], len(failed), files)
+        refuse_unreadable(len(failed), files)
 
     def _images(
         self, console: Console, committee: "Committee", opinion: "SecondOpinion", failed: list[ImageError]

@@ -12,7 +12,6 @@ from rich.table import Table
 from tyro.conf import arg
 
 if TYPE_CHECKING:
-    from microcalc.committee.committee import Committee
     from microcalc.data import Data
 
 
@@ -36,11 +35,7 @@ def print_table(
 ) -> None:
     """Print a table whose first column folds; where the terminal is too narrow for it, each row as a list instead.
 
-    Args:
-        console: where to.
-        headers: of the columns.
-        rows: the cells of each, as Rich markup.
-        breaks_cells: whether the other columns may break between words.
+    Cells are Rich markup; those of the other columns break between words, or not at all.
     """
     if not rows:
         return
@@ -89,13 +84,6 @@ def dataset_files(*requests: str | Path | None) -> Iterator[Path]:
 def reporter(console: Console) -> Callable[[str], None]:
     """Return what prints a line as it is."""
     return lambda line: console.print(line, markup=False, soft_wrap=True)
-
-
-def load_committee(directory: Path | None) -> "Committee":
-    """The committee of a directory, or the one that comes with the package."""
-    from microcalc.committee.committee import Committee
-
-    return Committee.pretrained() if directory is None else Committee.load(directory)
 
 
 def committee_files(directory: Path | None) -> list[Path]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from microcalc.cli.reading import PatchOptions, print_reading, read_inputs, refuse_failed
+from microcalc.cli.reading import PatchOptions, finish, read_inputs
 from microcalc.config import GradcamMethod
 from microcalc.files import check_unused
 
@@ -39,5 +39,4 @@ class Explain(PatchOptions):
             count = len(inputs.names) - reading.failed
             patches = f"{count:,} patch{'es' * (count != 1)}"
             console.print(f"pictures of {patches}: {self.out / 'index.html'}", markup=False, soft_wrap=True)
-            print_reading(reading, console)
-            refuse_failed(reading)
+            finish(reading, console)

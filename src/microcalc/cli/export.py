@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from microcalc.cli.common import Common, committee_files, load_committee
+from microcalc.cli.common import Common, committee_files
 from microcalc.files import check_outputs
 
 
@@ -20,9 +20,11 @@ class Export(Common):
 
     def run(self, console: Console) -> None:
         """Write the ONNX model."""
+        from microcalc.committee.committee import Committee
         from microcalc.committee.onnx_export import committee_onnx
         from microcalc.files import write_atomically
 
         check_outputs({"--onnx": self.onnx}, committee_files(self.committee))
-        write_atomically(self.onnx, committee_onnx(load_committee(self.committee)))
+        committee = Committee.pretrained() if self.committee is None else Committee.load(self.committee)
+        write_atomically(self.onnx, committee_onnx(committee))
         console.print(f"committee: {self.onnx}", markup=False, soft_wrap=True)

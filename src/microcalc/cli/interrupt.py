@@ -19,11 +19,8 @@ def surely_interrupted(report_interruption: Callable[[], None]) -> Iterator[None
 
     Python drops an interruption that falls into a finaliser: it is raised again. A library may make another error of
     one that falls into its import: it is reported as an interruption. PyTorch's C++ aborts the process on one that
-    falls into its import, so that while anything is imported the process ends at once, like one killed.
-
-    Args:
-        report_interruption: says in one line that the command was interrupted, before the process ends during an
-            import.
+    falls into its import, so that while anything is imported the process ends at once, like one killed, after
+    ``report_interruption``.
     """
     interrupted_at = 0.0
 
@@ -31,7 +28,7 @@ def surely_interrupted(report_interruption: Callable[[], None]) -> Iterator[None
         nonlocal interrupted_at
         if not interrupted_at:
             interrupted_at = time.monotonic()
-            if is_importing(frame):
+            if _is_importing(frame):
                 report_interruption()
                 os._exit(1)
             raise KeyboardInterrupt
@@ -60,7 +57,7 @@ def surely_interrupted(report_interruption: Callable[[], None]) -> Iterator[None
             signal.signal(number, interrupt if interrupted_at else handler)
 
 
-def is_importing(frame: FrameType | None) -> bool:
+def _is_importing(frame: FrameType | None) -> bool:
     """Whether a module is being imported at this point of the program."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":

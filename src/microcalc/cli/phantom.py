@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -30,22 +31,17 @@ class Phantom(Common):
     """The same seed gives the same patches."""
 
     def run(self, console: Console) -> None:
-        """Write a phantom dataset.
-
-        Raises:
-            RequestError: an option of mammograms is given without their number.
-        """
+        """Write a phantom dataset."""
         from microcalc.data.phantom import make_phantom, write_phantom
         from microcalc.data.phantom_mammograms import iter_phantom_mammograms
         from microcalc.mammograms.truth import write_phantom_mammograms
 
         if self.mammograms is None and (self.dicom or self.scanner != "first"):
             raise RequestError("--dicom and --scanner are for whole mammograms; give their number with --mammograms")
+        look: dict[str, Any] = {"difficulty": self.difficulty, "seed": self.seed}
         if self.mammograms is not None:
-            made = iter_phantom_mammograms(
-                self.mammograms, difficulty=self.difficulty, seed=self.seed, scanner=self.scanner
-            )
+            made = iter_phantom_mammograms(self.mammograms, scanner=self.scanner, **look)
             write_phantom_mammograms(self.out, made, self.dicom)
         else:
-            write_phantom(self.out, *make_phantom(self.patients, difficulty=self.difficulty, seed=self.seed))
+            write_phantom(self.out, *make_phantom(self.patients, **look))
         console.print(f"phantom: {self.out}")

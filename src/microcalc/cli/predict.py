@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from microcalc.cli.common import committee_files, print_table, printable
-from microcalc.cli.reading import PatchOptions, Reading, print_reading, read_inputs, refuse_failed
+from microcalc.cli.reading import PatchOptions, Reading, finish, read_inputs
 from microcalc.config import Engine
 from microcalc.files import check_outputs
 
@@ -50,8 +50,7 @@ class Predict(PatchOptions):
         with read_inputs(self.reader, task, inputs, self.out, console) as reading:
             write_predictions(reading.store, inputs.names, committee, tables, plain)
             print_predictions(reading, committee, self.rows, console)
-            print_reading(reading, console)
-            refuse_failed(reading)
+            finish(reading, console)
 
 
 def print_predictions(reading: Reading, committee: "Committee", rows: int, console: Console) -> None:

@@ -17,26 +17,20 @@ FEWEST_FOR_LINES = 1000
 
 
 @contextmanager
-def shown_progress(console: Console, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """Show how much is done, with a note, the rate and the time left.
-
-    Yields:
-        A function that takes the number that is done, the total where it was not known before, and the note.
-    """
+def shown_progress(console: Console, total: int) -> Iterator[Callable[..., None]]:
+    """Give a function of the number that is done and a note, which shows them, the rate and the time left."""
     texts = [TextColumn(f"{{task.fields[{name}]}}") for name in ("note", "count", "rate")]
     columns: tuple[ProgressColumn, ...] = (BarColumn(), *texts, TextColumn("left"), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal or console.quiet) as bar:
         task = bar.add_task("", total=total, note="", count="", rate="")
         tenths = 0
 
-        def show(done: int, total: int | None = total, note: str = "") -> None:
+        def show(done: int, note: str = "") -> None:
             nonlocal tenths
-            count = f"{done:,}{'' if total is None else f' of {total:,}'}"
+            count = f"{done:,} of {total:,}"
             rate = f"{bar.tasks[0].speed:.3g} a second" if bar.tasks[0].speed else ""
-            bar.update(task, completed=done, total=total, note=note, count=count, rate=rate)
-            if total is None or total < FEWEST_FOR_LINES or console.is_terminal:
-                return
-            if done * 10 // total > tenths:
+            bar.update(task, completed=done, note=note, count=count, rate=rate)
+            if total >= FEWEST_FOR_LINES and not console.is_terminal and done * 10 // total > tenths:
                 tenths = done * 10 // total
                 console.print(count)
 

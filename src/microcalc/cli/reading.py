@@ -58,13 +58,13 @@ class Reading:
         inputs: of the request.
         store: of their results.
         failed: number of files without a result.
-        unreadable: the first thousand of these.
+        errors: those of the first thousand of these.
     """
 
     inputs: "Inputs"
     store: "Store"
     failed: int = 0
-    unreadable: "list[Entry]" = field(default_factory=list)
+    errors: list[ImageError] = field(default_factory=list)
 
     def results(self) -> "Iterator[tuple[str, dict[str, Any]]]":
         """Give the result of each file, by the name that the request gives it."""
@@ -85,13 +85,7 @@ def read_inputs(
 ) -> Iterator[Reading]:
     """Do a task to all inputs behind a progress bar, and hold the folder of results for the tables.
 
-    Args:
-        options: of the command.
-        task: to do.
-        inputs: of the request.
-        out: folder of results, which the same command goes on with; None for one that goes with the command.
-        console: for the progress.
-        on_entry: called for each input.
+    The same command goes on with ``out``; without it, the folder goes with the command.
 
     Raises:
         RequestError: as for :class:`microcalc.reader.store.Store` and :func:`microcalc.reader.executor.dask_client`.
@@ -115,8 +109,8 @@ def read_inputs(
                 done += 1
                 if entry.result is None:
                     reading.failed += 1
-                    if len(reading.unreadable) < MOST_LISTED:
-                        reading.unreadable.append(entry)
+                    if len(reading.errors) < MOST_LISTED:
+                        reading.errors.append(ImageError(entry.reason, inputs.names[entry.file]))
                 on_entry(entry, notes)
                 progress(done)
 
@@ -124,8 +118,12 @@ def read_inputs(
         yield reading
 
 
-def print_reading(reading: Reading, console: Console) -> None:
-    """Print what a user should know of how patches were read: an assumed size, warnings, files left out."""
+def finish(reading: Reading, console: Console) -> None:
+    """Print what a user should know of how patches were read: an assumed size, warnings, files left out.
+
+    Raises:
+        FailedError: a file has no result.
+    """
     assumed = read = warned = 0
     for name, result in reading.results():
         read += 1
@@ -138,26 +136,12 @@ def print_reading(reading: Reading, console: Console) -> None:
         console.print(f"{ASSUMED}: {assumed:,} of {read:,} files")
     if reading.inputs.note():
         console.print(reading.inputs.note(), markup=False)
+    list_unreadable(reading.errors)
+    refuse_unreadable(reading.failed, len(reading.inputs.names))
 
 
-def refuse_failed(reading: Reading) -> None:
-    """Name the files that have no result, quiet or not.
-
-    Raises:
-        FailedError: there is one.
-    """
-    names = reading.inputs.names
-    errors = [ImageError(entry.reason, names[entry.file]) for entry in reading.unreadable]
-    refuse_unreadable(errors, reading.failed, len(names))
-
-
-def refuse_unreadable(errors: Sequence[ImageError], failed: int, total: int) -> None:
-    """Name files that could not be used, the first of all that failed, quiet or not.
-
-    Raises:
-        FailedError: one failed.
-    """
-    list_unreadable(errors)
+def refuse_unreadable(failed: int, total: int) -> None:
+    """Raise FailedError where a file, which is listed already, could not be used."""
     if failed:
         raise FailedError(f"{failed:,} of {total:,} files could not be used, as listed above; the rest is done")
 

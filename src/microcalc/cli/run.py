@@ -85,14 +85,8 @@ class Run(Common):
             if part is not None:
                 console.print(f"{title}: {describe(part)}")
         with dask_client(self.scheduler, self.workers, reporter(console)) as client:
-            settings: dict[str, Any] = {
-                "config": config,
-                "out": self.out,
-                "jobs": self.jobs,
-                "client": client,
-                "resume": self.resume,
-            }
-            self._study(Model(data, external, test=test, **settings), console)
+            places: dict[str, Any] = {"out": self.out, "jobs": self.jobs, "client": client, "resume": self.resume}
+            self._study(Model(data, external, test=test, config=config, **places), console)
         console.print(f"report: {self.out / 'report.html'}")
         console.print(f"to try next:\n{next_commands(self.out)}", markup=False, soft_wrap=True)
 

@@ -20,10 +20,6 @@ def make_presentation_state(outcome: Outcome, scanned: ScannedImage) -> Dataset:
     """Draw the marked findings: outline, single calcifications and probability; the greys stay as they are.
 
     Findings below the operating point are in the CAD SR alone, as viewers show all of a presentation state at once.
-
-    Args:
-        outcome: of the scan.
-        scanned: its findings.
     """
     header = outcome.source.header
     drawn = [finding for finding in scanned.findings if finding.marked and finding.number not in outcome.rejected]
@@ -148,10 +144,7 @@ def _lut(source: Source, keyword: str) -> Dataset | None:
 def _sigmoid(center: float, width: float, lowest: float) -> Dataset:
     """Return a SIGMOID window (PS3.3 C.11.2.1.3.1) as a table: dcmtk, among others, knows none in presentation states.
 
-    Args:
-        center: of the window.
-        width: of the window.
-        lowest: value that the Modality LUT can give; a table that begins below 0 is for values below 0 alone.
+    ``lowest`` is the lowest value of the Modality LUT; a table that begins below 0 is for values below 0 alone.
     """
     first = max(round(center - 2 * width), 0 if lowest >= 0 else -32768)
     values = np.arange(first, min(round(center + 2 * width), first + 65534) + 1)

@@ -39,13 +39,7 @@ _PATIENCE_S = 60.0
 
 
 class Receiver:
-    """Listens for associations and puts the mammograms that come into the queue.
-
-    Args:
-        settings: titles, address and limits.
-        queue: for the images.
-        tls: of the listening side, None for none.
-        report: is given a line about each image refused.
+    """Listens for associations and puts the mammograms that come into the queue; reports each image refused in a line.
 
     Raises:
         FailedError: the address cannot be listened on.
@@ -68,14 +62,10 @@ class Receiver:
         readable = [*_UNCOMPRESSED, *(syntax for syntax in _COMPRESSED if get_decoder(syntax).is_available)]
         for sop_class in SOP_CLASSES:
             entity.add_supported_context(sop_class, readable)
-        handlers: list[Any] = [
-            (evt.EVT_CONN_OPEN, _bound),
-            (evt.EVT_CONN_CLOSE, _give_up),
-            (evt.EVT_DATA_RECV, self._count),
-            (evt.EVT_C_STORE, self._store),
-        ]
+        handlers: list[Any] = [(evt.EVT_CONN_OPEN, _bound), (evt.EVT_CONN_CLOSE, _give_up)]
+        handlers += [(evt.EVT_DATA_RECV, self._count), (evt.EVT_C_STORE, self._store)]
+        address = settings.bind, settings.port
         try:
-            address = settings.bind, settings.port
             server: Any = entity.start_server(address, block=False, evt_handlers=handlers, ssl_context=tls)
         except OSError as error:
             raise FailedError(

@@ -107,14 +107,9 @@ def _in(path: Path) -> FoundImages:
 
 def _is_ours(file: Path) -> bool:
     """Whether a file is a picture or a DICOM object that microcalc made."""
-    folder = file.parent
-    if folder.name in OUTPUT_FOLDERS and _holds_results(folder.parent):
-        return True
-    return file.is_file() and is_result_of_ours(file)
-
-
-def _holds_results(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in (RESULTS, "findings.json"))
+    tables = (file.parents[1] / name for name in (RESULTS, "findings.json"))
+    is_output = file.parent.name in OUTPUT_FOLDERS and any(table.is_file() for table in tables)
+    return is_output or (file.is_file() and is_result_of_ours(file))
 
 
 def read_manifest(path: Path) -> list[str]:

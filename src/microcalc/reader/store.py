@@ -60,10 +60,7 @@ class Entry:
 class Store:
     """The results of a folder, in the order in which they came; of each file the last one counts.
 
-    Args:
-        folder: that holds the file of results.
-        file: of the results, open for reading and writing.
-        saved: what that file holds.
+    Open one by :meth:`opened`.
     """
 
     def __init__(self, folder: Path, file: BinaryIO, saved: "_Saved") -> None:
@@ -100,12 +97,6 @@ class Store:
                 file.truncate(saved.end)  # what a crash left of a last line goes
                 yield cls(folder, file, saved)
 
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __contains__(self, file: str) -> bool:
-        return file in self._places
-
     def files(self) -> list[str]:
         """Return all files, by absolute path or URL."""
         return list(self._places)
@@ -120,8 +111,7 @@ class Store:
 
     def entries(self, first: Iterable[str] = ()) -> Iterator[Entry]:
         """Read all entries, one in memory at a time: those of some files first, in their order, then the others."""
-        named = dict.fromkeys(file for file in first if file in self._places)
-        for file in (*named, *(file for file in self._places if file not in named)):
+        for file in dict.fromkeys([*first, *self._places]):
             entry = self.get(file)
             if entry is not None:
                 yield entry
@@ -224,11 +214,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     >>> _differences({"kind": "scan", "pixel_size_mm": None}, {"kind": "scan", "pixel_size_mm": 0.07})
     'pixel size mm: not given there, 0.07 now'
     """
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return "; ".join(
-        f"{name.replace('_', ' ')}: {_short(old.get(name))} there, {_short(new.get(name))} now" for name in names
-    )
-
-
-def _short(value: Any) -> str:
-    return "not given" if value is None else str(value)[:20]
+    pairs = {name: (old.get(name), new.get(name)) for name in {**old, **new}}
+    shown = {name: ["not given" if each is None else str(each)[:20] for each in pair] for name, pair in pairs.items()}
+    differing = (name for name, (there, now) in pairs.items() if there != now)
+    return "; ".join("{}: {} there, {} now".format(name.replace("_", " "), *shown[name]) for name in differing)

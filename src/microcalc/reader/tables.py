@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -12,10 +13,10 @@ from urllib.parse import quote
 from jinja2 import Environment
 
 from microcalc.errors import ImageError
-from microcalc.files import csv_lines, opened_atomically, write_csv
+from microcalc.files import opened_atomically, opened_csv, write_csv
 from microcalc.mammograms.findings import ScannedImage
 from microcalc.mammograms.words import WORDS, in_one_line
-from microcalc.reader.rows import COLUMNS, IMAGE_COLUMNS, Exams, Row, image_row, read_images, table_row
+from microcalc.reader.rows import COLUMNS, IMAGE_COLUMNS, Exams, image_row, read_images, table_row
 from microcalc.reader.store import Entry, Store
 
 if TYPE_CHECKING:
@@ -59,12 +60,7 @@ def write_scan(store: Store, files: Iterable[str], committee: str, operating_poi
     """Write all that a scan leaves, but for pictures and objects, of all images that a folder holds.
 
     These are ``findings.json``, ``findings.csv``, ``images.csv``, ``exams.csv`` and the contact sheet ``index.html``.
-
-    Args:
-        store: of the folder.
-        files: that come first, in their order.
-        committee: name.
-        operating_point: probability from which findings are marked.
+    ``files`` come first, in their order; findings are marked from the operating point on, a probability.
 
     Returns:
         How many images and findings there are, in words.
@@ -78,7 +74,9 @@ def write_scan(store: Store, files: Iterable[str], committee: str, operating_poi
 
     marks = count = 0
     with ExitStack() as stack:
-        tables = {name: stack.enter_context(csv_file(store.folder / f"{name}.csv")) for name in ("findings", "images")}
+        tables = {
+            name: stack.enter_context(opened_csv(store.folder / f"{name}.csv")) for name in ("findings", "images")
+        }
 
         def plain() -> Iterator[dict[str, Any]]:
             nonlocal marks, count
@@ -139,14 +137,7 @@ def write_predictions(
     The CSV files hold ``file``, ``probability``, ``decision`` (0 or 1), ``expert_0`` and so on, and ``pixel_size_mm``
     (such as ``0.07``, ``0.07 x 0.08`` of rows and columns, ``0.085 (assumed)`` or ``unknown``). The JSON files hold the
     ``threshold`` of the decision, the ``predictions``, also with ``warnings``, and the ``unreadable`` files, each with
-    its ``problem``.
-
-    Args:
-        store: of predictions.
-        names: that the request gives its files, by absolute path or URL; these come first.
-        committee: that predicted.
-        csv: tables to write.
-        plain: JSON files to write.
+    its ``problem``. The files of ``names`` come first, under the names that the request gives them.
 
     Raises:
         RequestError: a path is a folder.
@@ -161,9 +152,9 @@ def write_predictions(
                 yield {"file": names.get(entry.file, entry.file), **entry.result}
 
     for path in csv:
-        with csv_file(path) as write:
-            write([columns])
-            write([_rounded(row[name]) for name in columns] for row in predictions())
+        cells = ([row[name] for name in columns] for row in predictions())
+        rounded = ([f"{cell:.7g}" if isinstance(cell, float) else cell for cell in row] for row in cells)
+        write_csv(path, chain([columns], rounded))
     head = {"schema": 1, "threshold": committee.threshold}
     for path in plain:
         failed = ((names.get(entry.file, entry.file), entry.reason) for entry in _failed(store, names))
@@ -173,17 +164,6 @@ def write_predictions(
 
 def _failed(store: Store, files: Iterable[str]) -> Iterator[Entry]:
     return (entry for entry in store.entries(files) if entry.result is None)
-
-
-@contextmanager
-def csv_file(path: Path) -> Iterator[Callable[[Iterable[Row]], None]]:
-    """Give what adds rows to a table, which is at its place once all are written."""
-    with opened_atomically(path) as file:
-        yield lambda rows: file.writelines(line.encode(errors="backslashreplace") for line in csv_lines(rows))
-
-
-def _rounded(value: Any) -> Any:
-    return f"{value:.7g}" if isinstance(value, float) else value
 
 
 def _write_json(path: Path, head: dict[str, Any], **lists: Iterable[dict[str, Any]]) -> None:
