@@ -62,6 +62,23 @@ class FailedError(MicrocalcError, OSError):
 
 
 @contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Name the file in each error about an image that is raised inside.
+
+    >>> with naming("left.png"):
+    ...     raise ImageError("shows no breast")
+    Traceback (most recent call last):
+    ...
+    microcalc.errors.ImageError: left.png: shows no breast
+    """
+    try:
+        yield
+    except ImageError as error:
+        error.file = file
+        raise
+
+
+@contextmanager
 def extra_needed(extra: str) -> Iterator[None]:
     """Turn the import of a package that is not installed into one line for the user.
 

@@ -11,7 +11,7 @@ from microcalc import __version__
 from microcalc.app.open_image import OpenImage
 from microcalc.app.review import FILE, Entry, plain_reviews
 from microcalc.app.session import Session
-from microcalc.errors import ImageError
+from microcalc.errors import naming
 from microcalc.files import csv_lines, opened_atomically, write_atomically, write_json
 from microcalc.mammograms.findings import ScannedImage
 
@@ -37,12 +37,8 @@ def dicom_results(session: Session, image: OpenImage, scanned: ScannedImage) -> 
 
     algorithm = Algorithm(__version__, image.committee or session.settings.committee, image.operating_point)
     drawn, rejected = overlay(session, image, scanned), session.reviews.rejected(image, scanned)
-    try:
-        results, _ = make_results(image.path, scanned, drawn, algorithm, rejected)
-    except ImageError as error:
-        error.file = image.name
-        raise
-    return results
+    with naming(image.name):
+        return make_results(image.path, scanned, drawn, algorithm, rejected)[0]
 
 
 def dicom_zip(session: Session, image: OpenImage, scanned: ScannedImage) -> bytes:

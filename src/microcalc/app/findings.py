@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from microcalc.app.images import Images
 from microcalc.app.open_image import Detail, OpenImage
-from microcalc.errors import ImageError
+from microcalc.errors import ImageError, naming
 from microcalc.images import Mammogram
 from microcalc.images.image import PixelSize
 from microcalc.images.pictures import encode
@@ -136,11 +136,9 @@ class Reader:
 def _read_patch(image: OpenImage) -> "PatchFile":
     from microcalc.data.patch_files import read_patch_file
 
-    try:
-        return read_patch_file(image.path, _given(image))
-    except ImageError as error:
-        error.file = image.name
-        raise
+    given = image.file_pixel_size_mm[0] if image.file_pixel_size_mm else image.given_pixel_size_mm
+    with naming(image.name):
+        return read_patch_file(image.path, given)
 
 
 def _windows(scanned: ScannedImage, pixels: NDArray[np.float32]) -> tuple[Windows, list[Points]]:
@@ -176,11 +174,6 @@ def _details(committee: "Committee", windows: Windows, points: list[Points]) -> 
         )
         for vote, inside, window, heat in zip(votes, points, windows, explain(committee, windows), strict=True)
     ]
-
-
-def _given(image: OpenImage) -> float | None:
-    """Return the pixel size that the user, a scan or the truth gives; where the file has one, that counts."""
-    return image.file_pixel_size_mm[0] if image.file_pixel_size_mm else image.given_pixel_size_mm
 
 
 def _size(image: OpenImage) -> PixelSize:

@@ -12,7 +12,7 @@ import numpy as np
 
 from microcalc.app.open_image import OpenImage, Origin, chest_wall, free_name
 from microcalc.app.tiles import Greys, build_levels, default_window
-from microcalc.errors import ImageError
+from microcalc.errors import ImageError, naming
 from microcalc.images import Mammogram, read_mammogram
 from microcalc.images.pictures import encode
 from microcalc.images.reader import HEAD, file_kind
@@ -191,8 +191,5 @@ class Images:
 
 
 def _read(path: Path, name: str) -> Mammogram:
-    try:
+    with naming(name):
         return replace(read_mammogram(path, name), padding=None)
-    except ImageError as error:
-        error.file = name
-        raise

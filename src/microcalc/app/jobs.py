@@ -10,7 +10,7 @@ from microcalc.app.findings import Reader
 from microcalc.app.images import Images
 from microcalc.app.memory import give_memory_back
 from microcalc.app.open_image import BUSY, OpenImage
-from microcalc.errors import ImageError, MicrocalcError
+from microcalc.errors import MicrocalcError, naming
 
 LOG = logging.getLogger("microcalc.app")
 END, SCAN, DETAILS, HEATMAP = range(4)
@@ -102,7 +102,8 @@ class Jobs:
 
         try:
             on_progress("reading", 0, 1)
-            scanned, operating_point = self._reader.scan(image, self._images.read(image), on_progress)
+            with naming(image.name):
+                scanned, operating_point = self._reader.scan(image, self._images.read(image), on_progress)
             image.operating_point = image.scan_point = operating_point
             image.scanned, image.state = scanned, "scanned"
             self._add(DETAILS, image)
@@ -123,8 +124,7 @@ class Jobs:
     def _draw(self, image: OpenImage) -> None:
         size = image.pixel_size_mm
         try:
-            mammogram = self._images.read(image)
-            drawn = self._reader.draw_heatmap(image, mammogram, lambda *_: self._check())
+            drawn = self._reader.draw_heatmap(image, self._images.read(image), lambda *_: self._check())
             if image.pixel_size_mm == size:  # else the user has corrected it meanwhile
                 image.heatmap_png, image.heatmap = drawn, "ready"
         except Stopped:
@@ -140,8 +140,6 @@ class Jobs:
 
 def problem(error: Exception, image: OpenImage) -> str:
     """One line on why an image could not be scanned, without the path of its file."""
-    if isinstance(error, ImageError):
-        return str(ImageError(error.problem, image.name))
     if isinstance(error, MicrocalcError):
         return str(error)
     return f"{image.name}: could not be scanned (unexpected {type(error).__name__})"

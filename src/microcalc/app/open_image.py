@@ -26,6 +26,11 @@ Kind = Literal["mammogram", "patch"]
 State = Literal["needs_pixel_size", "ready", "queued", "scanning", "scanned", "stopped", "failed"]
 Heatmap = Literal["none", "drawing", "ready", "failed"]
 BUSY = ("queued", "scanning")
+SHOWN = (
+    *("id", "name", "origin", "kind", "rows", "columns", "pixel_size_mm", "laterality", "view", "study", "patient"),
+    *("chest_wall", "file_values", "state", "error", "dicom", "heatmap"),
+)
+"""Attributes that the page gets as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,11 +157,6 @@ class OpenImage:
             return None
         return "patch" if max(true_shape(self.shape, size)) <= LARGEST_FIELD else "mammogram"
 
-    @property
-    def side(self) -> str:
-        """Side and view, as far as they are known."""
-        return " ".join(filter(None, (self.laterality, self.view)))
-
     def mark_from(self, operating_point: float) -> None:
         """Mark the findings from another probability on."""
         with self.computing:
@@ -174,32 +174,15 @@ class OpenImage:
 
     def entry(self) -> dict[str, Any]:
         """Return the description that the page gets."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "origin": self.origin,
-            "kind": self.kind,
-            "rows": self.rows,
-            "columns": self.columns,
-            "pixel_size_mm": self.pixel_size_mm,
+        return {name: getattr(self, name) for name in SHOWN} | {
             "pixel_size_given": self.given_pixel_size_mm is not None and self.file_pixel_size_mm is None,
-            "laterality": self.laterality,
-            "view": self.view,
-            "study": self.study,
-            "patient": self.patient,
-            "chest_wall": self.chest_wall,
             "window": {"center": self.window.center, "width": self.window.width},
-            "file_values": self.file_values,
             "warnings": self.warnings if self.scanned is None else self.scanned.warnings,
-            "state": self.state,
             "progress": self.progress and dict(zip(("stage", "done", "total"), self.progress, strict=True)),
-            "error": self.error,
             "tiles": {"size": TILE, "levels": count_levels(self.rows, self.columns)},
             "operating_point": self.operating_point if self.scanned else None,
             "scan_point": self.scan_point if self.scanned else None,
-            "dicom": self.dicom,
             "truth": self.truth and [vars(cluster) for cluster in self.truth],
-            "heatmap": self.heatmap,
         }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microcalc.config import GivenPixelSize
-from microcalc.errors import DataError, ImageError
+from microcalc.errors import DataError, ImageError, naming
 from microcalc.images import read_image
 from microcalc.images.image import PixelSize
 from microcalc.images.reader import Source
@@ -75,11 +75,8 @@ def read_patch_file(path: Source, pixel_size_mm: GivenPixelSize = None) -> Patch
             "for a whole mammogram, use microcalc scan",
             name,
         )
-    try:
+    with naming(name):
         return PatchFile(views(image.pixels, size), size, assumed, tuple(warnings))
-    except ImageError as error:
-        error.file = name
-        raise
 
 
 def read_patch(path: Path, pixel_size_mm: GivenPixelSize = None) -> PatchFile:

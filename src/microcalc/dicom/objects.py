@@ -15,7 +15,7 @@ from microcalc.dicom.presentation import make_presentation_state
 from microcalc.dicom.regions_report import make_regions_report
 from microcalc.dicom.results import Algorithm, NotAnalyzed, Outcome
 from microcalc.dicom.source import read_source
-from microcalc.errors import ImageError
+from microcalc.errors import naming
 from microcalc.files import write_atomically
 from microcalc.images.silence import quiet
 from microcalc.mammograms.findings import ScannedImage
@@ -74,11 +74,8 @@ def make_results(
             findings; or there are none, and it is no mammogram.
     """
     source = read_source(mammogram)
-    try:
+    with naming("" if isinstance(mammogram, bytes) else os.fspath(mammogram)):
         outcome = Outcome(source, scanned, algorithm, rejected)
-    except ImageError as error:
-        error.file = "" if isinstance(mammogram, bytes) else os.fspath(mammogram)
-        raise
     return {suffix: encode(made) for suffix, made in make_objects(outcome, overlay).items()}, source.notes
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from microcalc.committee.committee import Committee
-from microcalc.errors import ImageError, RequestError
+from microcalc.errors import ImageError, RequestError, naming
 from microcalc.images import Mammogram, read_mammogram
 from microcalc.images.image import PixelSize
 from microcalc.images.resample import as_pixel_size, to_true_scale
@@ -91,13 +91,10 @@ def scan_mammogram(
     """
     start = time.perf_counter()
     on_progress("breast", 0, 1)
-    try:
+    with naming(name):
         size = known_pixel_size(mammogram, pixel_size_mm)
         image = to_true_scale(mammogram.pixels, size)
         breast = find_breast(image)
-    except ImageError as error:
-        error.file = name
-        raise
     committee, opinion = committee or packaged(), second_opinion or packaged_opinion()
     clusters = find_clusters(image, breast.mask, committee, on_progress)
     rows, columns = mammogram.pixels.shape

@@ -9,29 +9,14 @@ export class ApiError extends Error {
 }
 
 const SILENT = "The server does not answer. Is `microcalc app` still running in its terminal?";
-const HEADERS = { "X-Microcalc": "1" };
 
 async function answer(method, path, json) {
-  const headers = method === "GET" ? {} : { ...HEADERS };
-  if (json !== undefined) headers["Content-Type"] = "application/json";
-  let response;
-  try {
-    response = await fetch(path, { method, headers, body: json === undefined ? undefined : JSON.stringify(json) });
-  } catch {
+  const headers = { "X-Microcalc": "1", "Content-Type": "application/json" };
+  const response = await fetch(path, { method, headers, body: JSON.stringify(json) }).catch(() => {
     throw new ApiError(SILENT, 0);
-  }
-  if (!response.ok) throw new ApiError(errorText(await response.text(), response.status), response.status);
+  });
+  if (!response.ok) throw new ApiError((await response.json()).error, response.status);
   return response;
-}
-
-function errorText(body, status) {
-  try {
-    const { error } = JSON.parse(body);
-    if (typeof error === "string") return error;
-  } catch {
-    /* not JSON: say the number */
-  }
-  return `The server refused this (HTTP ${status}).`;
 }
 
 async function value(method, path, json) {
@@ -39,7 +24,7 @@ async function value(method, path, json) {
   return response.status === 204 ? null : response.json();
 }
 
-const image = (id) => `/api/images/${encodeURIComponent(id)}`;
+const image = (id) => `/api/images/${id}`;
 
 export const getSession = () => value("GET", "/api/session");
 export const getImage = (id) => value("GET", image(id));
@@ -95,16 +80,13 @@ export function upload(file, name, onProgress) {
   const done = new Promise((resolve, reject) => {
     request.open("POST", `/api/images?name=${encodeURIComponent(name)}`);
     request.setRequestHeader("X-Microcalc", "1");
-    request.setRequestHeader("Content-Type", "application/octet-stream");
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
     request.onload = () =>
       request.status === 201
         ? resolve(JSON.parse(request.responseText))
-        : reject(new ApiError(errorText(request.responseText, request.status), request.status));
+        : reject(new ApiError(JSON.parse(request.responseText).error, request.status));
     request.onerror = () =>
-      reject(
-        new ApiError("The upload broke off. Is `microcalc app` still running, and the file within its size limit?", 0),
-      );
+      reject(new ApiError("The upload broke off. Is `microcalc app` still running, and the file within its size limit?", 0));
     request.onabort = () => reject(new ApiError("Cancelled.", 0));
     request.send(file);
   });

@@ -28,7 +28,7 @@ export function setUpDicomWeb(meetOpening) {
     return h(
       "li",
       { class: "row tight" },
-      h("button", { class: "button small", "aria-label": `Open ${label}`, on: { click: ({ target }) => tryTo(target, open) } }, "Open"),
+      h("button", { class: "button small", "aria-label": `Open ${label}`, onclick: ({ target }) => tryTo(target, open) }, "Open"),
       h("span", {}, label),
     );
   };
@@ -37,7 +37,7 @@ export function setUpDicomWeb(meetOpening) {
     list.replaceChildren(...studies.map(entry));
     if (!studies.length) list.replaceChildren(h("li", { class: "hint" }, "It holds no mammograms."));
   };
-  const ask = h("button", { class: "button", on: { click: () => tryTo(ask, load) } }, "List studies");
+  const ask = h("button", { class: "button", onclick: () => tryTo(ask, load) }, "List studies");
   const caption = h("span", { class: "hint" });
   $("server").append(h("div", { class: "row tight" }, ask, caption), notes, list);
   subscribe(["session"], () => {

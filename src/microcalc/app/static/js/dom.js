@@ -1,26 +1,17 @@
 /** Small helpers to make elements. Text always goes in as text, never as markup. */
 
-/**
- * Make an element.
- * @param {string} tag
- * @param {Object<string, any>} [props] `on` maps events to handlers, `class` and attributes as in markup; false and
- *   null leave out.
- * @param {...(Node|string|null|undefined|false)} children
- */
-export function h(tag, props = {}, ...children) {
-  const element = document.createElement(tag);
-  setProps(element, props);
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
-  return element;
-}
+/** Make an element. `onclick` and `onchange` take handlers; of the attributes, false and null are left out. */
+export const h = (tag, attributes = {}, ...children) => made(document.createElement(tag), attributes, children);
 
-function setProps(element, props) {
-  for (const [key, value] of Object.entries(props)) {
-    if (key === "on") for (const [event, handler] of Object.entries(value)) element.addEventListener(event, handler);
-    else if (key === "value" || key === "checked" || key === "disabled") element[key] = value;
-    else if (value !== false && value !== null && value !== undefined)
-      element.setAttribute(key, value === true ? "" : value);
-  }
+/** Make an SVG element. */
+export const svg = (tag, attributes = {}, ...children) =>
+  made(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+
+function made(element, { onclick = null, onchange = null, ...attributes }, children) {
+  Object.assign(element, { onclick, onchange }).append(...children);
+  for (const [name, value] of Object.entries(attributes))
+    if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
+  return element;
 }
 
 /** A copy of a <template> of index.html: its root, and its parts by their data-part. */
@@ -29,20 +20,6 @@ export function copy(id) {
   const parts = [...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]);
   return { root, ...Object.fromEntries(parts) };
 }
-
-const SVG = "http://www.w3.org/2000/svg";
-
-/** Make an SVG element. */
-export function svg(tag, attributes = {}, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(attributes))
-    if (value !== null && value !== undefined) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-}
-
-/** One of the icons of index.html, hidden from screen readers. */
-export const icon = (name) => svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `#i-${name}` }));
 
 export const $ = (id) => document.getElementById(id);
 
@@ -59,9 +36,9 @@ export const message = (kind, text) =>
 /** Call `action` once, `delay` ms after the last call. */
 export function debounced(action, delay) {
   let timer = 0;
-  return (...given) => {
+  return () => {
     clearTimeout(timer);
-    timer = setTimeout(() => action(...given), delay);
+    timer = setTimeout(action, delay);
   };
 }
 

@@ -6,17 +6,12 @@ import { needFindings } from "./jobs.js";
 import { currentImage, isBlind, placeOf, putImage, shownFindings, state, subscribe, update, windowOf } from "./state.js";
 import { Picture } from "./viewer.js";
 
-const PLACES = [
-  ["R", "CC"],
-  ["L", "CC"],
-  ["R", "MLO"],
-  ["L", "MLO"],
-];
+const VIEWS = ["CC", "MLO"];
+const PLACES = VIEWS.flatMap((view) => [["R", view], ["L", view]]);
 /** The study, and below it an older one, where the reader has chosen one. */
 const SLOTS = [false, true].flatMap((older) =>
   PLACES.map(([laterality, view]) => ({ laterality, view, older, name: `${laterality} ${view}${older ? ", older" : ""}` })),
 );
-const VIEWS = ["CC", "MLO"];
 
 let linked = false;
 let study = "";
@@ -53,9 +48,7 @@ function buildSlot(slot) {
     slot.picture = new Picture(osd, {
       label: `${slot.name}. Arrow keys move it, plus and minus zoom, 0 fits it.`,
       onPick: (number) => openFinding(slot, number),
-      onError: (text) => {
-        slot.caption.textContent = text;
-      },
+      onError: (text) => (slot.caption.textContent = text),
     });
     const { viewer } = slot.picture;
     const arrangeSoon = () => requestAnimationFrame(() => arrange(slot));
@@ -63,19 +56,17 @@ function buildSlot(slot) {
     viewer.addHandler("resize", arrangeSoon);
     viewer.world.addHandler("add-item", arrangeSoon);
   };
-  const activate = () => {
-    active = slot;
-  };
   for (const event of ["pointerdown", "wheel", "focusin"])
-    root.addEventListener(event, activate, { capture: true, passive: true });
+    root.addEventListener(event, () => (active = slot), { capture: true, passive: true });
   slot.root = root;
   return root;
 }
 
 /** Select a mark, which draws its arcs in the other pictures; open it when it is selected already. */
 function openFinding(slot, number) {
-  if (state.current !== slot.image.id || state.selected !== number) update({ current: slot.image.id, selected: number });
-  else update({ page: "read", pane: "picture", current: slot.image.id, selected: number });
+  const { id } = slot.image;
+  if (state.current !== id || state.selected !== number) update({ current: id, selected: number });
+  else update({ page: "read", pane: "picture" });
 }
 
 /** Right breast: chest wall on the right of its place; left breast: on the left. */

@@ -5,8 +5,7 @@ import { nudge, removeChosen } from "./drawing.js";
 import { toggleVerdict } from "./findings.js";
 import { activePicture } from "./hanging.js";
 import { step } from "./images.js";
-import { actions, openPicture } from "./read.js";
-import { turnLoupe } from "./loupe.js";
+import { leaveTool, openPicture, selectNext, tools, useToolInTheMiddle } from "./read.js";
 import { markRead, openNextUnread, undo } from "./reading.js";
 import { state } from "./state.js";
 
@@ -45,15 +44,15 @@ const MOVES = {
   "-": (picture) => picture.zoomBy(1 / ZOOM),
   0: (picture) => picture.home(),
 };
-const EVERYWHERE = { i: actions.invert, h: actions.marks };
+const EVERYWHERE = { i: tools.invert, h: tools.marks };
 const READING = {
-  1: actions.truePixels,
-  l: turnLoupe,
-  r: actions.ruler,
-  d: actions.draw,
-  " ": actions.next,
-  Enter: actions.useTool,
-  Escape: actions.leave,
+  1: tools["true-pixels"],
+  l: tools["loupe-tool"],
+  r: tools.ruler,
+  d: tools.draw,
+  " ": selectNext,
+  Enter: useToolInTheMiddle,
+  Escape: leaveTool,
   a: () => toggleVerdict("accepted"),
   x: () => toggleVerdict("rejected"),
   m: markRead,
@@ -101,7 +100,7 @@ export function setUpKeys() {
   $("key-list").append(
     ...KEYS.flatMap(({ keys, does }) => [h("dt", {}, ...keys.map((key) => h("kbd", {}, key))), h("dd", {}, does)]),
   );
-  $("help").addEventListener("click", showKeys);
-  $("keys-close").addEventListener("click", () => $("keys").close());
+  $("help").onclick = showKeys;
+  $("keys-close").onclick = () => $("keys").close();
   addEventListener("keydown", onKey);
 }

@@ -73,7 +73,6 @@ export function setUpLoupe(shown) {
     pointer = null;
     if (state.loupe) draw();
   });
-  $("loupe-tool").addEventListener("click", turnLoupe);
   picture.viewer.addHandler("update-viewport", () => state.loupe && draw());
   subscribe(["loupe", "current", "windows", "invert"], draw);
 }

@@ -82,47 +82,30 @@ const foldSliders = () => {
 };
 
 function setUpTheme() {
-  const root = document.documentElement;
-  const show = () => $("theme").setAttribute("aria-pressed", root.dataset.theme === "dark");
-  const kept = () => {
-    try {
-      return localStorage.getItem("microcalc-theme");
-    } catch {
-      return null;
-    }
+  const { dataset } = document.documentElement;
+  const show = (theme) => {
+    dataset.theme = theme;
+    $("theme").setAttribute("aria-pressed", theme === "dark");
   };
-  $("theme").addEventListener("click", () => {
-    root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
-    try {
-      localStorage.setItem("microcalc-theme", root.dataset.theme);
-    } catch {
-      /* private mode: for this page only */
-    }
-    show();
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", ({ matches }) => {
-    if (!kept()) root.dataset.theme = matches ? "dark" : "light";
-    show();
-  });
-  show();
+  $("theme").onclick = () => {
+    show(dataset.theme === "dark" ? "light" : "dark");
+    localStorage.setItem("microcalc-theme", dataset.theme);
+  };
+  matchMedia("(prefers-color-scheme: dark)").onchange = ({ matches }) =>
+    localStorage.getItem("microcalc-theme") ?? show(matches ? "dark" : "light");
+  show(dataset.theme);
 }
 
-/** Take in images that the server already has. */
-async function meet(images) {
-  putImages(images);
-  if (!state.current && images.length) openImage(images[0].id);
-  for (const image of images.filter(({ state: is }) => is === "ready")) await scan(image.id);
-  follow();
-}
-
-/** Take in what the server opens by itself, one image after another: of the command line, or a study of its server. */
-async function meetOpening() {
-  for (let opening = true; opening;) {
-    const session = await api.getSession();
-    await meet(session.images.filter((one) => !imageOf(one.id)));
-    ({ opening } = session);
-    if (opening) await new Promise((resolve) => setTimeout(resolve, OPENING_ASKED_MS));
-    else if (session.problems.length) tell("error", `Not opened: ${session.problems.join("; ")}`);
+/** Take in what the server has and what it still opens: of the command line, or a study of its DICOMweb server. */
+async function meetOpening(first = null) {
+  for (let session = first ?? (await api.getSession()); ; session = await api.getSession()) {
+    const images = session.images.filter((one) => !imageOf(one.id));
+    putImages(images);
+    if (!state.current && images.length) openImage(images[0].id);
+    for (const image of images) if (image.state === "ready") await scan(image.id);
+    follow();
+    if (session.opening) await new Promise((resolve) => setTimeout(resolve, OPENING_ASKED_MS));
+    else return session.problems.length && tell("error", `Not opened:\n${session.problems.join("\n")}`);
   }
 }
 
@@ -131,8 +114,7 @@ async function loadSession() {
     const session = await api.getSession();
     update({ session, offline: null });
     if (!navigated && session.reports.length && !session.images.length && !session.opening) update({ page: "reports" });
-    await meet(session.images);
-    if (session.opening || session.problems.length) await meetOpening();
+    await meetOpening(session);
   } catch (error) {
     update({ offline: error.message });
   }

@@ -9,7 +9,7 @@ const CALCIFICATIONS_FROM = 6; // screen pixels a millimetre: below, circles wou
 
 export class Overlay {
   /** @param {OpenSeadragon.Viewer} viewer @param {(number: number) => void} onPick */
-  constructor(viewer, onPick = () => {}) {
+  constructor(viewer, onPick) {
     this.viewer = viewer;
     this.heat = svg("image", { preserveAspectRatio: "none", "data-heat": "" });
     this.shapes = svg("g", { "data-marks": "" });

@@ -5,7 +5,7 @@ import { $, announce, percent, probability } from "./dom.js";
 import { drawInTheMiddle, setUpDrawing } from "./drawing.js";
 import { waitingFor } from "./images.js";
 import { drawHeatMap } from "./jobs.js";
-import { setUpLoupe } from "./loupe.js";
+import { setUpLoupe, turnLoupe } from "./loupe.js";
 import { lengthOf } from "./overlay.js";
 import { change } from "./reading.js";
 import { currentImage, isBlind, placeOf, readingOf, shownFindings, state, subscribe, thresholdOf, update, windowOf } from "./state.js";
@@ -36,8 +36,7 @@ function render() {
   const parts = image && [image.name, placeOf(image), sizeText(image), `${image.columns} × ${image.rows}`];
   $("picture-name").textContent = $("picture-name").title = parts?.filter(Boolean).join(" · ") ?? "No image open";
   $("welcome").hidden = Boolean(image);
-  for (const id of ["zoom-in", "zoom-out", "fit", "true-pixels", "invert", "ruler", "draw", "loupe-tool", "marks"])
-    $(id).disabled = !image;
+  for (const id of Object.keys(tools)) $(id).disabled = !image;
   renderHeat(image);
   renderNote();
 }
@@ -54,8 +53,7 @@ function renderNote() {
 }
 
 function renderHeat(image) {
-  const ready = image?.heatmap === "ready";
-  const drawing = image?.heatmap === "drawing";
+  const [ready, drawing] = ["ready", "drawing"].map((one) => image?.heatmap === one);
   $("heat").disabled = !ready;
   $("draw-heat").disabled = !image || ready || drawing || image.state !== "scanned" || image.kind !== "mammogram";
   const offer = image?.heatmap === "failed" ? "Heat map failed: try again" : "Draw heat map";
@@ -101,7 +99,7 @@ function rulerPoint(column, row) {
 }
 
 /** What the tool does in the middle of the view, for the keyboard. */
-function useToolInTheMiddle() {
+export function useToolInTheMiddle() {
   if (!picture.shown) return;
   if (state.tool === "draw") drawInTheMiddle();
   if (state.tool !== "ruler") return;
@@ -120,7 +118,7 @@ export function select(number) {
 }
 
 /** The next finding at or above the threshold. */
-function selectNext() {
+export function selectNext() {
   const shown = shownFindings(state.current);
   if (!shown.length) return;
   const at = shown.findIndex((finding) => finding.number === state.selected);
@@ -129,20 +127,19 @@ function selectNext() {
   announce(`Finding ${next.number}, probability ${probability(next.probability)}`);
 }
 
-/** What the keys and buttons can do. */
-export const actions = {
-  zoomIn: () => picture.zoomBy(1.4),
-  zoomOut: () => picture.zoomBy(1 / 1.4),
+/** What the buttons of the toolbar do, by their ids. */
+export const tools = {
+  "zoom-in": () => picture.zoomBy(1.4),
+  "zoom-out": () => picture.zoomBy(1 / 1.4),
   fit: () => picture.home(),
-  truePixels: () => picture.truePixels(),
+  "true-pixels": () => picture.truePixels(),
+  "loupe-tool": turnLoupe,
   invert: () => update({ invert: !state.invert }),
   ruler: () => turn("ruler"),
   draw: () => turn("draw"),
   marks: () => update({ showMarks: !state.showMarks }),
-  next: selectNext,
-  useTool: useToolInTheMiddle,
-  leave: () => update(state.tool ? { tool: null } : { drawn: null }),
 };
+export const leaveTool = () => update(state.tool ? { tool: null } : { drawn: null });
 
 /** The picture of this page. */
 export const openPicture = () => picture;
@@ -169,28 +166,16 @@ export function setUpRead() {
     const { x, y } = picture.shown.viewerElementToImageCoordinates(event.position);
     rulerPoint(x, y);
   });
-  const buttons = {
-    "zoom-in": "zoomIn",
-    "zoom-out": "zoomOut",
-    fit: "fit",
-    "true-pixels": "truePixels",
-    invert: "invert",
-    ruler: "ruler",
-    draw: "draw",
-    marks: "marks",
-  };
-  for (const [id, action] of Object.entries(buttons)) $(id).addEventListener("click", () => actions[action]());
-  $("draw-heat").addEventListener("click", () => drawHeatMap(state.current));
-  $("heat").addEventListener("input", () => update({ heatOpacity: Number($("heat").value) / 100 }));
+  for (const [id, action] of Object.entries(tools)) $(id).onclick = action;
+  $("draw-heat").onclick = () => drawHeatMap(state.current);
+  $("heat").oninput = () => update({ heatOpacity: Number($("heat").value) / 100 });
   subscribe(["images", "current"], render);
   subscribe(["heatOpacity", "readings", "blind"], () => {
     $("heat-value").textContent = percent(state.heatOpacity);
     renderHeat(currentImage());
   });
   subscribe(["findings", "current", "selected", "threshold", "showMarks", "readings", "blind"], drawMarks);
-  subscribe(["invert"], () => {
-    $("invert").setAttribute("aria-pressed", state.invert);
-  });
+  subscribe(["invert"], () => $("invert").setAttribute("aria-pressed", state.invert));
   subscribe(["tool"], setTool);
   subscribe(["readings", "current"], () => {
     picture.overlay.rulers = readingOf(state.current).rulers_px;

@@ -1,7 +1,7 @@
 /** The reader's work on each image: what was drawn and measured, whether it is read. The server keeps it; undo. */
 
 import * as api from "./api.js";
-import { $, announce, copy, counted, icon, message } from "./dom.js";
+import { $, announce, copy, counted, message } from "./dom.js";
 import { listedImages } from "./images.js";
 import { lengthOf } from "./overlay.js";
 import { currentImage, imageOf, isBlind, openImage, readingOf, state, subscribe, update } from "./state.js";
@@ -134,7 +134,6 @@ function renderDrawn() {
 function drawnRow(text, list, index) {
   const row = copy("drawn-row");
   row.name.textContent = text;
-  row.remove.append(icon("trash"));
   row.remove.setAttribute("aria-label", `Delete ${text}`);
   row.remove.onclick = () => removeDrawn(list, index);
   return row;

@@ -14,11 +14,7 @@ function render() {
     h(
       "label",
       { class: "study-item" },
-      h("input", {
-        type: "checkbox",
-        value: report,
-        on: { change: ({ target }) => choose(reports, report, target.checked) },
-      }),
+      h("input", { type: "checkbox", value: report, onchange: ({ target }) => choose(reports, report, target.checked) }),
       h("span", { class: "name" }, name),
     );
   const hint = reports.length

@@ -33,20 +33,14 @@ async function take(given) {
   if (!images.length && !folders.length) tell("error", "There is no image among these files.");
   const limit = state.session?.limits.upload_bytes ?? Infinity;
   const batch = { opened: false };
-  const uploads = images.map(({ file, path }) => ({
-    key: takePlace(),
-    batch,
-    file,
-    name: path.split("/").pop(),
-    part: 0,
-    cancel: null,
-    error:
-      file.size > limit
-        ? `${megabytes(file.size)} is over the limit of ${megabytes(limit)} a file.`
-        : file.size === 0
-          ? "The file is empty."
-          : null,
-  }));
+  const fault = ({ size }) => {
+    if (size > limit) return `${megabytes(size)} is over the limit of ${megabytes(limit)} a file.`;
+    return size ? null : "The file is empty.";
+  };
+  const uploads = images.map(({ file, path }) => {
+    const known = { key: takePlace(), batch, file, name: path.split("/").pop() };
+    return { ...known, part: 0, cancel: null, error: fault(file) };
+  });
   queue.push(...uploads.filter((upload) => !upload.error));
   update({ uploads: [...state.uploads, ...uploads] });
   if (uploads.length) announce(`${counted(uploads.length, "file")} to open.`);
@@ -153,8 +147,7 @@ export function tell(kind, text) {
 
 /** All files of a drop, folders walked. */
 async function dropped(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.length) return [...transfer.files].map((file) => ({ file, path: file.name }));
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean); // not what is no file
   return (await Promise.all(entries.map(walk))).flat();
 }
 
@@ -209,7 +202,7 @@ function makeCard(upload) {
 /** Wire up drop zone and pickers. */
 export function setUpUploads() {
   const cover = $("drag-cover");
-  const withFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  const withFiles = ({ dataTransfer }) => dataTransfer.types.includes("Files");
   addEventListener("dragover", (event) => {
     if (withFiles(event)) {
       event.preventDefault();
@@ -225,16 +218,13 @@ export function setUpUploads() {
     event.preventDefault();
     await take(await dropped(event.dataTransfer));
   });
-  for (const [button, input] of [
-    [$("pick-files"), $("file-input")],
-    [$("pick-folder"), $("folder-input")],
-  ]) {
-    button.addEventListener("click", () => input.click());
-    input.addEventListener("change", async () => {
-      const given = [...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
-      input.value = "";
+  for (const [button, input] of [["pick-files", "file-input"], ["pick-folder", "folder-input"]]) {
+    $(button).onclick = () => $(input).click();
+    $(input).onchange = async ({ target }) => {
+      const given = [...target.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
+      target.value = "";
       await take(given);
-    });
+    };
   }
   subscribe(["uploads", "images"], render);
 }

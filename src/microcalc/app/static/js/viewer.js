@@ -10,11 +10,11 @@ const SCALE_LONGEST = 130; // screen pixels
 export class Picture {
   /**
    * @param {HTMLElement} element
-   * @param {{label: string, scale?: HTMLElement, onPick?: (number: number) => void,
-   *   onError?: (text: string) => void, onShown?: () => void}} options label: for screen readers; scale: where the
+   * @param {{label: string, scale?: HTMLElement, onPick: (number: number) => void,
+   *   onError: (text: string) => void, onShown?: () => void}} options label: for screen readers; scale: where the
    *   length scale goes; onShown: a picture is complete
    */
-  constructor(element, { label, scale = null, onPick, onError = () => {}, onShown = () => {} }) {
+  constructor(element, { label, scale = null, onPick, onError, onShown = () => {} }) {
     keepStyleOut();
     this.viewer = OpenSeadragon({
       element,
@@ -72,51 +72,34 @@ export class Picture {
     const key = JSON.stringify([image.id, window]);
     if (this.key === key && !first) return;
     this.key = key;
-    const present = (item) => {
-      this.shownWindow = window;
-      if (first) this.present(item);
-      else this.swap(item);
-    };
-    const stale = () => this.key !== key || this.image?.id !== image.id;
     this.viewer.addTiledImage({
       tileSource: tileSource(image, window),
       opacity: first ? 1 : 0,
       preload: !first,
       error: () => this.onError("The picture could not be loaded."),
       success: ({ item }) => {
-        if (stale()) {
-          this.viewer.world.removeItem(item);
-          return;
-        }
-        this.dropComing();
-        if (first) present(item);
-        else {
-          this.coming = item;
-          whenLoaded(item, () => this.coming === item && present(item));
-        }
+        const isStale = this.key !== key || this.image?.id !== image.id;
+        const unwanted = isStale ? item : this.coming;
+        if (unwanted) this.viewer.world.removeItem(unwanted);
+        if (isStale) return;
+        this.coming = item;
+        if (first) this.present(item, window);
+        whenLoaded(item, () => {
+          if (this.coming === item) this.present(item, window);
+          if (this.shown === item) this.onShown();
+        });
       },
     });
   }
 
-  present(item) {
-    this.shown = item;
-    this.home(true);
-    whenLoaded(item, () => this.onShown());
-  }
-
-  swap(item) {
+  present(item, window) {
+    this.shownWindow = window;
+    const old = this.shown;
+    [this.shown, this.coming] = [item, null];
     item.setOpacity(1);
     item.setPreload(false);
-    const old = this.shown;
-    this.shown = item;
-    this.coming = null;
     if (old) this.viewer.world.removeItem(old);
-    this.onShown();
-  }
-
-  dropComing() {
-    if (this.coming) this.viewer.world.removeItem(this.coming);
-    this.coming = null;
+    else this.home(true);
   }
 
   /** The whole image; `flush` puts its chest wall to the edge of the panel. */
@@ -167,17 +150,12 @@ export class Picture {
     this.viewer.viewport.fitBounds(box, stillness.matches);
   }
 
-  /** Screen pixels a millimetre, now. */
-  get pixelsPerMm() {
-    const spacing = this.image?.pixel_size_mm?.[1];
-    return spacing && this.shown ? this.shown.viewportToImageZoom(this.viewer.viewport.getZoom(true)) / spacing : null;
-  }
-
   drawScale() {
-    const density = this.pixelsPerMm;
     if (!this.scale) return;
-    this.scale.hidden = !density;
-    if (!density) return;
+    const spacing = this.image?.pixel_size_mm?.[1];
+    this.scale.hidden = !spacing || !this.shown;
+    if (this.scale.hidden) return;
+    const density = this.shown.viewportToImageZoom(this.viewer.viewport.getZoom(true)) / spacing; // pixels a millimetre
     const mm = SCALE_MM.findLast((length) => length * density <= SCALE_LONGEST) ?? SCALE_MM[0];
     this.scale.querySelector(".scale-bar").style.width = `${mm * density}px`;
     this.scale.querySelector(".scale-text").textContent = `${mm} mm`;
