@@ -119,10 +119,6 @@ def test_a_review_is_kept_and_is_in_table_and_json(scanned) -> None:
         assert client.put(address, json=wrong).status_code == 422
 
 
-def test_the_overlay_is_a_picture_to_keep(scanned) -> None:
-    assert PIL.Image.open(io.BytesIO(answer_of(scanned, "/overlay.png"))).mode == "RGB"
-
-
 def test_only_dicom_images_have_dicom_results(scanned) -> None:
     client, session, image = scanned
     session.server = Server("http://127.0.0.1:1/web")

@@ -42,17 +42,14 @@ def test_only_names_of_this_machine_are_answered(client: TestClient, host: str, 
     assert answer.status_code == status and ("error" in answer.json()) == (status == 421)
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "https://127.0.0.1:8118"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_another_origin_changes_nothing(client: TestClient, method: str, origin: str) -> None:
-    assert client.request(method, "/api/images", headers={"Origin": origin}).status_code == 403
-
-
-def test_a_change_without_origin_or_without_our_header_is_refused(session: Session) -> None:
+def test_no_change_without_our_header_or_from_another_origin(session: Session, method: str) -> None:
     bare = TestClient(make_app(session), base_url=OWN)
-    partly = ({"X-Microcalc": "1"}, {"Origin": OWN}, {"Origin": OWN, "X-Microcalc": "yes"})
-    assert [bare.post("/api/images/none/scan", headers=headers).status_code for headers in partly] == [403] * 3
-    assert bare.post("/api/images/none/scan", headers=CHANGING).status_code == 404
+    others = ("http://evil.example", "null", "http://127.0.0.1:9999", "https://127.0.0.1:8118")
+    wrong = [{"X-Microcalc": "1"}, {"Origin": OWN}, {"Origin": OWN, "X-Microcalc": "yes"}]
+    for headers in [*wrong, *(CHANGING | {"Origin": origin} for origin in others)]:
+        assert bare.request(method, "/api/images/none/scan", headers=headers).status_code == 403
+    assert bare.request(method, "/api/images/none/scan", headers=CHANGING).status_code in (404, 405)
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])

@@ -8,19 +8,13 @@ import pytest
 from app.conftest import png, upload
 from starlette.testclient import TestClient
 
-from microcalc.app.tiles import Window, build_levels, cut_tile, default_window
-from microcalc.images.pictures import encode
+from microcalc.app.tiles import Window, build_levels, cut_tile
 
 
 def test_a_narrow_window_shows_steps_of_one_in_16_bits() -> None:
     greys = np.array([[30000, 30001, 30002]], np.uint16)
     shown = Window(center=30001 / 65535, width=4 / 65535).applied(greys)
     assert shown[0].tolist() == pytest.approx([64, 128, 191], abs=2)
-
-
-def test_inverting_exchanges_black_and_white() -> None:
-    greys = np.arange(0, 65536, 257, dtype=np.uint16)[None]
-    assert (Window(invert=True).applied(greys) == 255 - Window().applied(greys)).all()
 
 
 def test_a_sigmoid_is_that_of_the_standard_and_reaches_neither_end() -> None:
@@ -42,18 +36,6 @@ def test_the_tiles_of_a_level_make_up_the_level() -> None:
     rows = [[cut_tile(level, column, row) for column in range(2)] for row in range(2)]
     assert (np.block(rows) == level).all()
     assert cut_tile(level, 2, 0) is None and cut_tile(level, -1, 0) is None
-
-
-def test_the_first_window_shows_what_the_image_uses() -> None:
-    dark = np.random.default_rng(0).integers(0, 3277, 9999, np.uint16)
-    assert default_window(dark).width == pytest.approx(0.05, rel=0.01)
-    assert default_window(np.arange(65536, dtype=np.uint16)) == Window()
-    assert default_window(np.zeros(99, np.uint16)) == Window()
-
-
-def test_a_png_keeps_every_grey() -> None:
-    greys = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    assert (np.asarray(PIL.Image.open(io.BytesIO(encode(greys, "png")))) == greys).all()
 
 
 def test_the_server_gives_tiles_at_the_window_that_is_asked_for(client: TestClient) -> None:

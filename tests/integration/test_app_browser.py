@@ -101,20 +101,22 @@ def test_a_film_is_dropped_sized_scanned_read_reviewed_and_downloaded(open_viewe
 
     look_at_the_first_finding(viewer)
     move_the_sliders(viewer)
-    measure_with_the_ruler(viewer)
     review(viewer)
-    for name, check in {
-        "overlay": is_picture,
-        "csv": has_the_review,
-        "review": names_the_film,
-        "dicom": is_zip_of_four,
-    }.items():
-        with page.expect_download(timeout=LONG) as download:
-            page.click(f"[data-download={name}]")
-        check(Path(download.value.path()).read_bytes())
+    assert Image.open(io.BytesIO(downloaded(page, "overlay"))).format == "PNG"
+    row = next(csv.DictReader(io.StringIO(downloaded(page, "csv").decode())))
+    assert (row["review"], row["note"]) == ("accepted", "Recall, in the <b>upper</b> quadrant")
+    assert b"1-282.dcm" in downloaded(page, "review")
+    names = zipfile.ZipFile(io.BytesIO(downloaded(page, "dicom"))).namelist()
+    assert sorted(Path(name).suffixes[-2] for name in names) == [".pr", ".regions", ".sc", ".sr"]
     page.click("[data-download=save]")
     expect(page.locator("[data-download=save] + .saved")).to_contain_text("Saved in", timeout=LONG)
-    assert any("review.json" in path.name for path in viewer.kept.rglob("*"))
+    assert list(viewer.kept.rglob("review.json"))
+
+
+def downloaded(page: Any, what: str) -> bytes:
+    with page.expect_download(timeout=LONG) as download:
+        page.click(f"[data-download={what}]")
+    return Path(download.value.path()).read_bytes()
 
 
 def look_at_the_first_finding(viewer: Viewer) -> None:
@@ -134,11 +136,6 @@ def look_at_the_first_finding(viewer: Viewer) -> None:
 
 def move_the_sliders(viewer: Viewer) -> None:
     page = viewer.page
-    viewer.slide("width", 40)
-    viewer.slide("level", 30)
-    expect(page.locator("#osd")).to_have_attribute(
-        "data-shown", re.compile(r'"center":0.3,"width":0.4,"invert":false'), timeout=LONG
-    )
     page.locator("#osd .openseadragon-canvas").focus()
     page.keyboard.press("i")
     expect(page.locator("#osd")).to_have_attribute("data-shown", re.compile(r'"invert":true'), timeout=LONG)
@@ -157,22 +154,6 @@ def move_the_sliders(viewer: Viewer) -> None:
     page.keyboard.press("Escape")
 
 
-def measure_with_the_ruler(viewer: Viewer) -> None:
-    """Two points, as far apart as the scale bar is long, measure what the scale bar says."""
-    page = viewer.page
-    page.locator("#osd .openseadragon-canvas").focus()
-    page.keyboard.press("r")
-    bar, stage = page.locator(".scale-bar").bounding_box(), page.locator("#osd").bounding_box()
-    x, y = stage["x"] + 100, stage["y"] + 100
-    page.mouse.click(x, y)
-    page.wait_for_timeout(400)  # two clicks in quick succession are a double click
-    page.mouse.click(x + bar["width"], y)
-    expect(page.locator("#stage-note")).to_contain_text(" mm")
-    said, measured = (float(page.locator(part).inner_text().split()[0]) for part in (".scale-text", "#stage-note"))
-    assert measured == pytest.approx(said, rel=0.05)
-    page.keyboard.press("r")
-
-
 def review(viewer: Viewer) -> None:
     page = viewer.page
     page.locator(".finding").first.click()
@@ -185,24 +166,6 @@ def review(viewer: Viewer) -> None:
     page.click("#downloads summary")
 
 
-def is_picture(content: bytes) -> None:
-    assert Image.open(io.BytesIO(content)).format == "PNG"
-
-
-def has_the_review(content: bytes) -> None:
-    rows = list(csv.DictReader(io.StringIO(content.decode())))
-    assert rows[0]["review"] == "accepted" and rows[0]["note"] == "Recall, in the <b>upper</b> quadrant"
-
-
-def names_the_film(content: bytes) -> None:
-    assert "1-282.dcm" in content.decode()
-
-
-def is_zip_of_four(content: bytes) -> None:
-    names = zipfile.ZipFile(io.BytesIO(content)).namelist()
-    assert sorted(Path(name).suffixes[-2] for name in names) == [".pr", ".regions", ".sc", ".sr"]
-
-
 def test_a_finished_scan_opens_with_its_findings_and_hangs_with_chest_walls_together(
     open_viewer: Callable[..., Viewer],
 ) -> None:
@@ -210,9 +173,9 @@ def test_a_finished_scan_opens_with_its_findings_and_hangs_with_chest_walls_toge
     page = viewer.page
     page.click("#tab-read")
     viewer.drop(viewer.files / "scan")
-    for name, findings in names_and_findings(viewer.files / "scan").items():
-        words = re.compile(f"^{findings or 'no'} mark")
-        expect(viewer.item(name).locator(".image-sub")).to_have_text(words, timeout=LONG)
+    for image in json.loads((viewer.files / "scan" / "findings.json").read_text())["images"]:
+        words = re.compile(f"^{len(image['findings']) or 'no'} mark")
+        expect(viewer.item(image["file"]).locator(".image-sub")).to_have_text(words, timeout=LONG)
     page.click("#draw-heat")
     expect(page.locator("#heat")).to_be_enabled(timeout=LONG)
     expect(page.locator("#heat-legend")).to_be_visible()
@@ -236,11 +199,6 @@ def test_a_finished_scan_opens_with_its_findings_and_hangs_with_chest_walls_toge
     before = page.locator(".slot .overlay > g").nth(3).get_attribute("transform")
     page.keyboard.press("+")
     expect(page.locator(".slot .overlay > g").nth(3)).not_to_have_attribute("transform", before)
-
-
-def names_and_findings(folder: Path) -> dict[str, int]:
-    images = json.loads((folder / "findings.json").read_text())["images"]
-    return {image["file"]: len(image["findings"]) for image in images}
 
 
 def test_reports_of_runs_open_two_side_by_side(open_viewer: Callable[..., Viewer]) -> None:

@@ -52,11 +52,8 @@ const megabytes = (bytes) => `${Math.round(bytes / 1e6).toLocaleString("en")} MB
 
 async function rememberScan(findings, review) {
   try {
-    scans.push({
-      findings: JSON.parse(await findings.text()),
-      review: review ? JSON.parse(await review.file.text()) : null,
-      missing: null,
-    });
+    const [found, reviewed] = [await findings.text(), (await review?.file.text()) ?? "null"];
+    scans.push({ findings: JSON.parse(found), review: JSON.parse(reviewed) });
   } catch {
     tell("error", "findings.json of the scan folder cannot be read.");
   }
@@ -108,23 +105,20 @@ async function allSent() {
 }
 
 async function attachScans() {
-  for (const one of [...scans]) {
+  const missing = [];
+  for (const one of scans.splice(0)) {
     try {
-      const { attached, missing } = await api.attachScan(one.findings, one.review);
-      await Promise.all(
-        attached.map(async (id) => {
-          forgetFindings(id);
-          putImage(await api.getImage(id));
-        }),
-      );
-      one.missing = missing;
-      if (!missing.length) scans.splice(scans.indexOf(one), 1);
+      const found = await api.attachScan(one.findings, one.review);
+      for (const id of found.attached) {
+        forgetFindings(id);
+        putImage(await api.getImage(id));
+      }
+      missing.push(...found.missing);
+      if (found.missing.length) scans.push(one);
     } catch (error) {
-      scans.splice(scans.indexOf(one), 1);
       tell("error", error.message);
     }
   }
-  const missing = scans.flatMap((one) => one.missing ?? []);
   const rest = missing.length > NAMES_SHOWN ? ` and ${missing.length - NAMES_SHOWN} more` : "";
   const names = missing.slice(0, NAMES_SHOWN).join(", ");
   if (missing.length) tell("info", `Not here, or no longer the image that was scanned: ${names}${rest}. Drop what is missing, too.`);
