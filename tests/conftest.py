@@ -1,15 +1,34 @@
 """Fixtures shared by all tests: the real data, where it is, and the phantom, which takes half a second to make."""
 
+import functools
 import gc
+import io
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import PIL.Image
 import pytest
 
 import microcalc  # noqa: F401 - before PyTorch, which some tests import first: it says how PyTorch's threads wait
 from microcalc import Data
+from microcalc.data import dataset
 
 SHARED_DATA = Path(os.environ.get("MICROCALC_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+phantom_made_once = functools.cache(dataset._phantom)
+
+
+def copied_phantom(seed: int) -> Data:
+    """Give everyone arrays of their own of a phantom that takes half a second to make."""
+    made = phantom_made_once(seed)
+    arrays = {name: getattr(made, name).copy() for name in ("images", "labels", "groups", "masks")}
+    return replace(made, **arrays)
+
+
+dataset._phantom = copied_phantom
 
 
 gc.disable()  # until all modules are imported: half of the time of collecting would go into looking for garbage
@@ -25,6 +44,16 @@ def pytest_collection_finish() -> None:
 def phantom() -> Data:
     """The built-in phantom of 480 patches; no test changes it."""
     return Data.load("phantom")
+
+
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Leave the figures of studies white: to draw them takes half of the time of a small study."""
+    white = io.BytesIO()
+    PIL.Image.new("L", (96, 60), 255).save(white, "PNG")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("microcalc.explain.drawing.png", lambda figure: white.getvalue())
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A session whose committee is made up, and one with the committee of the package; phantoms to look at."""
 
+import functools
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,6 +71,7 @@ def client(session: Session) -> TestClient:
     return TestClient(make_app(session), base_url=OWN, headers=CHANGING)
 
 
+@functools.cache
 def png(rows: int = 60, columns: int = 60, seed: int = 0) -> bytes:
     """A 16-bit PNG of noise, dark but for its left half."""
     greys = np.random.default_rng(seed).integers(0, 2000, (rows, columns))

@@ -17,7 +17,7 @@ from microcalc.mammograms.findings import ScannedImage
 @pytest.fixture(scope="module")
 def views() -> list[PhantomMammogram]:
     """Both views of a left breast, and a right one; an older study of the left one; another patient."""
-    made = list(iter_phantom_mammograms(5, pixel_size_mm=0.2, seed=3))
+    made = list(iter_phantom_mammograms(5, field_mm=(130, 100), pixel_size_mm=0.2, seed=3))
     return [made[0], made[1], made[2], replace(made[0], study="older"), made[4]]
 
 

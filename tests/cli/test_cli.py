@@ -12,7 +12,8 @@ from microcalc.cli.run import Run
 from microcalc.config import AugmentationSettings, StudyConfig, WaveletSettings
 
 OPTIONS = "--dim 2 --depth 1 --dropout 0 --searching-fraction 1 --search-epochs 1 --epochs 1 --folds 2 --gradcam 1"
-TINY = OPTIONS.split()
+TINY = [*OPTIONS.split(), "--jobs", "1"]
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def ask(capsys: pytest.CaptureFixture[str], *request: object) -> tuple[int, str, str]:
@@ -169,9 +170,11 @@ def test_an_audit_says_what_to_know_and_keeps_its_figures(tmp_path: Path, capsys
 
 
 def test_an_audit_writes_no_file_unless_asked_to(tmp_path: Path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert ask(capsys, "audit", "phantom", "-q")[0] == 0
-    assert not list(tmp_path.iterdir())
+    assert ask(capsys, "phantom", "--out", tmp_path / "own", "--patients", 12)[0] == 0
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert ask(capsys, "audit", "../own", "-q")[0] == 0
+    assert not list(Path().iterdir()) and not list((tmp_path / "own").glob("*.json"))
 
 
 @pytest.mark.parametrize("out", ["there", "file/audit.json"])

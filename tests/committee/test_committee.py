@@ -20,7 +20,7 @@ SHAPES = (ExpertShape(2, 1, 0.0, "mean_centered"), ExpertShape(3, 2, 0.1, "raw")
 IMAGES = np.random.default_rng(0).random((5, 60, 60), dtype=np.float32)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def committee() -> Committee:
     networks = tuple(build_network(**vars(shape), seed=number) for number, shape in enumerate(SHAPES))
     wavelet = WaveletSettings("sym3", 1.5)

@@ -16,7 +16,7 @@ from microcalc.mammograms import adaptation
 from microcalc.mammograms.scanner import load_for_scan, packaged_opinion
 from microcalc.mammograms.truth import phantom_truth
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 
 def test_a_retrained_reader_learns_from_one_half_of_the_patients_and_is_measured_on_the_other(
@@ -26,8 +26,10 @@ def test_a_retrained_reader_learns_from_one_half_of_the_patients_and_is_measured
         command.RETRAINING,
         search=SearchSettings(dim=(4,), depth=(1,), dropout=(0.0,), epochs=1),
         training=TrainingSettings(epochs=1),
+        folds=2,
     )
     monkeypatch.setattr(command, "RETRAINING", tiny)
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # one process, or each imports PyTorch
     monkeypatch.setattr(adaptation, "FEWEST_NORMALS", 2)
     images, truth, reader = tmp_path / "images", tmp_path / "truth.csv", tmp_path / "reader"
     images.mkdir()
