@@ -1,8 +1,6 @@
 """A study on a Dask cluster: the figures of one process, also where a worker is killed."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +8,24 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from reader.dask_processes import DaskProcesses, await_file
+from reader.dask_processes import DaskProcesses, once
 
 from microcalc.cli import main
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 SETTINGS = [
     *("run", "--data", "patches", "--external", "none", "--folds", "2", "--gradcam", "1", "-q"),
-    *("--dim", "2", "3", "--depth", "1", "2", "--dropout", "0.0", "--searching-fraction", "1"),
-    *("--search-epochs", "3", "--epochs", "2"),
+    *("--dim", "2", "3", "--depth", "1", "--dropout", "0.0", "--searching-fraction", "1"),
+    *("--search-epochs", "2", "--epochs", "2"),
 ]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, undrawn: None) -> Path:
     """Patches, and a study of them in one process."""
     folder = tmp_path_factory.mktemp("studies")
-    main(["phantom", "--out", str(folder / "patches"), "--patients", "40", "-q"])
+    main(["phantom", "--out", str(folder / "patches"), "--patients", "24", "-q"])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         main([*SETTINGS, "--out", "alone", "--jobs", "1"])
@@ -40,20 +38,18 @@ def results(run: Path) -> tuple[dict[str, Any], bytes, bytes]:
 
 
 def test_more_workers_than_folds_and_one_of_them_killed_give_the_figures_of_one_process(
-    folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(folder)
     dask = DaskProcesses(tmp_path, deaths=4)
     try:
-        workers = [dask.start_worker() for _ in range(3)]
+        workers = [dask.start_worker("--no-nanny") for _ in range(3)]
         dask.await_workers(3)
-        call = [sys.executable, "-m", "microcalc", *SETTINGS, "--out", "cluster", "--scheduler", dask.address]
-        study = subprocess.Popen(call, cwd=folder, stderr=subprocess.PIPE, text=True)
-        await_file("cluster/search/fold_*/trial_*.json", folder, study)
-        dask.kill(workers[0])
-        _, errors = study.communicate(timeout=300)
+        with once(lambda: any(folder.glob("cluster/search/fold_*/trial_*.json")), lambda: dask.kill(workers[0])):
+            main([*SETTINGS, "--out", "cluster", "--scheduler", dask.address])
     finally:
         dask.end()
-    assert study.returncode == 0, errors
+    assert workers[0].poll() is not None
     assert results(folder / "cluster") == results(folder / "alone")
     left = {path.name for path in (folder / "cluster").rglob("*")} - {
         path.name for path in (folder / "alone").rglob("*")

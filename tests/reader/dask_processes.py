@@ -5,7 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -42,8 +44,9 @@ class DaskProcesses:
         self.scheduler = self._start("scheduler", *options)
         return self.scheduler
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        return self._start("worker", self.address, "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard")
+    def start_worker(self, *options: str) -> subprocess.Popen[bytes]:
+        places = ["--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard"]
+        return self._start("worker", self.address, *places, *options)
 
     def await_workers(self, number: int) -> None:
         with Client(self.address, timeout=60) as client:
@@ -70,9 +73,21 @@ class DaskProcesses:
                 self.kill(process)
 
 
-def await_file(pattern: str, folder: Path, process: subprocess.Popen[str], seconds: float = 120) -> None:
-    """Wait for the first file of a pattern; fail where a process ends before, or long after."""
-    end = time.monotonic() + seconds
-    while not list(folder.glob(pattern)):
-        assert process.poll() is None and time.monotonic() < end, process.stderr and process.stderr.read()
-        time.sleep(0.01)
+@contextmanager
+def once(happened: Callable[[], bool], act: Callable[[], None]) -> Iterator[None]:
+    """Do something beside the block once something has happened there."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.01):
+            if happened():
+                act()
+                return
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watching.join()

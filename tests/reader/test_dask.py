@@ -2,10 +2,7 @@
 
 import http.server
 import json
-import subprocess
-import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +13,7 @@ import pytest
 pytest.importorskip("distributed")
 
 from distributed import Client
-from reader.dask_processes import DaskProcesses, await_file
+from reader.dask_processes import DaskProcesses, once
 from reader.tasks import PoisonedTask
 
 from microcalc.cli import main
@@ -30,15 +27,14 @@ from microcalc.reader.store import Entry, Store
 from microcalc.reader.tasks import PredictTask, Task
 
 pytestmark = pytest.mark.slow
-COPIES = 40
+COPIES = 24
 
 
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
     processes = DaskProcesses(tmp_path_factory.mktemp("dask"), deaths=1)
     processes.start_worker()
-    processes.start_worker()
-    processes.await_workers(2)
+    processes.await_workers(1)
     yield processes
     processes.end()
 
@@ -66,37 +62,33 @@ def read(task: Task, names: list[str], out: Path, client: Client | None = None) 
 
 
 def test_a_killed_worker_costs_nothing_and_a_killed_scheduler_one_line_after_which_the_same_command_goes_on(
-    folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     dask, out = DaskProcesses(tmp_path, deaths=4), tmp_path / "out"
-    call = [sys.executable, "-m", "microcalc", "predict", "--manifest", "files.txt", "--out", str(out)]
-
-    def start() -> "subprocess.Popen[str]":
-        command = [*call, "--scheduler", dask.address]
-        return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = ["predict", "--manifest", "files.txt", "--out", str(out), "--scheduler", dask.address, "-q"]
+    monkeypatch.chdir(folder)
 
     def done() -> int:
         return (out / "results.jsonl").read_bytes().count(b"\n") if (out / "results.jsonl").exists() else 0
 
-    try:
-        first, _ = dask.start_worker(), dask.start_worker()
-        dask.await_workers(2)
-        command = start()
-        await_file("out/results.jsonl", tmp_path, command)
-        while done() < 2:
-            time.sleep(0.01)
+    def kill() -> None:
         dask.kill(first)
         dask.kill(dask.scheduler)
-        _, errors = command.communicate(timeout=120)
-        assert command.returncode == 1 and errors.count("\n") == 1
+
+    try:
+        first, _ = (dask.start_worker("--no-nanny") for _ in range(2))
+        dask.await_workers(2)
+        with once(lambda: done() > 1, kill), pytest.raises(SystemExit, match="1"):
+            main(command)
+        errors = capfd.readouterr().err
+        assert errors.count("\n") == 1
         assert "the Dask scheduler is gone; what is finished is kept: start it and run the same command again" in errors
-        before = done()
-        assert 1 < before < 48 * COPIES
+        assert 1 < done() < 48 * COPIES
         dask.start_scheduler()
-        dask.start_worker()
-        command = start()
-        _, errors = command.communicate(timeout=240)
-        assert (command.returncode, errors) == (0, "")
+        dask.start_worker("--no-nanny")
+        dask.await_workers(1)
+        main(command)
+        assert capfd.readouterr().err == ""
     finally:
         dask.end()
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()[1:]]
