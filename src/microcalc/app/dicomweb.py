@@ -75,7 +75,9 @@ class Server(WebServer):
 
         self.session.headers["Accept-Encoding"] = "identity"  # packing pixels takes longer than sending them
         warnings.filterwarnings("ignore", module=r"pydicom\.")  # they may quote the patient
-        return DICOMwebClient(self.url, session=self.session, timeout=PATIENCE_S)
+        client = DICOMwebClient(self.url, session=self.session, timeout=PATIENCE_S)
+        client.set_http_retry_params(max_attempts=2, wait_exponential_multiplier=250)  # or an error takes 30 s to show
+        return client
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
