@@ -18,7 +18,7 @@ from microcalc.training.committee_fit import learn_weights
 from microcalc.training.experts import saved_hyperparameters
 from microcalc.training.loop import Curves
 from microcalc.training.search import cannot_win, search
-from microcalc.training.splits import Fold, LeakError, StudySplit, check_split, check_unseen, grouped_folds, split_study
+from microcalc.training.splits import Fold, LeakError, StudySplit, check_split, check_unseen, split_study
 from microcalc.training.task import FoldTask
 
 SIDES = ("training", "holdout", "test", "committee")
@@ -78,17 +78,6 @@ def test_only_patches_whose_patient_was_seen_are_refused(reported, seen, leaks) 
             check_unseen(np.array(reported), np.array(seen), groups, "figure")
     else:
         check_unseen(np.array(reported), np.array(seen), groups, "figure")
-
-
-@pytest.mark.parametrize("label", [0, 1])
-def test_as_many_patients_of_a_class_as_folds_are_enough_and_one_fewer_is_refused(label: int) -> None:
-    groups = np.arange(24)
-    labels = np.full(24, 1 - label)
-    labels[:4] = label
-    assert all(set(labels[part]) == {0, 1} for _, part in grouped_folds(labels, groups, 4, seed=0))
-    labels[3] = 1 - label
-    with pytest.raises(RequestError, match=f"label {label} has 3"):
-        list(grouped_folds(labels, groups, 4, seed=0))
 
 
 def test_the_committee_needs_two_patients_of_each_class() -> None:

@@ -41,16 +41,6 @@ def untimed(trials: list[dict]) -> list[dict]:
 
 
 @pytest.mark.slow
-def test_a_full_search_tries_every_combination_once_and_keeps_the_best(parts, tmp_path: Path) -> None:
-    found = explore(parts, tmp_path)
-    tried = [(trial["dim"], trial["depth"], trial["dropout"]) for trial in found.trials]
-    assert sorted(tried) == [(2, 1, 0.0), (2, 2, 0.0), (3, 1, 0.0), (3, 2, 0.0)]
-    losses = [trial["holdout_loss"] for trial in found.trials]
-    assert found.best == int(np.argmin(losses))
-    assert found.hyperparameters["dim"] == found.trials[found.best]["dim"]
-
-
-@pytest.mark.slow
 def test_trials_that_cannot_win_stop_early_unless_pruning_is_off(parts, tmp_path: Path) -> None:
     for pruning in (True, False):
         config = replace(CONFIG, search=replace(CONFIG.search, epochs=6, pruning=pruning))
@@ -73,14 +63,6 @@ def test_a_search_killed_between_trials_ends_as_one_never_interrupted(parts, tmp
     assert untimed(resumed.trials) == untimed(whole.trials)
     weights = [(tmp_path / name / "best.safetensors").read_bytes() for name in ("whole", "killed")]
     assert weights[0] == weights[1]
-
-
-@pytest.mark.slow
-def test_finished_trials_are_not_run_again(parts, tmp_path: Path) -> None:
-    explore(parts, tmp_path)
-    reported: list[Progress] = []
-    explore(parts, tmp_path, on_progress=reported.append)
-    assert reported and {progress.stage for progress in reported} == {"trained"}
 
 
 def test_a_damaged_record_is_refused_by_name(parts, tmp_path: Path) -> None:
