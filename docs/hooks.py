@@ -26,6 +26,6 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         return markdown
     from microcalc.cli import COMMANDS
 
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "72"  # the width of a page
     names = [command.__name__.lower() for command in COMMANDS]
     return markdown.replace(MARK, "\n\n".join(f"## microcalc {n}\n\n```text\n{help_of(n)}\n```" for n in names))
