@@ -22,3 +22,8 @@ def test_the_newest_release_notes_are_those_of_this_version() -> None:
     text = (ROOT / "docs" / "changes" / f"{VERSION}.md").read_text()
     first = re.search(r"--8<-- \"(.+)\"", (ROOT / "docs" / "changes.md").read_text())
     assert text.startswith(f"## {VERSION}\n") and first and first[1] == f"docs/changes/{VERSION}.md"
+
+
+def test_the_paper_cites_what_its_bibliography_holds() -> None:
+    paper, entries = ((ROOT / "paper" / name).read_text() for name in ("paper.md", "paper.bib"))
+    assert set(re.findall(r"@([a-z]+\d*)", paper)) == set(re.findall(r"^@\w+\{(\w+),", entries, re.MULTILINE))
