@@ -233,7 +233,7 @@ def test_a_field_too_small_a_mammogram_and_an_impossible_size_are_refused(tmp_pa
 def test_a_file_s_own_pixel_size_counts_and_the_other_is_noted(tmp_path: Path, saved: Path, capsys) -> None:
     dicom(tmp_path / "sized.dcm", np.kron(IMAGES[0], np.ones((2, 2))), PixelSpacing=[0.0425, 0.0425])
     _, out, _ = ask(capsys, "predict", tmp_path, "--pixel-size", 0.1, "--committee", saved)
-    assert "its own pixel size of 0.0425 mm was used, and not 0.1 mm as given" in " ".join(out.split())
+    assert "its own pixel size of 0.0425 x 0.0425 mm was used, and not 0.1 mm as given" in " ".join(out.split())
 
 
 def test_files_that_are_no_images_are_counted(folder: Path, saved: Path, capsys) -> None:

@@ -22,7 +22,7 @@ from microcalc.data.dataset import Data
 from microcalc.data.phantom import PIXEL_UM, iter_phantom, make_phantom, write_phantom
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.data.provenance import linked_groups
-from microcalc.errors import FailedError, RequestError
+from microcalc.errors import DataError, FailedError, RequestError
 from microcalc.images import find_images
 
 TOUCHING = np.ones((3, 3))
@@ -63,6 +63,11 @@ def test_phantoms_of_two_seeds_are_joined_without_mixing_their_patients():
     joined = Data.join([Data.load("phantom", seed=seed) for seed in (0, 1, 2)])
     assert len(set(joined.patients)) == len(set(joined.groups)) == 3 * 80
     assert len(set(joined.files)) == len(joined)
+
+
+def test_data_of_one_name_with_files_of_one_name_are_not_joined():
+    with pytest.raises(DataError, match=r"phantom/0/phantom00000_00000\.png: is there twice"):
+        Data.join([Data.load("phantom"), Data.load("phantom")])
 
 
 def test_the_pictures_stay_those_that_figures_were_measured_on():

@@ -266,8 +266,8 @@ def test_another_kind_of_image_is_refused_in_one_line(elements: dict[str, object
         ({"PixelSpacing": [0, 0]}, "Pixel Spacing of 0 x 0 mm is impossible and was ignored"),
         ({"ImagerPixelSpacing": [85, 85]}, "Imager Pixel Spacing of 85 x 85 mm is impossible and was ignored"),
         (
-            {"PixelSpacing": [0.2, 0.2], "ImagerPixelSpacing": [0.1, 0.1]},
-            "Pixel Spacing of 0.2 mm was used, though Imager Pixel Spacing and magnification give 0.1 mm",
+            {"PixelSpacing": [0.1, 0.2], "ImagerPixelSpacing": [0.1, 0.08]},
+            "Pixel Spacing of 0.1 x 0.2 mm was used, though Imager Pixel Spacing and magnification give 0.1 x 0.08 mm",
         ),
     ],
 )  # fmt: skip

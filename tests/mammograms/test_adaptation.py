@@ -18,7 +18,7 @@ from microcalc.errors import RequestError
 from microcalc.evaluation.detection import Case
 from microcalc.evaluation.froc import score_findings
 from microcalc.mammograms import adaptation
-from microcalc.mammograms.adaptation import Adapted, Seen, adapt, describe, halves, known_truth, look
+from microcalc.mammograms.adaptation import Adapted, adapt, describe, described, halves, known_truth, look
 from microcalc.mammograms.findings import Finding, ScannedImage
 from microcalc.mammograms.matching import KnownImage
 from microcalc.mammograms.scanner import load_for_scan, packaged, packaged_opinion
@@ -30,18 +30,31 @@ FIRST = SecondOpinion(FEATURES, (1.0, 0.0), -1.0, 0.5)
 """Looks at the first feature only; in the made candidates the second is what tells."""
 
 
-def seen(patient: str, features: np.ndarray, clusters: int) -> Seen:
+@pytest.fixture(autouse=True)
+def _features_that_were_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adaptation, "described", drawn)
+
+
+def drawn(known: KnownImage) -> np.ndarray:
+    """The features of made candidates, which stand in the place of the votes."""
+    return np.array([finding.votes for finding in known.scanned.findings])
+
+
+def seen(patient: str, features: np.ndarray, clusters: int) -> KnownImage:
     """One image; its first candidates hit a cluster each, the others none."""
     centers = [(100.0 + 200 * n, 100.0) for n in range(len(features))]
     boxes = tuple((x - 10, 90.0, x + 10, 110.0) for x, _ in centers[:clusters])
-    findings = tuple(Finding(n, 0.0, 0.5, True, center, (0, 0, 1, 1), 1.0, ()) for n, center in enumerate(centers))
+    findings = tuple(
+        Finding(n, 0.0, 0.5, True, center, (0, 0, 1, 1), 1.0, (), tuple(features[n].tolist()))
+        for n, center in enumerate(centers)
+    )
     scanned = ScannedImage(f"{patient}.png", None, patient, SIZE, 400, 3000, 9.0, 1.0, (), findings)
     probabilities = 1 / (1 + np.exp(-FIRST.scores(features)))
     case = Case(score_findings(centers, probabilities, boxes, SIZE), patient, patient)
-    return Seen(KnownImage(scanned, boxes, findings[clusters:], case), features)
+    return KnownImage(scanned, boxes, findings[clusters:], case)
 
 
-def made(normals: int, with_clusters: int = 0, tells: float = 3.0, seed: int = 0) -> list[Seen]:
+def made(normals: int, with_clusters: int = 0, tells: float = 3.0, seed: int = 0) -> list[KnownImage]:
     random = np.random.default_rng(seed)
     images = []
     for number in range(normals + with_clusters):
@@ -51,8 +64,19 @@ def made(normals: int, with_clusters: int = 0, tells: float = 3.0, seed: int = 0
     return images
 
 
-def rate(images: Sequence[Seen], opinion: SecondOpinion) -> float:
-    scores = [1 / (1 + np.exp(-opinion.scores(each.features))) for each in images]
+def raised(image: KnownImage, candidates: slice, by: float) -> KnownImage:
+    """The image with the first feature of some candidates raised."""
+    features = drawn(image)
+    features[candidates, 0] += by
+    return seen(image.case.patient, features, len(image.boxes_px))
+
+
+def of_patient(image: KnownImage, patient: str) -> KnownImage:
+    return replace(image, case=image.case._replace(patient=patient))
+
+
+def rate(images: Sequence[KnownImage], opinion: SecondOpinion) -> float:
+    scores = [1 / (1 + np.exp(-opinion.scores(drawn(each)))) for each in images]
     return float(np.mean([(each >= opinion.threshold).sum() for each in scores]))
 
 
@@ -99,9 +123,8 @@ def test_a_second_opinion_learns_what_tells_and_is_kept_as_it_helps_patients_lef
 
 def test_a_second_opinion_that_is_worse_on_patients_left_out_is_not_kept() -> None:
     images = made(30, 6, tells=0.0)
-    for each in images[30:]:
-        each.features[:2, 0] += 2  # at which the first opinion looks already; all else is noise
-    adapted = adapt(images, FIRST, 0.2)
+    clusters = [raised(each, slice(2), 2) for each in images[30:]]  # the first opinion looks at that; all else is noise
+    adapted = adapt(images[:30] + clusters, FIRST, 0.2)
     before, after = adapted.relearned or (0, 0)
     assert after < before
     assert (adapted.kept, adapted.opinion.weights) == (False, FIRST.weights)
@@ -114,17 +137,22 @@ def test_few_clusters_change_the_weights_little() -> None:
 
 def test_only_images_without_a_cluster_count_for_the_rate() -> None:
     images = made(40, 4)
-    for each in images[40:]:
-        each.features[2:, 0] += 5
-    assert rate(images[:40], adapt(images, FIRST, 0.2).opinion) == pytest.approx(0.2)
+    clusters = [raised(each, slice(2, None), 5) for each in images[40:]]
+    assert rate(images[:40], adapt(images[:40] + clusters, FIRST, 0.2).opinion) == pytest.approx(0.2)
 
 
 def test_few_clusters_or_one_patient_with_them_leave_the_second_opinion() -> None:
     assert adapt(made(40, 4), FIRST, 0.2).relearned is None
-    one = [
-        each._replace(known=replace(each.known, case=each.known.case._replace(patient="one"))) for each in made(0, 20)
-    ]
-    assert adapt(made(40) + one, FIRST, 0.2).relearned is None
+    assert adapt(made(40) + [of_patient(each, "one") for each in made(0, 20)], FIRST, 0.2).relearned is None
+
+
+def test_the_operating_point_has_an_interval_where_six_patients_have_normal_mammograms() -> None:
+    for patients in (5, 6):
+        images = [of_patient(each, f"P{n % patients}") for n, each in enumerate(made(12))]
+        adapted = adapt(images, FIRST, 0.2)
+        assert (adapted.interval is None) == (patients == 5)
+        row = describe(images, adapted, FIRST, "made").split("operating point | 0.5 | ")[1].split(" |")[0]
+        assert ("(" in row) == (patients == 6)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +165,7 @@ def test_few_clusters_or_one_patient_with_them_leave_the_second_opinion() -> Non
     ],
 )
 def test_too_few_mammograms_for_a_rate_are_refused(normals: int, wished: float, problem: str) -> None:
-    of_one = [seen("P0", each.features, 0) for each in made(max(-normals, 0))]
+    of_one = [of_patient(each, "P0") for each in made(max(-normals, 0))]
     with pytest.raises(RequestError, match=problem):
         adapt([*made(max(normals, 0)), *of_one, *made(0, 20, seed=1)], FIRST, wished)
 
@@ -168,23 +196,29 @@ def test_features_are_those_of_the_findings(tmp_path: Path) -> None:
     (tmp_path / "half.png").write_bytes(files[0].read_bytes()[:1000])
     named, errors = [files[0], tmp_path / "half.png", files[1]], []
     images = look(named, [], packaged(), packaged_opinion(), 0.07, "normal", on_failed=errors.append)
-    assert [each.known.scanned.file for each in images] == [str(file) for file in files]
+    assert [each.scanned.file for each in images] == [str(file) for file in files]
     assert [error.file for error in errors] == [str(tmp_path / "half.png")]
     for each in images:
-        probabilities = 1 / (1 + np.exp(-packaged_opinion().scores(each.features)))
-        found = [finding.probability for finding in each.known.scanned.findings]
+        probabilities = 1 / (1 + np.exp(-packaged_opinion().scores(described(each))))
+        found = [finding.probability for finding in each.scanned.findings]
         assert len(found) >= 2
         assert found == pytest.approx(probabilities.tolist())
+
+
+def finished_scan(normals: int) -> dict[str, Any]:
+    """The content of a ``findings.json``."""
+    images = [each.scanned.to_dict() for each in made(normals)]
+    images = [image | {"findings": [{**finding, "votes": ()} for finding in image["findings"]]} for image in images]
+    return {"schema": 2, "committee": packaged().name, "operating_point": 0.1, "images": images, "failed": []}
 
 
 def test_a_reader_made_of_a_finished_scan_is_taken_as_a_committee(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    images = [each.known.scanned.to_dict() for each in made(12)]
-    for n, image in enumerate(images):
+    saved = finished_scan(12)
+    for n, image in enumerate(saved["images"]):
         image["findings"] = [{**finding, "probability": 0.05 * n} for finding in image["findings"][:1]]
-    saved: dict[str, Any] = {"schema": 2, "committee": packaged().name, "operating_point": 0.1, "images": images}
-    (tmp_path / "findings.json").write_text(json.dumps(saved | {"failed": []}))
+    (tmp_path / "findings.json").write_text(json.dumps(saved))
     reader = tmp_path / "reader"
     main(["adapt", str(tmp_path), "--out", str(reader)])
     committee, opinion = load_for_scan(reader)
@@ -192,7 +226,7 @@ def test_a_reader_made_of_a_finished_scan_is_taken_as_a_committee(
     assert len(committee.networks) == 5
     assert (reader / "card.md").read_text() in capsys.readouterr().out
     for folder, problem in ((reader, "is not empty"), (tmp_path / "other", "was made by another, not by")):
-        (tmp_path / "findings.json").write_text(json.dumps(saved | {"failed": [], "committee": "another"}))
+        (tmp_path / "findings.json").write_text(json.dumps(saved | {"committee": "another"}))
         with pytest.raises(SystemExit, match="2"):
             main(["adapt", str(tmp_path), "--out", str(folder)])
         assert re.search(problem, " ".join(capsys.readouterr().err.split()))
@@ -223,9 +257,7 @@ def test_mammograms_and_truth_that_do_not_fit_are_refused_before_the_scan(
 def test_too_few_mammograms_to_judge_by_are_refused_before_the_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    images = [each.known.scanned.to_dict() for each in made(19)]
-    saved: dict[str, Any] = {"schema": 2, "committee": packaged().name, "operating_point": 0.1, "images": images}
-    (tmp_path / "findings.json").write_text(json.dumps(saved | {"failed": []}))
+    (tmp_path / "findings.json").write_text(json.dumps(finished_scan(19)))
     with pytest.raises(SystemExit, match="2"):
         main(["adapt", str(tmp_path), "--out", str(tmp_path / "reader"), "--retrain"])
     assert "9 mammograms without a cluster are too few for a rate" in " ".join(capsys.readouterr().err.split())
@@ -243,13 +275,11 @@ def test_files_that_cannot_be_used_are_named_where_too_few_are_left(
 def test_retraining_reads_the_images_of_a_finished_scan_from_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = [each.known.scanned.to_dict() for each in made(20)]
-    saved: dict[str, Any] = {"schema": 2, "committee": packaged().name, "operating_point": 0.1, "images": images}
-    (tmp_path / "findings.json").write_text(json.dumps(saved | {"failed": []}))
+    (tmp_path / "findings.json").write_text(json.dumps(finished_scan(20)))
     files: list[str] = []
 
-    def retrained(_: object, __: object, *parts: Sequence[Seen]) -> None:
-        files.extend(each.known.scanned.file for part in parts for each in part)
+    def retrained(_: object, __: object, *parts: Sequence[KnownImage]) -> None:
+        files.extend(each.scanned.file for part in parts for each in part)
         raise RequestError("this is enough")
 
     monkeypatch.setattr(Adapt, "_retrained", retrained)
@@ -260,14 +290,11 @@ def test_retraining_reads_the_images_of_a_finished_scan_from_its_folder(
 
 def test_half_of_the_patients_with_clusters_and_half_of_the_others_are_left_out() -> None:
     images = [*made(9), *made(0, 6, seed=1)]
-    images = [
-        each._replace(known=replace(each.known, case=each.known.case._replace(patient=f"P{n // 3}")))
-        for n, each in enumerate(images)
-    ]
+    images = [of_patient(each, f"P{n // 3}") for n, each in enumerate(images)]
     learning, left_out = halves(images, seed=0)
-    patients = [{each.known.case.patient for each in part} for part in (learning, left_out)]
+    patients = [{each.case.patient for each in part} for part in (learning, left_out)]
     assert not patients[0] & patients[1]
     assert [len(part) for part in patients] == [3, 2]
-    assert [any(each.known.boxes_px for each in part) for part in (learning, left_out)] == [True, True]
-    assert [truth.patient for truth in known_truth(left_out)] == [each.known.case.patient for each in left_out]
-    assert [len(truth.boxes_px) for truth in known_truth(left_out)] == [len(each.known.boxes_px) for each in left_out]
+    assert [any(each.boxes_px for each in part) for part in (learning, left_out)] == [True, True]
+    assert [truth.patient for truth in known_truth(left_out)] == [each.case.patient for each in left_out]
+    assert [len(truth.boxes_px) for truth in known_truth(left_out)] == [len(each.boxes_px) for each in left_out]

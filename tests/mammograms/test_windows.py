@@ -37,7 +37,7 @@ def test_true_clusters_are_learned_as_such_and_normal_mammograms_by_their_false_
         PIL.Image.fromarray(each.pixels).save(file)
     boxes = tuple(cluster.box_px for cluster in truth.clusters)
     known = [ImageTruth("a.png", boxes, patient="anna"), ImageTruth("b.png", patient="bea")]
-    images = [each.known for each in look(files, known, packaged(), packaged_opinion(), 0.08)]
+    images = look(files, known, packaged(), packaged_opinion(), 0.08)
     data = learning_data(images, [], [], seed=0)
     assert data.labels.tolist().count(1) == len(boxes) >= 1
     assert 1 + RANDOM_WINDOWS <= data.labels.tolist().count(0) <= FALSE_MARKS + RANDOM_WINDOWS

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib
@@ -13,6 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from microcalc.committee.committee import Committee
 from microcalc.config import StudyConfig
 from microcalc.data import Data
 from microcalc.errors import RequestError
@@ -22,7 +24,7 @@ from microcalc.evaluation.study_figures import Predicted
 from microcalc.report import figures
 from microcalc.report.gallery import wrong_patches
 from microcalc.report.html import write_report
-from microcalc.report.outputs import draw_costly
+from microcalc.report.outputs import draw_costly, draw_gradcam
 
 TRIAL = {
     "dim": 20,
@@ -415,6 +417,15 @@ def test_the_patches_that_cost_the_auc_most_are_shown_first(monkeypatch, tmp_pat
 def test_where_every_patch_is_ranked_rightly_none_is_shown(tmp_path: Path) -> None:
     draw_costly(tmp_path / "costly.png", four_patches(0.1, 0.2, 0.8, 0.9))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_explained_patch_has_a_picture_of_its_own_though_two_files_are_of_one_name(tmp_path: Path) -> None:
+    files = ("0/P1/a.png", "1/P2/a.png", "1/P2/b.png")
+    images = np.random.default_rng(0).random((3, 60, 60), np.float32)
+    data = Data("three", images, np.array([0, 1, 1]), np.arange(3), files, files)
+    split = SimpleNamespace(folds=[SimpleNamespace(test=np.arange(3))] * 5)
+    draw_gradcam(tmp_path, data, split, Committee.pretrained(), StudyConfig(gradcam=3))  # type: ignore[arg-type]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0_P1_a.png", "1_P2_a.png", "b.png"]
 
 
 def test_the_same_run_gives_the_same_page(run: Path) -> None:

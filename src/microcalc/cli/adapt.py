@@ -17,7 +17,7 @@ from microcalc.errors import ImageError, RequestError
 
 if TYPE_CHECKING:
     from microcalc.committee.committee import Committee
-    from microcalc.mammograms.adaptation import Seen
+    from microcalc.mammograms.matching import KnownImage
     from microcalc.mammograms.second_opinion import SecondOpinion
 
 RETRAINING = StudyConfig(
@@ -72,7 +72,7 @@ class Adapt(Common):
             learning, before = halves(images, self.seed)
             check_normals(before, self.false_marks)  # before the long training
             committee, training = self._retrained(console, learning, before)
-            again = [Path(each.known.scanned.file) for each in before]
+            again = [Path(each.scanned.file) for each in before]
             with shown_progress(console, len(again)) as show:
                 images = look(again, known_truth(before), committee, opinion, self.pixel_size, on_file=show)
         adapted = adapt(images, opinion, self.false_marks, self.seed, before)
@@ -91,10 +91,10 @@ class Adapt(Common):
 
     def _images(
         self, console: Console, committee: "Committee", opinion: "SecondOpinion", failed: list[ImageError]
-    ) -> "list[Seen]":
+    ) -> "list[KnownImage]":
         """Join the mammograms, scanned now or before, to their truth; ``failed`` gets the errors of those left out."""
         from microcalc.evaluation.truth import read_truth
-        from microcalc.mammograms.adaptation import Seen, check_truth, look
+        from microcalc.mammograms.adaptation import check_truth, look
         from microcalc.mammograms.findings import Scan
         from microcalc.mammograms.matching import join
         from microcalc.reader.inputs import find_inputs
@@ -107,7 +107,7 @@ class Adapt(Common):
                     f"{finished}: was made by {scan.committee}, not by {committee.name}; scan the images again"
                 )
             placed = (replace(image, file=str(finished.parent / image.file)) for image in scan.images)
-            return [Seen(known, None) for known in join(replace(scan, images=tuple(placed)), [], "normal")[0]]
+            return join(replace(scan, images=tuple(placed)), [], "normal")[0]
         truth, others = (read_truth(self.truth), self.others) if self.truth else ([], "normal")
         files = [Path(name) for name in find_inputs(self.paths).names.values()]
         if truth:
@@ -117,7 +117,7 @@ class Adapt(Common):
             return look(files, truth, committee, opinion, self.pixel_size, others, show, failed.append)
 
     def _retrained(
-        self, console: Console, learning: "Sequence[Seen]", left_out: "Sequence[Seen]"
+        self, console: Console, learning: "Sequence[KnownImage]", left_out: "Sequence[KnownImage]"
     ) -> "tuple[Committee, str]":
         """Train a committee on patches and on windows of mammograms, but for patients left out, as a study in --out."""
         from microcalc.committee.committee import Committee
@@ -126,8 +126,7 @@ class Adapt(Common):
         from microcalc.mammograms.windows import learning_data
         from microcalc.model import Model
 
-        learned, kept = ([each.known for each in part] for part in (learning, left_out))
-        data = learning_data(learned, kept, [Data.load(name) for name in self.data], self.seed)
+        data = learning_data(learning, left_out, [Data.load(name) for name in self.data], self.seed)
         line = describe_data(data)
         console.print(f"data: {line}")
         external = Data.load("external") if "infn" in self.data and find_external() else None

@@ -148,7 +148,8 @@ class Data:
         """Put several data together; files begin with the name of their part, and equal patients are one.
 
         Raises:
-            DataError: a part has an unknown pixel size, augmented copies or a wavelet filter.
+            DataError: a part has an unknown pixel size, augmented copies or a wavelet filter; or a name and a file are
+                there twice.
 
         >>> phantom = Data.load("phantom")
         >>> len(Data.join([phantom, Data.load("phantom", seed=1)])) == 2 * len(phantom)
@@ -157,11 +158,15 @@ class Data:
         for part in parts:
             if part.pixel_size == "unknown" or part.augmented or part.filtered_by != "none":
                 raise DataError(f"{part.name} must hold raw patches of known pixel size to be joined to others")
+        files = [f"{part.name}/{file}" for part in parts for file in part.files]
+        if len(set(files)) < len(files):
+            twice = next(file for file in files if files.count(file) > 1)
+            raise DataError(f"{twice}: is there twice in the data to be joined; rename the folder of one of them")
         joined = cls.of_patients(
             " and ".join(part.name for part in parts),
             np.concatenate([part.images for part in parts]),
             np.concatenate([part.labels for part in parts]),
-            [f"{part.name}/{file}" for part in parts for file in part.files],
+            files,
             [patient for part in parts for patient in part.patients],
         )
         return replace(joined, warnings=tuple(warning for part in parts for warning in part.warnings))

@@ -62,7 +62,8 @@ def read_patch_file(path: Source, pixel_size_mm: GivenPixelSize = None) -> Patch
     if image.pixel_size_mm is not None:
         size = image.pixel_size_mm
         if isinstance(pixel_size_mm, int | float) and not np.allclose(size, pixel_size_mm, rtol=0.01):
-            warnings.append(f"its own pixel size of {size[0]:g} mm was used, and not {pixel_size_mm:g} mm as given")
+            own = f"{size[0]:g} x {size[1]:g} mm"
+            warnings.append(f"its own pixel size of {own} was used, and not {pixel_size_mm:g} mm as given")
     elif pixel_size_mm is not None:
         size = "unknown" if pixel_size_mm == "unknown" else as_pixel_size(pixel_size_mm)
     elif image.pixels.shape == (PATCH_SIDE, PATCH_SIDE):

@@ -69,8 +69,8 @@ def _compare(spacing: PixelSize, in_breast: PixelSize, warnings: list[str]) -> N
     ratios = [one / other for one, other in zip(spacing, in_breast, strict=True)]
     if any(ratio > MOST_DISAGREEMENT or ratio < 1 / MOST_DISAGREEMENT for ratio in ratios):
         warnings.append(
-            f"Pixel Spacing of {spacing[0]:g} mm was used, though Imager Pixel Spacing and magnification give "
-            f"{in_breast[0]:.3g} mm"
+            f"Pixel Spacing of {spacing[0]:g} x {spacing[1]:g} mm was used, though Imager Pixel Spacing and "
+            f"magnification give {in_breast[0]:.3g} x {in_breast[1]:.3g} mm"
         )
 
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
-from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from microcalc import __version__
 from microcalc.committee.committee import Committee
@@ -28,7 +28,7 @@ from microcalc.evaluation.froc import (
     resampled_thresholds,
     score_findings,
 )
-from microcalc.evaluation.intervals import resamples
+from microcalc.evaluation.intervals import FEWEST_PATIENTS, resamples
 from microcalc.evaluation.truth.image import ImageTruth
 from microcalc.images import read_mammogram
 from microcalc.mammograms.clusters import logit
@@ -41,21 +41,15 @@ FEWEST_NORMALS, FEW_NORMALS, FEWEST_CLUSTERS = 10, 30, 10
 PARTS, STRENGTH, ROUNDS = 10, 0.1, 1000
 
 
-class Seen(NamedTuple):
-    """One mammogram with its truth, and (n, 2) features of its findings; None where only their scores are known."""
-
-    known: KnownImage
-    features: Floats | None
-
-
 class Adapted(NamedTuple):
     """A second opinion with its new operating point and the 95 % interval of that; figures on patients left out.
 
-    ``relearned`` is its mean sensitivity at ``RATES`` before and after it was fitted; None where it was not.
+    The interval is None where fewer than six patients have normal mammograms. ``relearned`` is the mean sensitivity at
+    ``RATES`` before and after the second opinion was fitted; None where it was not.
     """
 
     opinion: SecondOpinion
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     relearned: tuple[float, float] | None
     kept: bool
     before: Measured
@@ -92,8 +86,8 @@ def look(
     others: Others = None,
     on_file: Callable[[int], None] = lambda done: None,
     on_failed: Callable[[ImageError], None] = lambda error: None,
-) -> list[Seen]:
-    """Scan mammograms for the features of all their candidates, and join them to their truth.
+) -> list[KnownImage]:
+    """Scan mammograms for all their candidates, of however low a probability, and join them to their truth.
 
     Arguments are those of :func:`microcalc.mammograms.scanner.scan_mammogram` and
     :func:`microcalc.mammograms.matching.join`; ``on_file`` is given the number of files that are done, ``on_failed``
@@ -106,8 +100,7 @@ def look(
     def scan(file: Path) -> ScannedImage:
         return scan_mammogram(read_mammogram(file), str(file), pixel_size_mm, committee, opinion, floor=0.0)
 
-    known, _ = join(_scan(files, scan, on_file, on_failed), truth, others)
-    return [Seen(each, _features(each.scanned)) for each in known]
+    return join(_scan(files, scan, on_file, on_failed), truth, others)[0]
 
 
 def _scan(
@@ -127,36 +120,29 @@ def _scan(
     return Scan(2, "", 0.5, tuple(images), tuple(failed))
 
 
-def _features(scanned: ScannedImage) -> Floats:
-    """(n, 2) features of the findings, which are all candidates of the image."""
-    return features(logit(np.array([finding.committee for finding in scanned.findings], np.float64)))
-
-
-def halves(images: Sequence[Seen], seed: int = 0) -> tuple[list[Seen], list[Seen]]:
+def halves(images: Sequence[KnownImage], seed: int = 0) -> tuple[list[KnownImage], list[KnownImage]]:
     """Deal the patients into two halves: to learn from, and left out; those with clusters and those without apart."""
-    holders = {each.known.case.patient for each in images if each.known.boxes_px}
-    rest = {each.known.case.patient for each in images} - holders
+    holders = {each.case.patient for each in images if each.boxes_px}
+    rest = {each.case.patient for each in images} - holders
     random = np.random.default_rng(seed)
     learning = {patient for kind in (holders, rest) for patient in random.permutation(sorted(kind))[::2].tolist()}
-    parts: tuple[list[Seen], list[Seen]] = [], []
+    parts: tuple[list[KnownImage], list[KnownImage]] = [], []
     for each in images:
-        parts[each.known.case.patient not in learning].append(each)
+        parts[each.case.patient not in learning].append(each)
     return parts
 
 
-def known_truth(images: Sequence[Seen]) -> list[ImageTruth]:
+def known_truth(images: Sequence[KnownImage]) -> list[ImageTruth]:
     """Return the truth of images that were joined to it, for another scan of them."""
-    return [
-        ImageTruth(each.known.scanned.file, each.known.boxes_px, patient=each.known.case.patient) for each in images
-    ]
+    return [ImageTruth(each.scanned.file, each.boxes_px, patient=each.case.patient) for each in images]
 
 
 def adapt(
-    images: Sequence[Seen],
+    images: Sequence[KnownImage],
     opinion: SecondOpinion,
     false_marks: float,
     seed: int = 0,
-    before: Sequence[Seen] | None = None,
+    before: Sequence[KnownImage] | None = None,
 ) -> Adapted:
     """Choose the operating point that gives so many false marks a normal image; fit the second opinion to clusters.
 
@@ -164,8 +150,8 @@ def adapt(
     sensitivity at 0.05 to 2 false marks an image is not lower on the patients left out.
 
     Args:
-        images: with features, if a second opinion is to be fitted.
-        opinion: to begin with.
+        images: of :func:`look`; or of a finished scan, if none has a cluster.
+        opinion: to begin with, by which they were scanned.
         false_marks: wished on an image without a cluster.
         seed: of the parts into which patients are dealt, and of the resamples.
         before: the same images, seen by the reader whose figures are given for comparison; None for ``images``.
@@ -174,7 +160,7 @@ def adapt(
         RequestError: too few images are normal: below ten, below one false mark in all, or of one patient.
     """
     check_normals(images, false_marks)
-    scored = [_scored(each, opinion) for each in images]
+    scored = [each.case for each in images]
     crossed = _crossed(images, opinion, seed)
     relearned = (_mean_sensitivity(scored), _mean_sensitivity(crossed)) if crossed else None
     kept = relearned is not None and relearned[1] >= relearned[0]
@@ -190,12 +176,12 @@ def adapt(
         _interval(after, false_marks, seed),
         relearned,
         kept,
-        measure([_scored(each, opinion) for each in before or images], opinion.threshold, seed, ROUNDS),
+        measure([each.case for each in before or images], opinion.threshold, seed, ROUNDS),
         measure(marked, 0.5, seed, ROUNDS),
     )
 
 
-def check_normals(images: Sequence[Seen], false_marks: float) -> None:
+def check_normals(images: Sequence[KnownImage], false_marks: float) -> None:
     """Refuse a rate of false marks that so few normal images cannot show.
 
     Raises:
@@ -204,7 +190,7 @@ def check_normals(images: Sequence[Seen], false_marks: float) -> None:
     if false_marks <= 0:
         raise RequestError(f"false_marks must be above 0: got {false_marks:g}")
     needed = max(FEWEST_NORMALS, int(np.ceil(1 / false_marks)))
-    patients = [each.known.case.patient for each in images if not each.known.boxes_px]
+    patients = [each.case.patient for each in images if not each.boxes_px]
     if len(patients) < needed:
         raise RequestError(
             f"{len(patients)} mammograms without a cluster are too few for a rate of {false_marks:g} false marks; "
@@ -214,23 +200,24 @@ def check_normals(images: Sequence[Seen], false_marks: float) -> None:
         raise RequestError(f"all mammograms without a cluster are of one patient, {patients[0]}; give others' too")
 
 
-def _scored(each: Seen, opinion: SecondOpinion) -> Case:
-    """An image with its candidates scored by a second opinion."""
-    known = each.known
-    if each.features is None:
-        return known.case
-    probabilities = 1 / (1 + np.exp(-opinion.scores(each.features)))
+def described(known: KnownImage) -> Floats:
+    """(n, 2) features of the findings, which are all candidates of their image."""
+    return features(logit(np.array([finding.committee for finding in known.scanned.findings], np.float64)))
+
+
+def _scored(known: KnownImage, opinion: SecondOpinion) -> Case:
+    """An image with its candidates scored by another second opinion."""
+    probabilities = expit(opinion.scores(described(known)))
     centers = [finding.center_px for finding in known.scanned.findings]
     scored = score_findings(centers, probabilities, known.boxes_px, known.scanned.pixel_size_mm)
     return known.case._replace(scored=scored)
 
 
-def _crossed(images: Sequence[Seen], opinion: SecondOpinion, seed: int) -> list[Case]:
+def _crossed(images: Sequence[KnownImage], opinion: SecondOpinion, seed: int) -> list[Case]:
     """All images, each scored by a second opinion fitted to other patients; none where clusters are too few for it."""
-    patients = np.array([each.known.case.patient for each in images])
-    clusters = [len(each.known.boxes_px) for each in images if each.features is not None]
-    holders = {each.known.case.patient for each in images if each.known.boxes_px}
-    if sum(clusters) < FEWEST_CLUSTERS or len(holders) < 2:
+    patients = np.array([each.case.patient for each in images])
+    holders = {each.case.patient for each in images if each.boxes_px}
+    if sum(len(each.boxes_px) for each in images) < FEWEST_CLUSTERS or len(holders) < 2:
         return []
     scored: dict[int, Case] = {}
     for part in np.array_split(np.random.default_rng(seed).permutation(np.unique(patients)), PARTS):
@@ -240,17 +227,17 @@ def _crossed(images: Sequence[Seen], opinion: SecondOpinion, seed: int) -> list[
     return [scored[n] for n in range(len(images))]
 
 
-def _fit(images: Sequence[Seen], opinion: SecondOpinion) -> SecondOpinion:
+def _fit(images: Sequence[KnownImage], opinion: SecondOpinion) -> SecondOpinion:
     """Logistic regression, penalised by how far its weights lie from those of the given second opinion."""
-    features = np.concatenate([each.features for each in images if each.features is not None])
-    labels: NDArray[np.float64] = np.concatenate([_labels(each.known) for each in images])
+    table: Floats = np.concatenate([described(each) for each in images])
+    labels: Floats = np.concatenate([_labels(each) for each in images])
     start = np.array([*opinion.weights, opinion.bias])
 
     def loss(weights: Floats) -> tuple[float, Floats]:
-        scores, moved = features @ weights[:-1] + weights[-1], weights[:-1] - start[:-1]
-        missing = 1 / (1 + np.exp(-scores)) - labels
+        scores, moved = table @ weights[:-1] + weights[-1], weights[:-1] - start[:-1]
+        missing = expit(scores) - labels
         value = np.logaddexp(0, scores).sum() - labels @ scores + moved @ moved / (2 * STRENGTH)
-        return value, np.array([*(missing @ features + moved / STRENGTH), missing.sum()])
+        return value, np.array([*(missing @ table + moved / STRENGTH), missing.sum()])
 
     *weights, bias = minimize(loss, start, jac=True, method="L-BFGS-B").x.tolist()
     return replace(opinion, weights=tuple(weights), bias=bias)
@@ -271,8 +258,10 @@ def _normals(cases: Sequence[Case]) -> list[ScoredImage]:
     return [case.scored for case in cases if not case.scored.clusters.size]
 
 
-def _interval(cases: Sequence[Case], false_marks: float, seed: int) -> tuple[float, float]:
+def _interval(cases: Sequence[Case], false_marks: float, seed: int) -> tuple[float, float] | None:
     owner = np.unique([case.patient for case in cases if not case.scored.clusters.size], return_inverse=True)[1]
+    if owner.max() + 1 < FEWEST_PATIENTS:
+        return None
     drawn = np.concatenate(list(resamples(np.ones((1, owner.max() + 1)), ROUNDS, seed, 16 * len(owner))))
     thresholds = resampled_thresholds(_normals(cases), drawn[:, owner], false_marks)
     low, high = np.quantile(np.minimum(thresholds, 1.0), (0.025, 0.975))
@@ -289,7 +278,7 @@ def _mean_sensitivity(cases: Sequence[Case]) -> float:
 
 
 def describe(
-    images: Sequence[Seen], adapted: Adapted, before: SecondOpinion, committee: str, training: str = ""
+    images: Sequence[KnownImage], adapted: Adapted, before: SecondOpinion, committee: str, training: str = ""
 ) -> str:
     """Describe a reader in Markdown: the mammograms that it was made from, and its figures on patients left out.
 
@@ -301,7 +290,7 @@ def describe(
         training: the data that a new committee was trained on; empty where there is none.
     """
     template = resources.files("microcalc.mammograms").joinpath("card.md.j2").read_text(encoding="utf-8")
-    cases = [each.known.case for each in images]
+    cases = [each.case for each in images]
     return (
         Environment(undefined=StrictUndefined, trim_blocks=True)
         .from_string(template)

@@ -195,8 +195,12 @@ def draw_gradcam(folder: Path, data: Data, split: StudySplit, committee: Committ
     expert, images = committee.expert(number), data.images[chosen]
     maps = explain(expert, images, method=config.gradcam_method)
     probabilities = expert.expert_probabilities(images)[:, 0]
-    for image, heat, probability, index in zip(committee.filtered(images), maps, probabilities, chosen, strict=True):
-        name = Path(data.files[index]).name
+    paths = [Path(data.files[index]) for index in chosen]
+    stems = [path.stem for path in paths]
+    for image, heat, probability, index, path in zip(
+        committee.filtered(images), maps, probabilities, chosen, paths, strict=True
+    ):
         vote, label = (number, float(probability)), int(data.labels[index])
-        figure = overlay(image, heat, None, label, name, config.gradcam_method, vote)
-        figures.save_figure(figure, folder / f"{Path(name).stem}.png")
+        figure = overlay(image, heat, None, label, path.name, config.gradcam_method, vote)
+        name = path.stem if stems.count(path.stem) == 1 else "_".join(path.with_suffix("").parts)
+        figures.save_figure(figure, folder / f"{name}.png")
