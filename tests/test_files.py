@@ -229,9 +229,8 @@ def test_a_value_of_another_type_is_refused_in_one_line_that_names_its_key(
 ) -> None:
     with pytest.raises(RequestError, match=f"^{re.escape(problem)}"):
         checked(Spot, {**WHOLE, **change})
-    with pytest.raises(
-        RequestError, match=f"^spots.1.{re.escape(problem)}" if "the value" not in problem else "^spots"
-    ):
+    named = "^spots" if "the value" in problem else f"^spots.1.{re.escape(problem)}"
+    with pytest.raises(RequestError, match=named):
         checked(tuple[Spot, ...], [WHOLE, {**WHOLE, **change}, {}], "spots")
 
 

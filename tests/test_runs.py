@@ -28,23 +28,14 @@ def test_an_empty_or_missing_directory_is_taken_with_and_without_resume(tmp_path
             assert read_json(run / "config.json") == IDENTITY
 
 
-def test_a_used_directory_is_refused_unless_resumed(tmp_path: Path) -> None:
-    with open_run(tmp_path, IDENTITY, resume=False):
-        pass
-    with pytest.raises(RequestError, match=r"not empty.*resume"), open_run(tmp_path, IDENTITY, resume=False):
-        pass
-    with open_run(tmp_path, IDENTITY, resume=True):
-        pass
-
-
-def test_resuming_with_other_settings_is_refused_and_names_them(tmp_path: Path) -> None:
-    with open_run(tmp_path, IDENTITY, resume=False):
-        pass
+def test_a_used_directory_is_refused_unless_resumed_with_the_same_settings(tmp_path: Path) -> None:
     changed = {"settings": {"seed": 0, "search": {"epochs": 30}}}
-    with (
-        pytest.raises(RequestError, match="epochs: 15 -> 30"),
-        open_run(tmp_path, changed, resume=True),
-    ):
+    with open_run(tmp_path, IDENTITY, resume=False):
+        pass
+    for identity, resume, problem in ((IDENTITY, False, r"not empty.*resume"), (changed, True, "epochs: 15 -> 30")):
+        with pytest.raises(RequestError, match=problem), open_run(tmp_path, identity, resume=resume):
+            pass
+    with open_run(tmp_path, IDENTITY, resume=True):
         pass
 
 
@@ -83,10 +74,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path
 
 def test_a_directory_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with (
-        pytest.raises(RequestError, match="give another folder"),
-        open_run(tmp_path / "file" / "run", {}, resume=False),
-    ):
+    run = tmp_path / "file" / "run"
+    with pytest.raises(RequestError, match="give another folder"), open_run(run, {}, resume=False):
         pass
 
 

@@ -11,7 +11,9 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
-from microcalc.dicom.results import Algorithm
+from microcalc.dicom.objects import encode
+from microcalc.dicom.results import Algorithm, Outcome
+from microcalc.dicom.source import read_source
 from microcalc.mammograms.findings import Finding, ScannedImage
 
 ROWS, COLUMNS = 400, 300
@@ -99,6 +101,12 @@ def make_findings(count: int, image: Dataset | None = None) -> ScannedImage:
         )
     uid, shape = str(image.SOPInstanceUID), (image.Rows, image.Columns)
     return ScannedImage("a.dcm", uid, "0" * 64, SPACING, *shape, 600.0, 0.1, (), tuple(findings))
+
+
+def outcome_of(count: int, image: Dataset | None = None) -> Outcome:
+    """Made findings in an image, all of it in memory."""
+    image = image or make_mammogram()
+    return Outcome(read_source(encode(image)), make_findings(count, image), ALGORITHM)
 
 
 def scan(content: bytes) -> tuple[ScannedImage, bytes]:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import requests
-from dicom.made import ALGORITHM, make_findings, make_mammogram, make_overlay
+from dicom.made import make_mammogram, make_overlay, outcome_of
 from pydicom import uid
 
 from microcalc.app.dicomweb import Server
 from microcalc.config import NodeSettings
 from microcalc.dicom import receiver, sender, stow
 from microcalc.dicom.objects import encode, make_objects
-from microcalc.dicom.results import IMPLEMENTATION_UID, OUTLINE_MARGIN_MM, Outcome
-from microcalc.dicom.source import PATIENT_AND_STUDY, read_source
+from microcalc.dicom.results import IMPLEMENTATION_UID, OUTLINE_MARGIN_MM
+from microcalc.dicom.source import PATIENT_AND_STUDY
 from microcalc.errors import FailedError
 
 STATEMENT = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
@@ -43,8 +43,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_the_objects_written_are_those_of_the_table() -> None:
-    outcome = Outcome(read_source(encode(make_mammogram())), make_findings(3), ALGORITHM)
-    made = make_objects(outcome, make_overlay())
+    made = make_objects(outcome_of(3), make_overlay())
     stated = {
         row[0].strip("`").removeprefix("NAME"): row[1:4] for row in rows(section("What is written")) if "NAME" in row[0]
     }
@@ -98,6 +97,7 @@ def test_what_counts_as_stored_is_stated() -> None:
     assert stow._ALL_STORED == (200, 201, 204) and "status 200, 201 or 204 means all" in TEXT
 
 
+@pytest.mark.filterwarnings("ignore:message sent by origin server")  # what is fetched here is no DICOM file
 def test_the_requests_to_a_web_server_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

@@ -1,7 +1,5 @@
 """The node: what it takes, what it refuses, what it sends, and that nothing is lost."""
 
-import errno
-import os
 import socket
 import ssl
 import threading
@@ -30,13 +28,16 @@ from microcalc.mammograms.findings import ScannedImage
 NOWHERE = "ARCHIVE@localhost:1"
 
 
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[Queue]:
+    made = Queue(tmp_path / "queue")
+    yield made
+    made.close()
+
+
 @contextmanager
 def node_running(
-    folder: Path,
-    send_to: str,
-    scan: Scan = scan,
-    lines: list[str] | None = None,
-    **options: Any,
+    folder: Path, send_to: str, scan: Scan = scan, lines: list[str] | None = None, **options: Any
 ) -> Iterator[Node]:
     settings = {"port": 0, "quiet_s": 0.1, "pause_s": 0.05, "tries": 2, **options}
     lines = [] if lines is None else lines
@@ -186,31 +187,28 @@ def test_an_unreachable_receiver_is_tried_again_and_the_study_parked(tmp_path: P
         assert len(pacs.received) == 4 and node.queue.parked() == []
 
 
-def test_pauses_double_up_to_the_longest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pauses_double_up_to_the_longest(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("microcalc.dicom.queue.time.time", lambda: 1000.0)
-    queue, pauses = Queue(tmp_path / "queue"), []
+    pauses = []
     queue.add("1.2.1", "1.2", b"image")
     for _ in range(5):
         assert not queue.postpone("1.2", "cannot be reached", pause_s=10, longest_pause_s=60, tries=6)
         pauses.append(queue._query("SELECT due FROM studies")[0][0] - 1000)
     assert pauses == [10, 20, 40, 60, 60]
     assert queue.postpone("1.2", "cannot be reached", pause_s=10, longest_pause_s=60, tries=6)
-    queue.close()
 
 
-def test_an_image_whose_scan_ends_the_node_lets_the_others_go_first(tmp_path: Path) -> None:
-    queue = Queue(tmp_path / "queue")
+def test_an_image_whose_scan_ends_the_node_lets_the_others_go_first(queue: Queue) -> None:
     for number in range(3):
         queue.add(f"1.2.{number}", "1.2", b"image")
     scans = [queue.start_scan() for _ in range(4)]
     keys = [image.key for image in scans if image]
     assert keys == [*map(key_of, ("1.2.0", "1.2.1", "1.2.2")), key_of("1.2.0")]
     assert [image.scans for image in scans if image] == [1, 1, 1, 2]
-    queue.close()
 
 
-def test_an_image_that_two_senders_bring_at_once_is_added_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    queue, added = Queue(tmp_path / "queue"), list[bool]()
+def test_an_image_that_two_senders_bring_at_once_is_added_once(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    added = list[bool]()
     second = threading.Thread(target=lambda: added.append(queue.add("1.2.1", "1.2", b"image")))
 
     def slowly(path: Path, content: bytes) -> None:
@@ -223,7 +221,6 @@ def test_an_image_that_two_senders_bring_at_once_is_added_once(tmp_path: Path, m
     added.append(queue.add("1.2.1", "1.2", b"image"))
     second.join()
     assert added == [True, False] and queue.counts() == Counts(1, 0, 0)
-    queue.close()
 
 
 def test_what_a_receiver_does_not_take_is_named_and_the_rest_is_sent_once(tmp_path: Path) -> None:
@@ -257,17 +254,6 @@ def test_a_queue_serves_one_node_and_a_port_too(tmp_path: Path) -> None:
         other = node_running(tmp_path / "other", NOWHERE, port=node.port)
         with pytest.raises(FailedError, match="cannot be listened on"), other:
             pass
-
-
-def test_a_queue_on_a_disk_without_locks_is_refused_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def without_locks(*_: object) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr("fcntl.flock", without_locks)
-    with pytest.raises(RequestError, match="queue: cannot be locked"), node_running(tmp_path, NOWHERE):
-        pass
 
 
 def test_files_that_belong_to_nothing_are_deleted_at_the_start(tmp_path: Path) -> None:

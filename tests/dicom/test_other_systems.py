@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pydicom
 import pytest
-from dicom.made import ALGORITHM, make_mammogram, scan
+from dicom.made import make_mammogram, make_overlay, outcome_of
 from dicom.other_systems import IMAGES, STUDIES, running, wait_for, wait_until_answered
 from dicom.pacs import Archive, archive, connected, store
 from dicom.test_node import files_of, node_running
@@ -22,8 +22,6 @@ from own_network import run_in_own_network
 from pydicom.dataset import Dataset
 
 from microcalc.dicom.objects import encode, make_objects
-from microcalc.dicom.results import Outcome
-from microcalc.dicom.source import read_source
 
 HERE = Path(__file__).parent
 ROUNDS = 40 * int(os.environ.get("MICROCALC_FUZZ_SECONDS", "1"))
@@ -31,9 +29,7 @@ ROUNDS = 40 * int(os.environ.get("MICROCALC_FUZZ_SECONDS", "1"))
 
 def expected(study: int, number: int) -> list[Dataset]:
     """The results of a made mammogram."""
-    source = read_source(encode(make_mammogram(number, study)))
-    scanned, overlay = scan(source.content)
-    made = make_objects(Outcome(source, scanned, ALGORITHM), overlay).values()
+    made = make_objects(outcome_of(2, make_mammogram(number, study)), make_overlay()).values()
     return [pydicom.dcmread(BytesIO(encode(result))) for result in made]
 
 

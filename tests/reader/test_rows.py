@@ -29,18 +29,9 @@ IMAGES = (
 
 def test_an_image_without_a_finding_has_a_row_too() -> None:
     row = dict(zip(IMAGE_COLUMNS, image_row(IMAGES[2], is_read=True), strict=True))
-    assert row == {
-        "file": "3.dcm",
-        "patient": "P1",
-        "study": "S1",
-        "side": "R",
-        "view": "CC",
-        "row_spacing_mm": "0.08",
-        "column_spacing_mm": "0.05",
-        "highest_probability": "0",
-        "marks": 0,
-        "read": 1,
-    }
+    known = {"file": "3.dcm", "patient": "P1", "study": "S1", "side": "R", "view": "CC"}
+    sizes = {"row_spacing_mm": "0.08", "column_spacing_mm": "0.05"}
+    assert row == {**known, **sizes, "highest_probability": "0", "marks": 0, "read": 1}
 
 
 def test_the_steps_to_a_probability_are_in_the_table_in_the_words_of_the_page() -> None:
