@@ -8,15 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from microcalc.app.open_image import BUSY, OpenImage, clean_name
+from microcalc.app.review import Work
 from microcalc.app.security import too_large
 from microcalc.app.session import Session
 from microcalc.app.tiles import Window, cut_tile
 from microcalc.images.pictures import Encoding, encode
 from microcalc.images.pixel_size import LARGEST_PIXEL_MM, SMALLEST_PIXEL_MM
-from microcalc.mammograms.findings import Point
 
 router = APIRouter(prefix="/api/images")
-MOST_DRAWN = 100
 MEDIA = {"jpg": "image/jpeg", "png": "image/png"}
 
 Millimetres = Annotated[float, Field(ge=SMALLEST_PIXEL_MM, le=LARGEST_PIXEL_MM)]
@@ -109,26 +108,13 @@ def change(image: Named, wanted: Change, session: Here) -> dict[str, Any]:
     return session.describe(image)
 
 
-class Work(BaseModel):
-    """A reader's work on an image, as the page keeps it; see :class:`microcalc.app.review.Reading`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    read: bool
-    clusters_px: Annotated[list[tuple[int, int, int, int]], Field(max_length=MOST_DRAWN)]
-    rulers_px: Annotated[list[tuple[Point, Point]], Field(max_length=MOST_DRAWN)]
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    marks_shown: bool
-
-
 @router.put("/{identity}/reading")
 def reading(image: Named, work: Work, session: Here) -> dict[str, Any]:
     """Keep what a reader has drawn on an image, and whether it is read."""
     for left, top, right, bottom in work.clusters_px:
         if not (0 <= left < right < image.columns and 0 <= top < bottom < image.rows):
             raise HTTPException(422, f"{image.name}: a cluster must lie in the image: left, top, right, bottom")
-    drawn = {"clusters_px": tuple(work.clusters_px), "rulers_px": tuple(work.rulers_px)}
-    session.reviews.put_reading(image, **(work.model_dump() | drawn))
+    session.reviews.put_reading(image, work)
     return session.describe(image)
 
 

@@ -19,6 +19,7 @@ FILE = "review.json"
 LOCK = ".review.lock"
 LOCK_SECONDS = 10.0
 LONGEST_NOTE = 4000
+MOST_DRAWN = 100
 
 Verdict = Literal["accepted", "rejected"]
 Note = Annotated[str, Field(max_length=LONGEST_NOTE)]
@@ -45,7 +46,7 @@ class Opinion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class Work:
     """The work of a reader on an image, but for the verdicts on its findings.
 
     Attributes:
@@ -54,14 +55,22 @@ class Reading:
         rulers_px: both ends of each length that the reader measured, (column, row).
         seconds: that the image was on the screen until it was read.
         marks_shown: whether marks of the scan were on the picture by then.
-        at: time of the last change.
     """
 
     read: bool = False
-    clusters_px: tuple[Box, ...] = ()
-    rulers_px: tuple[tuple[Point, Point], ...] = ()
-    seconds: Annotated[float, Field(ge=0)] = 0.0
+    clusters_px: Annotated[tuple[Box, ...], Field(max_length=MOST_DRAWN)] = ()
+    rulers_px: Annotated[tuple[tuple[Point, Point], ...], Field(max_length=MOST_DRAWN)] = ()
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     marks_shown: bool = False
+
+
+WORK = tuple(field.name for field in fields(Work))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading(Work):
+    """The work of a reader, with the time of its last change."""
+
     at: AwareDatetime
 
 
@@ -174,13 +183,13 @@ class Reviews:
         about = {"box_px": finding.box_px, "number": finding.number, **_known(image)}
         self._put(image, Review(**about, verdict=verdict, note=note, at=datetime.now(UTC)))
 
-    def put_reading(self, image: OpenImage, **reading: Any) -> None:
-        """Keep the reading of an image, given as the fields of :class:`Reading`; see :meth:`put` for errors.
+    def put_reading(self, image: OpenImage, work: Work) -> None:
+        """Keep the reading of an image; see :meth:`put` for errors.
 
         One that another reader has written meanwhile stays in its history, and so does one without marks on the
         picture: the difference is what the scan has added.
         """
-        self._put(image, ImageReview(**reading, **_known(image), at=datetime.now(UTC)))
+        self._put(image, ImageReview(**vars(work), **_known(image), at=datetime.now(UTC)))
 
     def _put(self, image: OpenImage, entry: Entry) -> None:
         key = key_of(entry)

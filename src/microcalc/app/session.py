@@ -16,7 +16,7 @@ from microcalc.app.findings import Reader
 from microcalc.app.images import Images
 from microcalc.app.jobs import Jobs
 from microcalc.app.open_image import OpenImage
-from microcalc.app.review import Reviews
+from microcalc.app.review import WORK, Reviews
 from microcalc.app.security import is_loopback, reachable_address
 from microcalc.config import PRETRAINED
 from microcalc.images import LARGEST_PIXELS
@@ -29,8 +29,6 @@ UPLOAD_BYTES = 512 * 2**20
 PREFIX = "microcalc-app-"
 REPORTS = {"report.html": "study", "evaluation.html": "evaluation"}
 """Pages that microcalc leaves in a folder, and what they are of."""
-
-READING = ("read", "clusters_px", "rulers_px", "seconds", "marks_shown")
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ class Session:
             probabilities = [finding.probability for finding in scanned.findings if finding.number not in rejected]
         return image.entry() | {
             "probabilities": probabilities,
-            "reading": reading and {name: getattr(reading, name) for name in READING},
+            "reading": reading and {name: getattr(reading, name) for name in WORK},
         }
 
     def entry(self) -> dict[str, Any]:

@@ -174,14 +174,18 @@ function judge(id, number, changes) {
 
 /** Mark the findings of all images anew, also in the folders of their scans. */
 async function keepThreshold() {
-  const note = $("threshold-note");
+  const { folders, images } = await api.putThreshold(state.threshold);
+  putImages(images);
+  update({ threshold: null });
+  return folders.join("; ") || "Kept for this session.";
+}
+
+/** Show in a note that something is being done, and then its answer or its error. */
+async function noting(note, text, action) {
   note.className = "saved";
-  note.textContent = "Marking …";
+  note.textContent = text;
   try {
-    const { folders, images } = await api.putThreshold(state.threshold);
-    putImages(images);
-    update({ threshold: null });
-    note.textContent = folders.join("; ") || "Kept for this session.";
+    note.textContent = (await action()) ?? "";
   } catch (error) {
     note.className = "saved error";
     note.textContent = error.message;
@@ -212,16 +216,8 @@ function renderDownloads() {
 }
 
 async function download({ target: button }) {
-  const note = button.nextElementSibling;
   button.disabled = true;
-  note.className = "saved";
-  note.textContent = "Preparing …";
-  try {
-    note.textContent = (await DOWNLOADS[button.dataset.download](currentImage())) ?? "";
-  } catch (error) {
-    note.className = "saved error";
-    note.textContent = error.message;
-  }
+  await noting(button.nextElementSibling, "Preparing …", () => DOWNLOADS[button.dataset.download](currentImage()));
   button.disabled = false;
 }
 
@@ -229,11 +225,11 @@ async function download({ target: button }) {
 export function setUpFindings() {
   for (const id of ["threshold", "threshold-number"])
     $(id).addEventListener("input", ({ target }) => target.checkValidity() && update({ threshold: Number(target.value) }));
-  $("threshold-keep").addEventListener("click", keepThreshold);
-  $("threshold-reset").addEventListener("click", () => {
+  $("threshold-keep").onclick = () => noting($("threshold-note"), "Marking …", keepThreshold);
+  $("threshold-reset").onclick = () => {
     const image = currentImage();
     update({ threshold: image?.scan_point === image?.operating_point ? null : image.scan_point });
-  });
+  };
   subscribe(["findings", "current", "images", "selected", "threshold", "readings", "blind"], renderList);
   subscribe(["findings", "current", "selected", "readings", "blind"], renderDetail);
   for (const button of document.querySelectorAll("[data-download]")) button.onclick = download;

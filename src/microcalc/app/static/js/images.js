@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { $, copy, counted, message } from "./dom.js";
-import { isBusy, scan, stop } from "./jobs.js";
+import { isBusy, scan, showError, stop } from "./jobs.js";
 import { currentImage, dropImage, imageOf, isBlind, marksOf, openImage, placeOf, probabilitiesOf, putImage, readingOf, state, subscribe, update } from "./state.js";
 
 const rows = new Map();
@@ -130,7 +130,7 @@ async function close() {
     await api.forgetImage(id);
     dropImage(id);
   } catch (error) {
-    putImage({ ...imageOf(id), error: error.message });
+    showError(id, error);
   }
 }
 

@@ -22,10 +22,14 @@ async function change(id, request) {
   try {
     putImage(await request());
   } catch (error) {
-    const image = imageOf(id);
-    if (image) putImage({ ...image, error: error.message });
+    showError(id, error);
   }
   follow();
+}
+
+/** Show an error with an image, if it is still open. */
+export function showError(id, { message: error }) {
+  if (imageOf(id)) putImage({ ...imageOf(id), error });
 }
 
 /** Ask about busy images until none is busy. Of those that wait in the queue only the first are asked. */
@@ -67,8 +71,7 @@ export async function needFindings(id) {
     const { name } = imageOf(id);
     if (!isBlind(id)) announce(`${name}: ${counted(shownFindings(id).length, "finding")} at or above the threshold.`);
   } catch (error) {
-    const image = imageOf(id);
-    if (image) putImage({ ...image, error: error.message });
+    showError(id, error);
   } finally {
     loading.delete(id);
   }
