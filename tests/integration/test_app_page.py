@@ -125,6 +125,10 @@ def test_the_choice_between_two_images_of_a_place_can_be_read_in_either_theme(vi
         colours = choice.evaluate("each => [getComputedStyle(each).color, getComputedStyle(each).backgroundColor]")
         text, ground = (sum(map(int, re.findall(r"\d+", colour)[:3])) / 3 for colour in colours)
         assert abs(text - ground) > 128, colours
+    page.keyboard.press("Control+z")  # the last choice was wrong
+    expect(choice).to_be_hidden()
+    expect(page.get_by_label("View of square.png")).to_have_value("")
+    expect(page.get_by_label("Side of square.png")).to_have_value("L")
 
 
 def test_linked_views_keep_one_scale_in_millimetres(viewer: Viewer) -> None:

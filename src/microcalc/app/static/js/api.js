@@ -1,6 +1,6 @@
 /** What the server offers, a function each. Every failure is an ApiError whose message can be shown. */
 
-export class ApiError extends Error {
+class ApiError extends Error {
   /** @param {string} text @param {number} status 0 where the server did not answer. */
   constructor(text, status) {
     super(text);

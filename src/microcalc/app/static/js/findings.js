@@ -57,31 +57,23 @@ function row(finding) {
 }
 
 let shown = "";
-/** The review of the chosen finding: its root, and how it shows a review. */
+/** The review of the chosen finding. */
 let form = null;
 
-const chosenFinding = () =>
-  isBlind(state.current) ? null : findingOf(state.current, state.selected);
+const chosenFinding = () => (isBlind(state.current) ? null : findingOf(state.current, state.selected));
 const findingOf = (id, number) => state.findings[id]?.findings.find((finding) => finding.number === number);
 
 async function renderDetail() {
   const finding = chosenFinding();
   const key = finding ? `${state.current} ${finding.number}` : "";
-  if (key === shown) {
-    form?.show(finding.review);
-    return;
-  }
+  if (key === shown) return form?.show(finding.review);
   shown = key;
   form = null;
-  if (!finding) {
-    $("detail").replaceChildren();
-    return;
-  }
-  const { root, title, near } = copy("detail-of-finding");
+  if (!finding) return $("detail").replaceChildren();
+  const { root, title, near, ...parts } = copy("detail-of-finding");
   title.textContent = `Finding ${finding.number}`;
-  form = reviewForm(state.current, finding.number);
+  form = reviewForm(parts, state.current, finding.number);
   form.show(finding.review);
-  title.after(form.root);
   $("detail").replaceChildren(root);
   try {
     const detail = await api.getFinding(state.current, finding.number);
@@ -113,8 +105,8 @@ function bar(expert, value) {
   return vote.root;
 }
 
-function reviewForm(id, number) {
-  const { root, saved, note, ...buttons } = copy("review-form");
+/** How to say something below the review, and to show another one. */
+function reviewForm({ saved, note, ...buttons }, id, number) {
   let kept = "";
   const say = (text, kind = "") => {
     saved.className = `saved ${kind}`;
@@ -133,7 +125,7 @@ function reviewForm(id, number) {
     if (note.value === kept) note.value = review.note; // else the reader is typing
     kept = review.note;
   };
-  return { root, say, show };
+  return { say, show };
 }
 
 /** Accept or reject the chosen finding; once more takes it back. */

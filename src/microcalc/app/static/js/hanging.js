@@ -3,7 +3,8 @@
 import * as api from "./api.js";
 import { $, copy, h } from "./dom.js";
 import { needFindings } from "./jobs.js";
-import { currentImage, isBlind, placeOf, putImage, shownFindings, state, subscribe, update, windowOf } from "./state.js";
+import { remember } from "./reading.js";
+import { currentImage, imageOf, isBlind, placeOf, putImage, shownFindings, state, subscribe, update, windowOf } from "./state.js";
 import { Picture } from "./viewer.js";
 
 const VIEWS = ["CC", "MLO"];
@@ -138,7 +139,11 @@ function placeForm(id, name) {
   form.name.textContent = name;
   for (const [part, label] of [["laterality", "Side"], ["view", "View"]]) {
     form[part].setAttribute("aria-label", `${label} of ${name}`);
-    form[part].onchange = ({ target }) => place(id, { [part]: target.value || null }, form.problem);
+    form[part].onchange = ({ target }) => {
+      const before = imageOf(id)[part];
+      remember(() => place(id, { [part]: before }, form.problem));
+      place(id, { [part]: target.value || null }, form.problem);
+    };
   }
   $("unplaced").append(form.root);
   return form;
