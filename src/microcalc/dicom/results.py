@@ -85,11 +85,6 @@ class Outcome:
             return (plain_text(f"Not analyzed: {self.scanned.reason}"), *self.source.notes)
         return (*map(plain_text, self.scanned.warnings), *self.source.notes)
 
-    def series_uid(self, kind: str) -> UID:
-        """Return one UID for all images of a study, as far as the algorithm is the same."""
-        study, algorithm = str(self.source.header.StudyInstanceUID), self.algorithm
-        return generate_uid(entropy_srcs=["series", kind, study, MODEL, algorithm.version, *algorithm.parameters])
-
 
 def plain_text(text: str) -> str:
     """The text in ASCII, which every character set of a mammogram can hold; other letters become question marks.
@@ -128,9 +123,11 @@ def identify(
 ) -> Dataset:
     """Give a result its patient, study, series, equipment and file meta information.
 
-    Its own UID follows from all its content and is set last, by :func:`microcalc.dicom.objects.make_objects`.
+    A series holds the results of all images of a study, as far as the algorithm is the same. A result's own UID follows
+    from all its content and is set last, by :func:`microcalc.dicom.objects.make_objects`.
     """
-    header, uid = outcome.source.header, outcome.series_uid(kind)
+    header, made_by = outcome.source.header, (MODEL, outcome.algorithm.version, *outcome.algorithm.parameters)
+    uid = generate_uid(entropy_srcs=["series", kind, str(header.StudyInstanceUID), *made_by])
     for keyword in PATIENT_AND_STUDY:
         if keyword in header:
             target[keyword] = deepcopy(header[keyword])

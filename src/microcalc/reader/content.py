@@ -13,9 +13,6 @@ from microcalc.errors import ImageError, TransientImageError, extra_needed
 from microcalc.images.reader import HEAD, LARGEST_FILE, file_kind, read_content
 from microcalc.images.silence import quiet
 
-PASSING_STATUS = (408, 425, 429)
-"""Answers of a web server of the 400s after which another try may succeed: timeout, too early, too many requests."""
-
 Stamp = tuple[int, ...]
 
 
@@ -86,7 +83,7 @@ def may_pass(error: BaseException) -> bool:
     """
     status = getattr(error, "status", None)
     if isinstance(status, int) and 400 <= status < 500:
-        return status in PASSING_STATUS
+        return status in (408, 425, 429)  # timeout, too early, too many requests
     return not isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | ValueError | ImportError)
 
 

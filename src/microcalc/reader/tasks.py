@@ -95,6 +95,10 @@ class Task:
         version: of microcalc; workers of another one refuse.
         committee: directory, at the same place on each worker; None for the one that comes with microcalc.
         committee_sha256: of the committee's files, so that a worker with others refuses; see :meth:`of`.
+        pixel_size_mm: of files that do not give it.
+
+    Raises:
+        RequestError: the pixel size is impossible.
     """
 
     kind: ClassVar[str]
@@ -107,6 +111,11 @@ class Task:
     version: str = __version__
     committee: str | None = None
     committee_sha256: str = ""
+    pixel_size_mm: GivenPixelSize = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.pixel_size_mm, int | float):
+            as_pixel_size(self.pixel_size_mm)
 
     @classmethod
     def of(cls, committee: Path | None = None, **settings: Any) -> Self:
@@ -210,11 +219,7 @@ class PredictTask(Task):
     """Patches to probabilities.
 
     Attributes:
-        pixel_size_mm: of files that do not give it.
         engine: of :func:`microcalc.committee.predictions.predict_patches`.
-
-    Raises:
-        RequestError: the pixel size is impossible.
 
     >>> PredictTask(pixel_size_mm=0.07).settings()["kind"]
     'predict'
@@ -223,12 +228,7 @@ class PredictTask(Task):
     kind = "predict"
     batch = 256
 
-    pixel_size_mm: GivenPixelSize = None
     engine: Engine = "torch"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.pixel_size_mm, int | float):
-            as_pixel_size(self.pixel_size_mm)
 
     def load(self) -> Committee:
         """Load the committee.
@@ -306,14 +306,10 @@ class ScanTask(Task):
     """Mammograms to findings.
 
     Attributes:
-        pixel_size_mm: of files that do not give it.
         operating_point: probability from which findings are marked.
         overlays: whether to draw an overlay of each mammogram.
         heatmap: whether to draw a heat map of each.
         dicom: whether to make DICOM objects of each.
-
-    Raises:
-        RequestError: the pixel size is impossible.
     """
 
     kind = "scan"
@@ -325,10 +321,6 @@ class ScanTask(Task):
     overlays: bool = True
     heatmap: bool = False
     dicom: bool = False
-
-    def __post_init__(self) -> None:
-        if self.pixel_size_mm is not None:
-            as_pixel_size(self.pixel_size_mm)
 
     def wanted(self) -> dict[str, float]:
         """Return the kinds of files to make of each result; a heat map shows no operating point."""
