@@ -17,19 +17,9 @@ function render() {
       h("input", { type: "checkbox", value: report, onchange: ({ target }) => choose(reports, report, target.checked) }),
       h("span", { class: "name" }, name),
     );
-  const hint = reports.length
-    ? "Choose one, or two to compare."
-    : "No report is open. Start the viewer with run directories, or scans that were evaluated: microcalc app runs/first found";
-  $("reports").replaceChildren(
-    h(
-      "section",
-      { class: "panel study-list", "aria-label": "Reports" },
-      h("h2", {}, "Reports"),
-      h("p", { class: "hint" }, hint),
-      ...reports.map(item),
-    ),
-    h("div", { class: "reports", id: "frames" }),
-  );
+  $("no-reports").hidden = reports.length > 0;
+  $("some-reports").hidden = !reports.length;
+  $("report-list").replaceChildren(...reports.map(item));
   show(reports);
 }
 
@@ -41,7 +31,7 @@ function choose(reports, report, on) {
 }
 
 function show(reports) {
-  for (const box of $("reports").querySelectorAll("input")) box.checked = chosen.includes(box.value);
+  for (const box of $("report-list").querySelectorAll("input")) box.checked = chosen.includes(box.value);
   const frames = chosen.map((src) => {
     const { name } = reports.find(({ report }) => report === src);
     return h("iframe", { class: "report", title: `Report: ${name}`, src: `${src}?theme=${root.dataset.theme}`, sandbox: "" });
