@@ -103,8 +103,9 @@ def test_metrics_keep_the_schema(study: Model) -> None:
             fold
         )
     assert sum(metrics["committee"]["weights"]) == pytest.approx(1)
-    for part in ("cross_validation", "test", "external"):
+    for part in ("cross_validation", "external"):
         assert metrics[part]["auc_ci95"][0] <= metrics[part]["auc"] <= metrics[part]["auc_ci95"][1]
+    assert metrics["test"]["auc_ci95"] is None  # fewer than six patients of a class
     assert {"total_s", "search_s", "experts_s", "ensemble_s", "peak_memory_bytes"} <= set(metrics["timing"])
 
 

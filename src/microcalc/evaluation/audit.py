@@ -117,10 +117,9 @@ def below_baseline(auc: float | None, figures: dict[str, Any]) -> list[str]:
     'The experts do not reach the simple baseline: cross-validated AUC 0.560, against 0.851 of logistic regression on 27
     wavelet statistics. They have learned less than that; do not use this committee.'
     """
-    shortcuts = figures["shortcuts"]
-    if auc is None or shortcuts is None or auc >= shortcuts["wavelet_sym3"]["grouped_auc"]:
+    baseline = (figures["shortcuts"] or {}).get("wavelet_sym3")
+    if auc is None or baseline is None or auc >= baseline["grouped_auc"]:
         return []
-    baseline = shortcuts["wavelet_sym3"]
     return [
         f"The experts do not reach the simple baseline: cross-validated AUC {auc:.3f}, against"
         f" {baseline['grouped_auc']:.3f} of logistic regression on {baseline['statistics']} wavelet statistics. They"

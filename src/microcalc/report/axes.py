@@ -56,12 +56,6 @@ def style_roc(axes: Axes) -> None:
     axes.set(xlabel="false-positive rate (1 - specificity)", ylabel="true-positive rate (sensitivity)")
 
 
-def zoom_corner(axes: Axes) -> None:
-    """Show the upper left corner of a ROC curve."""
-    axes.set(xlim=(-0.0025, 0.25), ylim=(0.75, 1.0025), ylabel="")
-    axes.set_title("the same, upper left corner", fontsize=LABEL_SIZE, color=INK)
-
-
 def gallery(count: int, columns: int, row_height: float = 1.7, width: float = 1.65) -> tuple[Figure, list[Axes]]:
     """A figure of so many axes, in rows of ``columns``; sizes in inches."""
     columns = min(columns, count)
@@ -71,12 +65,6 @@ def gallery(count: int, columns: int, row_height: float = 1.7, width: float = 1.
     for spare in grid[count:]:
         spare.remove()
     return figure, list(grid[:count])
-
-
-def outline(axes: Axes) -> None:
-    """Frame axes in orange."""
-    axes.spines[:].set_visible(True)
-    axes.spines[:].set(color=ORANGE, linewidth=2.5)
 
 
 def draw_epochs(axes: Axes, curves: Curves) -> None:

@@ -21,6 +21,7 @@ from microcalc.report.axes import (
     GREY,
     INK,
     LABEL_SIZE,
+    ORANGE,
     TICK_SIZE,
     VERMILLION,
     Curves,
@@ -30,10 +31,8 @@ from microcalc.report.axes import (
     gallery,
     headline,
     new_figure,
-    outline,
     style,
     style_roc,
-    zoom_corner,
 )
 from microcalc.training.committee_fit import chosen_epoch
 
@@ -90,7 +89,7 @@ def augmented_patches(originals: ArrayLike, variants: ArrayLike) -> Figure:
         if row == 0:
             axes.set_title("original" if column == 0 else f"variant {column}", fontsize=LABEL_SIZE, color=INK)
         if column == 0:
-            outline(axes)
+            axes.spines[:].set(visible=True, color=ORANGE, linewidth=2.5)
     return figure
 
 
@@ -221,7 +220,8 @@ def roc_folds(folds: Sequence[Predictions]) -> Figure:
         axes.plot(rates, middle, color=INK, linewidth=2.2, label=label)
     panels[0].legend(loc="lower right", frameon=False, fontsize=TICK_SIZE)
     if zoomed:
-        zoom_corner(panels[1])
+        panels[1].set(xlim=(-0.0025, 0.25), ylim=(0.75, 1.0025), ylabel="")
+        panels[1].set_title("the same, upper left corner", fontsize=LABEL_SIZE, color=INK)
     headline(figure, "ROC curves of the test folds")
     return figure
 
