@@ -329,9 +329,8 @@ class Certificates:
     def options(self) -> dict[str, Path]:
         return {"tls_certificate": self.certificate, "tls_key": self.key, "tls_ca": self.ca}
 
-    def client(self, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
+    def client(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.ca)
-        context.maximum_version = version
         context.load_cert_chain(self.certificate, self.key)
         return context
 

@@ -47,7 +47,8 @@ BARE = dict.fromkeys(
     ]
 )
 """Changes that leave a mammogram with neither patient nor side nor view."""
-HEADERS: dict[str, dict[str, Any]] = {**{name: {"charset": name} for name in NAMES}, "bare": BARE}
+LONG = {"PatientName": "Ä" * 64, "PatientID": "Ö" * 64, "StudyDescription": "Ü" * 64, "AccessionNumber": "ß" * 16}
+HEADERS: dict[str, dict[str, Any]] = {**{name: {"charset": name} for name in NAMES}, "bare": BARE, "long": LONG}
 DAMAGED = NotAnalyzed("its pixel size is not known")
 
 
