@@ -1,5 +1,6 @@
 # make run         the default study: environment, data, training, report (OUT=DIR, ARGS="options of microcalc run")
 # make test        lint, types and the whole test suite
+# make lint        lint and types alone
 # make fast        the tests without whole studies, servers and other systems
 # make docs        the documentation, as a site
 # make pretrained  the committee that comes with the package, made again from scratch and compared
@@ -7,25 +8,28 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder
 OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
 SHARED := $(wildcard ../shared/data)
 export MICROCALC_DATA ?= $(if $(SHARED),$(abspath $(SHARED)))
 
 unexport PYTHONDONTWRITEBYTECODE # or every worker and every process that a test starts compiles all tests anew
 
-.PHONY: run test fast docs pretrained
+.PHONY: run test lint fast docs pretrained
 
 run: .venv/.installed
 	$(BIN)/microcalc run --out "$(OUT)" $(ARGS)
 
-test: .venv/.installed
+test: lint
+	$(PYTEST) --durations=15 $(ARGS)
+
+lint: .venv/.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder --durations=15 $(ARGS)
 
 fast: .venv/.installed
-	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 docs: .venv/.installed
 	$(PIP) -e ".[docs]"
@@ -38,7 +42,8 @@ pretrained: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP) uv
-	@# Without an NVIDIA GPU, PyTorch's CPU build: 1 GB less to fetch, 4 GB less on disk. Where its index is out of reach, pip's choice.
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend auto -c constraints.txt torch 2>/dev/null || true
+	@# Without an NVIDIA GPU, PyTorch's CPU build: 1 GB less to fetch, 4 GB less on disk.
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend auto -c constraints.txt torch \
+		|| echo "uv could not fetch PyTorch from its own index; pip now chooses the build (on Linux with CUDA, 4 GB more)"
 	$(PIP) -e ".[test]"
 	touch $@
