@@ -1,1 +1,4 @@
-"""Short timings and peaks of memory, for asv: compare them between commits, never between machines."""
+"""Short timings and peaks of memory, for asv: compare them between commits, never between machines.
+
+Times are of the processor, as a busy machine changes these little; only the start of the package is by the clock.
+"""

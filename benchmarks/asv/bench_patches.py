@@ -1,5 +1,7 @@
 """Augmentation of a training batch, and a committee's answers for 1000 patches; one thread."""
 
+import time
+
 import numpy as np
 import torch
 
@@ -13,6 +15,8 @@ BATCH = 60
 
 class Augmentation:
     """One batch of 60 patches, half of them normal."""
+
+    timer = time.process_time
 
     def setup(self) -> None:
         """Make the patches."""
@@ -29,6 +33,7 @@ class Augmentation:
 class Prediction:
     """The committee that comes with the package."""
 
+    timer = time.process_time
     timeout = 300
 
     def setup(self) -> None:
