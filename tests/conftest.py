@@ -52,7 +52,8 @@ def undrawn() -> Iterator[None]:
     white = io.BytesIO()
     PIL.Image.new("L", (96, 60), 255).save(white, "PNG")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("microcalc.explain.drawing.png", lambda figure: white.getvalue())
+        for place in ("explain.drawing", "report.detection"):
+            patch.setattr(f"microcalc.{place}.png", lambda figure: white.getvalue())
         yield
 
 

@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from microcalc.cli import Audit, main
 from microcalc.data.phantom import make_phantom
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 SETTINGS = [
     *("run", "--external", "none", "--test", "none", "--folds", "2", "--gradcam", "1", "--jobs", "1"),
@@ -32,12 +32,12 @@ PATIENT = "ROSSI^MARIA"
 @pytest.fixture(scope="module")
 def patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "patches"
-    main(["phantom", "--out", str(folder), "--patients", "60", "-q"])
+    main(["phantom", "--out", str(folder), "--patients", "30", "-q"])
     return folder
 
 
 @pytest.fixture(scope="module")
-def finished(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(patches: Path, tmp_path_factory: pytest.TempPathFactory, undrawn: None) -> Path:
     """The run directory of a finished study, not to be changed."""
     out = tmp_path_factory.mktemp("finished") / "study"
     main([*SETTINGS, "--data", str(patches), "--out", str(out), "-q"])
@@ -316,7 +316,7 @@ def test_crafted_weights_are_refused_and_nothing_in_them_runs(
 def dicoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Patches as DICOM files, whose headers hold a name that the file names do not."""
     folder = tmp_path_factory.mktemp("dicoms") / "patches"
-    images, labels, patients, _ = make_phantom(patients=60)
+    images, labels, patients, _ = make_phantom(patients=30)
     for number, (image, label, patient) in enumerate(zip(images, labels, patients, strict=True)):
         dataset = Dataset()
         dataset.file_meta = FileMetaDataset()

@@ -125,6 +125,7 @@ def test_a_study_below_the_simple_baseline_says_so_first(study: Model) -> None:
     assert report.index(warning) < report.index("Headline figures") < report.index(f"{baseline:.3f}</span>")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_same_seed_gives_the_same_figures_with_one_process_or_two(study: Model, tmp_path: Path) -> None:
     again = Model(study.data, study.external, test=study.test, config=SMALL, out=tmp_path / "again", jobs=1)
     metrics, before = again.train(), read(study, "metrics.json")
@@ -132,6 +133,7 @@ def test_the_same_seed_gives_the_same_figures_with_one_process_or_two(study: Mod
     assert (again.out / "predictions.csv").read_bytes() == (study.out / "predictions.csv").read_bytes()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_filtered_study_shows_and_applies_the_filter(
     data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_filtered_study_shows_and_applies_the_filter(
     assert metrics["external"] is None and metrics["warnings"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_external_set_of_unknown_pixel_size_is_judged_by_its_highest_view_at_a_threshold_chosen_at_home(
     data: Data, external: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def test_the_page_needs_nothing_but_itself_and_shows_what_was_missed(evaluated: 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_images_that_are_gone_or_have_changed_have_no_picture(tmp_path: Path) -> None:
     write_scan(tmp_path / "found")
     (tmp_path / "P0_LCC.png").unlink()
@@ -105,6 +106,7 @@ def test_images_that_are_gone_or_have_changed_have_no_picture(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_two_scans_are_compared_image_by_image(tmp_path: Path) -> None:
     write_scan(tmp_path / "found", more=0.05)
     write_scan(tmp_path / "other", threshold=0.75)
@@ -127,6 +129,7 @@ def test_scans_of_different_images_are_not_compared(tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_normal_images_alone_have_false_marks_and_nothing_else(tmp_path: Path) -> None:
     write_scan(tmp_path / "found")
     saved = evaluate(tmp_path, lines=[])
@@ -137,6 +140,7 @@ def test_normal_images_alone_have_false_marks_and_nothing_else(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.filterwarnings("error")
 def test_without_a_normal_image_there_is_no_roc(tmp_path: Path) -> None:
     write_scan(tmp_path / "found")
@@ -147,6 +151,7 @@ def test_without_a_normal_image_there_is_no_roc(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "evaluation.html").read_text().count('src="data:image/png;base64,') == 4
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_prints_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_scan(tmp_path / "found")
     (tmp_path / "truth.csv").write_text("\n".join(["file,left,top,right,bottom", *LINES]))
