@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from microcalc.committee.inference import choose_device
 from microcalc.errors import FailedError, RequestError
 from microcalc.files import TEMPORARY_SUFFIX
-from microcalc.networks.allocator import keep_freed_memory
+from microcalc.networks.allocator import keep_freed_memory, return_freed_memory
 from microcalc.training.experts import predict_by_expert, predict_highest_views, run_expert, run_search
 from microcalc.training.number_format import fastest_format
 from microcalc.training.task import PIECES, FoldTask, Progress
@@ -59,6 +59,7 @@ def run_folds(tasks: list[FoldTask], *, jobs: int, client: Any = None, on_progre
     training = tasks[0].config.training
     if client is None and training.precision == "auto":
         fastest_format(choose_device(training.device))  # before the folds share the processor
+    return_freed_memory()
     patches: Arrays = {"images": tasks[0].images, "labels": tasks[0].labels}
     with (
         _shared_files(tasks, patches) as files,
