@@ -15,7 +15,6 @@ import functools
 import hashlib
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -26,13 +25,13 @@ from typing import Any
 
 from microcalc import __version__
 from microcalc.files import write_atomically, write_json
+from microcalc.training.number_format import processor
 
 ROOT = Path(__file__).parents[1]
 SAVED = ROOT / "benchmarks" / "results"
 PRETRAINED = ROOT / "src" / "microcalc" / "pretrained"
 PAGES = ("README.md", "docs/results.md", "docs/adapt.md", "paper/paper.md")
 BLOCK = re.compile(r"(<!-- results (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-MACHINE_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 Record = dict[str, Any]
 
@@ -42,14 +41,6 @@ def digest() -> str:
     """Twelve digits that change with the packaged committees and their second opinion."""
     files = sorted([*PRETRAINED.rglob("*.safetensors"), *PRETRAINED.rglob("*.json")])
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
-
-
-def machine() -> str:
-    info = Path("/proc/cpuinfo")
-    text = info.read_text() if info.is_file() else ""
-    name = re.search(r"model name\s*: (.*)", text)
-    flags = [flag for flag in MACHINE_FLAGS if f" {flag}" in text]
-    return f"{name[1] if name else platform.processor()}, {os.cpu_count()} cores, {' '.join(flags)}"
 
 
 def microcalc(*words: object, folder: Path) -> str:
@@ -62,7 +53,13 @@ def microcalc(*words: object, folder: Path) -> str:
 def record(name: str, commands: list[str], **more: Any) -> None:
     write_json(
         SAVED / f"{name}.json",
-        {"commands": commands, "version": __version__, "committee": digest(), "machine": machine(), **more},
+        {
+            "commands": commands,
+            "version": __version__,
+            "committee": digest(),
+            "machine": f"{processor()}, {os.cpu_count()} cores",
+            **more,
+        },
     )
 
 

@@ -168,6 +168,9 @@ def main() -> None:
         subprocess.run([*ours, "--out", str(out), *given], check=True)
         wall = time.perf_counter() - start
         metrics = json.loads((out / "metrics.json").read_text())
+    from microcalc.training.number_format import processor
+
+    print(processor())
     print(f"default study: {wall:.0f} s, from the command to its end")
     print(f"peak memory: {metrics['timing']['peak_memory_bytes'] / 1e9:.2f} GB, all processes together")
     print(f"cross-validated AUC: {metrics['cross_validation']['auc']:.4f}")

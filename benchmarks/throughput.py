@@ -232,11 +232,14 @@ def take_turns(contestants: dict[str, Contestant], rounds: int) -> dict[str, flo
 
 
 def compare(python: str, rounds: int, cores: int) -> Worker:
+    from microcalc.training.number_format import processor
+
     ours = [Worker(sys.executable, "ours", share=cores) for _ in range(cores)]
     threads = () if python == "none" else (1, 2)
     theirs = {f"Keras on TensorFlow, {n} thread(s)": [Worker(python, "tensorflow", threads=n)] for n in threads}
     trained, part = TRAINING_IMAGES * EPOCHS, PREDICTED_IMAGES // cores
 
+    print(processor())
     print(f"training, {cores} processes of ours side by side")
     rates = take_turns(
         {name: Contestant(workers, "train", trained) for name, workers in theirs.items()}

@@ -1,6 +1,7 @@
 """The number format is measured once a processor, and kept."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from microcalc.config import TrainingSettings
 from microcalc.networks.hypermodel import build_network
 from microcalc.training import number_format
 from microcalc.training.loop import train
-from microcalc.training.number_format import fastest_format, measured_seconds
+from microcalc.training.number_format import fastest_format, measured_seconds, processor
 
 
 @pytest.fixture
@@ -39,6 +40,13 @@ def test_other_instructions_are_measured_by_themselves(measured, monkeypatch, va
     measured["float32"] = 0.05
     monkeypatch.setenv(variable, "AVX2")
     assert (before, fastest_format(torch.device("cpu"))) == ("bfloat16", "float32")
+
+
+def test_processors_of_one_name_differ_by_their_instructions(monkeypatch):
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    monkeypatch.setattr(Path, "read_text", lambda path, encoding: "model name\t: X Y\nflags\t\t: fpu avx2 amx_bf16\n")
+    assert processor() == f"X Y avx2 amx_bf16 torch {torch.__version__}"
 
 
 @pytest.mark.parametrize("damaged", ["{", "[]", '{"x": 1}'])

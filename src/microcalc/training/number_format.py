@@ -20,6 +20,8 @@ Format = Literal["float32", "bfloat16"]
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 ROUNDS, PATCHES = 3, 12
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 
 
 def fastest_format(device: torch.device) -> Format:
@@ -50,17 +52,18 @@ def _fastest_on(name: str, kept: Path) -> Format:
 
 
 def processor() -> str:
-    """Return the name of the processor, the version of PyTorch, and the instructions to which a user has limited both.
+    """Return the processor's name and vector instructions, PyTorch's version, and what a user has limited both to.
 
     >>> torch.__version__ in processor()
     True
     """
-    name = platform.processor() or platform.machine()
-    with suppress(OSError, StopIteration):
+    described = {"model name": platform.processor() or platform.machine(), "flags": ""}
+    with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "flags")))
-    limits = (os.environ.get(variable, "") for variable in ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"))
-    return " ".join([name, f"torch {torch.__version__}", *limits]).strip()
+        described |= {name.strip(): value for name, _, value in (line.partition(": ") for line in lines)}
+    flags = (flag for flag in INSTRUCTIONS if flag in described["flags"].split())
+    limits = (f"{variable}={os.environ[variable]}" for variable in LIMITS if variable in os.environ)
+    return " ".join([described["model name"], *flags, f"torch {torch.__version__}", *limits])
 
 
 def measured_seconds() -> dict[Format, float]:
