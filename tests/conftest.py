@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import importlib
 import io
 import os
 from collections.abc import Iterator
@@ -49,6 +50,8 @@ def phantom() -> Data:
 @pytest.fixture(scope="module")
 def undrawn() -> Iterator[None]:
     """Leave the figures of studies white: to draw them takes half of the time of a small study."""
+    for module in ("microcalc.reader.tasks", "microcalc.report.detection"):  # or they would take the white one for good
+        importlib.import_module(module)
     white = io.BytesIO()
     PIL.Image.new("L", (96, 60), 255).save(white, "PNG")
     with pytest.MonkeyPatch.context() as patch:
