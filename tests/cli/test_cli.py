@@ -80,6 +80,11 @@ def test_a_wrong_request_is_refused_with_nothing_written(request_: str, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_path_is_printed_as_it_is(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert ask(capsys, "phantom", "--out", "[red][/b]", "--patients", 2) == (0, "phantom: [red][/b]\n", "")
+
+
 def test_a_traceback_comes_with_debug_alone(capsys):
     with pytest.raises(Exception, match=r"dim\.0 must be"):
         main(["run", "--data", "phantom", "--dim", "0", "--debug"])

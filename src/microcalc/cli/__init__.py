@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from tyro.conf import subcommand
 
 from microcalc import __version__
@@ -53,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         command = parsed(arguments)
         with surely_interrupted(lambda: print_error(KeyboardInterrupt(), command)):
-            command.run(Console(quiet=command.quiet, highlight=False, stderr=writes_standard_output(command)))
+            error_stream = writes_standard_output(command)
+            command.run(Console(quiet=command.quiet, highlight=False, markup=False, stderr=error_stream))
     except (Exception, KeyboardInterrupt) as error:
         if "--debug" in arguments:
             raise
@@ -94,8 +94,7 @@ def writes_standard_output(command: Any) -> bool:
 
 def print_error(error: BaseException, command: Any) -> None:
     """Print an error in one line on standard error."""
-    line = escape(one_line(error, command))
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"microcalc: {line}")
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"microcalc: {one_line(error, command)}")
 
 
 def one_line(error: BaseException, command: Any) -> str:

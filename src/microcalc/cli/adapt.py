@@ -85,8 +85,8 @@ class Adapt(Common):
                 committee.save(whole)
                 adapted.opinion.save(whole / "second_opinion.json")
                 write_atomically(whole / "card.md", card)
-        console.print(card, markup=False, soft_wrap=True)
-        console.print(f"reader: {self.out}", markup=False, soft_wrap=True)
+        console.print(card, soft_wrap=True)
+        console.print(f"reader: {self.out}", soft_wrap=True)
         refuse_unreadable(len(failed), files)
 
     def _images(

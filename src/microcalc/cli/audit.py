@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional
 
@@ -38,7 +37,7 @@ class Audit(Common):
 
         check_outputs({"--out": self.out}, dataset_files(self.data, self.against, self.archive))
         data = Data.load(self.data, archive=self.archive, pixel_size_mm=self.pixel_size)
-        console.print(describe(data), markup=False)
+        console.print(describe(data))
         warn(data)
         figures = audit_data(data) | ({"warnings": list(data.warnings)} if data.warnings else {})
         sentences = conclusions(figures)
@@ -47,10 +46,10 @@ class Audit(Common):
             sentences += drift_conclusions(figures["drift"])
         console.print(audit_table(figures))
         for sentence in sentences:
-            console.print(f"- {escape(sentence)}")
+            console.print(f"- {sentence}")
         if self.out is not None:
             write_json(self.out, figures)
-            console.print(f"figures: {self.out}", markup=False, soft_wrap=True)
+            console.print(f"figures: {self.out}", soft_wrap=True)
 
 
 def audit_table(figures: dict[str, Any]) -> Table:
@@ -66,7 +65,7 @@ def audit_table(figures: dict[str, Any]) -> Table:
         elif isinstance(value, list) and len(value) > 4:
             table.add_row(name, f"{len(value)} entries")
         else:
-            table.add_row(name, escape(f"{value:.3f}" if isinstance(value, float) else str(value)))
+            table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
 
     add("", figures)
     return table

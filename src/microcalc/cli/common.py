@@ -35,7 +35,7 @@ def print_table(
 ) -> None:
     """Print a table whose first column folds; where the terminal is too narrow for it, each row as a list instead.
 
-    Cells are Rich markup; those of the other columns break between words, or not at all.
+    Cells of the other columns break between words, or not at all.
     """
     if not rows:
         return
@@ -68,10 +68,10 @@ def describe(data: "Data") -> str:
 
 def warn(*datasets: "Data | None") -> None:
     """Print what is doubtful about datasets, quiet or not, before any work is done on them."""
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     for data in filter(None, datasets):
         for warning in data.warnings:
-            errors.print(f"microcalc: warning: {data.name}: {printable(warning)}", markup=False)
+            errors.print(f"microcalc: warning: {data.name}: {printable(warning)}")
 
 
 def dataset_files(*requests: str | Path | None) -> Iterator[Path]:
@@ -83,7 +83,7 @@ def dataset_files(*requests: str | Path | None) -> Iterator[Path]:
 
 def reporter(console: Console) -> Callable[[str], None]:
     """Return what prints a line as it is."""
-    return lambda line: console.print(line, markup=False, soft_wrap=True)
+    return lambda line: console.print(line, soft_wrap=True)
 
 
 def committee_files(directory: Path | None) -> list[Path]:

@@ -45,6 +45,6 @@ class Evaluate(Common):
             few = saved["patients_for_an_interval"]
             console.print(f"a figure has no interval where fewer than {few} patients have what it needs")
         for file in saved["not_scanned"]:
-            console.print(f"not scanned: {file}", markup=False, soft_wrap=True)
+            console.print(f"not scanned: {file}", soft_wrap=True)
         counted = ", ".join(f"{saved[name]} {name}" for name in ("images", "patients", "clusters"))
-        console.print(f"{counted}: {out / 'evaluation.html'}", markup=False, soft_wrap=True)
+        console.print(f"{counted}: {out / 'evaluation.html'}", soft_wrap=True)

@@ -38,5 +38,5 @@ class Explain(PatchOptions):
             write_explanations(reading.store, inputs.names, loaded(task).name)
             count = len(inputs.names) - reading.failed
             patches = f"{count:,} patch{'es' * (count != 1)}"
-            console.print(f"pictures of {patches}: {self.out / 'index.html'}", markup=False, soft_wrap=True)
+            console.print(f"pictures of {patches}: {self.out / 'index.html'}", soft_wrap=True)
             finish(reading, console)

@@ -27,4 +27,4 @@ class Export(Common):
         check_outputs({"--onnx": self.onnx}, committee_files(self.committee))
         committee = Committee.pretrained() if self.committee is None else Committee.load(self.committee)
         write_atomically(self.onnx, committee_onnx(committee))
-        console.print(f"committee: {self.onnx}", markup=False, soft_wrap=True)
+        console.print(f"committee: {self.onnx}", soft_wrap=True)

@@ -38,13 +38,13 @@ class Node(Common):
             from microcalc.dicom.node import Node as Working
 
         scan, algorithm = prepare_scan(self.committee, self.pixel_size, console)
-        node = Working(self.settings, scan, algorithm, report=lambda line: console.print(line, markup=False))
-        console.print(f"{self.settings.ae_title} listens on {self.settings.bind} port {node.port}", markup=False)
+        node = Working(self.settings, scan, algorithm, report=lambda line: console.print(line))
+        console.print(f"{self.settings.ae_title} listens on {self.settings.bind} port {node.port}")
         try:
             node.wait()
         except KeyboardInterrupt:
             node.stop()
-            console.print(f"stopped; what is not finished waits in {self.settings.queue}", markup=False)
+            console.print(f"stopped; what is not finished waits in {self.settings.queue}")
 
 
 def show_status(folder: Path, console: Console) -> None:
@@ -60,7 +60,7 @@ def show_status(folder: Path, console: Console) -> None:
         f"{counts.received} images wait to be scanned, {counts.scanned} to be sent; {counts.answered} answered"
     )
     for study in parked:
-        console.print(f"parked: study {study.study}, {study.images} images: {study.problem}", markup=False)
+        console.print(f"parked: study {study.study}, {study.images} images: {study.problem}")
     if parked:
         console.print("start the node again to try the parked studies once more")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from microcalc.cli.common import committee_files, print_table, printable
 from microcalc.cli.reading import PatchOptions, Reading, finish, read_inputs
@@ -72,7 +71,7 @@ def prediction_row(name: str, result: dict[str, Any]) -> list[str]:
     """Return one prediction in words."""
     experts = (value for key, value in result.items() if key.startswith("expert_"))
     return [
-        escape(printable(name)),
+        printable(name),
         f"{result['probability']:.4f}",
         "cluster" if result["decision"] else "normal",
         " ".join(f"{probability:.2f}" for probability in experts),

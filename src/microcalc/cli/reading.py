@@ -131,11 +131,11 @@ def finish(reading: Reading, console: Console) -> None:
         for warning in result["warnings"]:
             warned += 1
             if warned <= MOST_LISTED:
-                console.print(f"{printable(name)}: {warning}", markup=False)
+                console.print(f"{printable(name)}: {warning}")
     if assumed:
         console.print(f"{ASSUMED}: {assumed:,} of {read:,} files")
     if reading.inputs.note():
-        console.print(reading.inputs.note(), markup=False)
+        console.print(reading.inputs.note())
     list_unreadable(reading.errors)
     refuse_unreadable(reading.failed, len(reading.inputs.names))
 
@@ -148,6 +148,6 @@ def refuse_unreadable(failed: int, total: int) -> None:
 
 def list_unreadable(errors: Sequence[ImageError]) -> None:
     """Print a line for each file that could not be used, quiet or not."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     for error in errors:
-        console.print(f"microcalc: {error}", markup=False)
+        console.print(f"microcalc: {error}")

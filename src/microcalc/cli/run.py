@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 from tyro.conf import AvoidSubcommands, OmitArgPrefixes
 
 from microcalc.cli.common import Common, describe, print_table, printable, reporter, warn
@@ -77,7 +76,7 @@ class Run(Common):
         size = None if self.pixel_size == "unknown" else self.pixel_size
         data = Data.load(self.data, archive=self.archive, pixel_size_mm=size, seed=config.seed)
         if self.data == "auto" and data.name == "phantom":
-            console.print(f"[bold red]{PHANTOM_NOTICE}[/]; `microcalc fetch infn` gets the archive")
+            console.print(f"{PHANTOM_NOTICE}; `microcalc fetch infn` gets the archive", style="bold red")
         external = load_external(self, data)
         warn(data, external)
         data, test = set_test_aside(data, self.test, config.seed)
@@ -88,7 +87,7 @@ class Run(Common):
             places: dict[str, Any] = {"out": self.out, "jobs": self.jobs, "client": client, "resume": self.resume}
             self._study(Model(data, external, test=test, config=config, **places), console)
         console.print(f"report: {self.out / 'report.html'}")
-        console.print(f"to try next:\n{next_commands(self.out)}", markup=False, soft_wrap=True)
+        console.print(f"to try next:\n{next_commands(self.out)}", soft_wrap=True)
 
     def _study(self, model: "Model", console: Console) -> None:
         """Run the study, and what repeats it, behind progress bars."""
@@ -160,4 +159,4 @@ def print_metrics(metrics: dict[str, Any], console: Console) -> None:
     timing = metrics["timing"]
     console.print(f"{timing['total_s']:.0f} s, at most {timing['peak_memory_bytes'] / 2**20:.0f} MiB of memory")
     for warning in metrics["warnings"]:
-        console.print(f"[bold red]{escape(printable(warning))}[/]")
+        console.print(printable(warning), style="bold red")

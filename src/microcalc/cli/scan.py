@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from tyro.conf import OmitArgPrefixes, Positional
 
 from microcalc.cli.common import Common, printable
@@ -71,7 +70,7 @@ class Scan(Common):
         with read_inputs(self.reader, task, inputs, self.out, console, on_entry) as reading:
             self._print_counts(write_scan(reading.store, inputs.names, committee.name, point), console)
             if inputs.note():
-                console.print(inputs.note(), markup=False, soft_wrap=True)
+                console.print(inputs.note(), soft_wrap=True)
             total, table = len(inputs.names), self.out / "findings.json"
             if reading.failed:
                 raise FailedError(f"{reading.failed:,} of {total:,} files could not be scanned; see {table}")
@@ -79,22 +78,22 @@ class Scan(Common):
                 raise FailedError(f"{without_dicom:,} of {total:,} files have no DICOM results, as listed above")
 
     def _print_counts(self, counts: str, console: Console) -> None:
-        console.print(f"{counts}: {self.out / 'index.html'}", markup=False, soft_wrap=True)
+        console.print(f"{counts}: {self.out / 'index.html'}", soft_wrap=True)
 
 
 def print_entry(name: str, entry: "Entry", operating_point: float, notes: tuple[str, ...], console: Console) -> None:
     """Print a line on a mammogram, and its warnings."""
     if entry.result is None:
-        console.print(f"[red]not scanned[/]: {escape(f'{printable(name)}: {entry.reason}')}", soft_wrap=True)
+        console.print(f"not scanned: {printable(name)}: {entry.reason}", style="red", soft_wrap=True)
     else:
         count = sum(finding["probability"] >= operating_point for finding in entry.result["findings"])
         found = f"{count} finding{'' if count == 1 else 's'}"
         line = f"{printable(name)}: {found}, {entry.result['seconds']:.1f} s"
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     for warning in (entry.result or {}).get("warnings", ()):
-        console.print(f"  {warning}", markup=False, soft_wrap=True)
+        console.print(f"  {warning}", soft_wrap=True)
     for note in notes:
-        console.print(f"{printable(name)}: {note}", markup=False, soft_wrap=True)
+        console.print(f"{printable(name)}: {note}", soft_wrap=True)
 
 
 def load_committee(directory: Path | None, console: Console) -> "tuple[Committee, SecondOpinion]":
@@ -107,7 +106,6 @@ def load_committee(directory: Path | None, console: Console) -> "tuple[Committee
         console.print(
             f"{directory}: no second_opinion.json beside this committee; the one that comes with microcalc is used, "
             "whose operating point may not suit it (make one with microcalc adapt)",
-            markup=False,
             soft_wrap=True,
         )
     return loaded
