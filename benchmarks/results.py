@@ -32,6 +32,7 @@ SAVED = ROOT / "benchmarks" / "results"
 PRETRAINED = ROOT / "src" / "microcalc" / "pretrained"
 PAGES = ("README.md", "docs/results.md", "docs/adapt.md", "paper/paper.md")
 BLOCK = re.compile(r"(<!-- results (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+LAPTOP = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 
 Record = dict[str, Any]
 
@@ -140,10 +141,13 @@ def own(folder: Path) -> None:
 
 
 def lines_of(script: str, *options: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / script), *options], check=True, capture_output=True, text=True
-    )
-    return done.stdout.splitlines()
+    """Return what a benchmark prints with all instructions of this processor, then with those of a laptop."""
+    command = [sys.executable, str(ROOT / "benchmarks" / script), *options]
+    runs = [
+        subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **limits}).stdout
+        for limits in ({}, LAPTOP)
+    ]
+    return [*runs[0].splitlines(), "", *runs[1].splitlines()]
 
 
 def study(folder: Path) -> None:

@@ -173,7 +173,8 @@ def main() -> None:
     print(processor())
     print(f"default study: {wall:.0f} s, from the command to its end")
     print(f"peak memory: {metrics['timing']['peak_memory_bytes'] / 1e9:.2f} GB, all processes together")
-    print(f"cross-validated AUC: {metrics['cross_validation']['auc']:.4f}")
+    figures = metrics["cross_validation"]
+    print(f"cross-validated AUC: {figures['auc']:.4f}, accuracy: {figures['accuracy']:.3f}")
     show_phases(metrics["timing"], options.wavelet)
     if options.tensorflow_python is None:
         return
