@@ -79,7 +79,7 @@ def once(happened: Callable[[], bool], act: Callable[[], None]) -> Iterator[None
     ended = threading.Event()
 
     def watch() -> None:
-        while not ended.wait(0.01):
+        while not ended.wait(0.05):
             if happened():
                 act()
                 return
