@@ -22,8 +22,10 @@ from dicom.other_systems import ORTHANC, WEB, running, wait_for
 from dicomweb_client.web import DICOMwebClient
 from playwright.sync_api import sync_playwright
 
+from microcalc.app.dicomweb import Server
 from microcalc.data.phantom_mammograms import iter_phantom_mammograms
 from microcalc.dicom.stow import PASSWORD, USER, WebServer
+from microcalc.errors import FailedError
 from microcalc.mammograms.truth import write_phantom_mammograms
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -98,9 +100,10 @@ def main(folder: Path) -> None:
     made = sorted((folder / "made").glob("*.dcm"))
     with running("Orthanc", "orthanc.json", folder=folder) as orthanc:
         wait_for(orthanc, "Orthanc has started")
-        with viewer(folder) as process:
-            page = Page(wait_for(process, "the viewer is at").split()[-1])
-            refused = page.ask("GET", "/api/dicomweb")
+        try:
+            refused = str(Server(WEB).studies())
+        except FailedError as error:
+            refused = str(error)
         os.environ |= {USER: "reader", PASSWORD: "secret"}
         server = WebServer(WEB)
         for study in (made[:4], made[4:]):

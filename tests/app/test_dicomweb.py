@@ -22,7 +22,7 @@ def test_a_study_of_orthanc_opens_once_and_its_results_go_back(tmp_path: Path) -
     printed = run_in_own_network(HERE / "orthanc.py", tmp_path, "Orthanc")
     print(printed)
     told = json.loads(printed)
-    assert f"HTTP status 401; set {USER} and {PASSWORD}" in told["refused"]["error"]
+    assert f"HTTP status 401; set {USER} and {PASSWORD}" in told["refused"]
     assert told["server"] == "http://localhost:8042/dicom-web" and not told["page_holds_password"]
     assert {(study["patient"], study["objects"]) for study in told["studies"]} == {
         ("phantom00000", "4"),
