@@ -31,19 +31,17 @@ PIXEL_MM = 0.0587
 DROPS = 5
 SECONDS_OF_MOVEMENT = 6
 
-DROP = """async () => {
-  const bag = document.getElementById('bag'), dataTransfer = new DataTransfer();
-  dataTransfer.items.add(bag.files[0]);
-  const before = document.getElementById('osd').dataset.shown ?? '';
-  const start = performance.now();
-  document.body.dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true}));
-  const when = (done) => new Promise((resolve) => {
+DROP = """() => {
+  const shown = document.getElementById('osd').dataset.shown ?? '';
+  const when = (start, done) => new Promise((resolve) => {
     const look = () => done() ? resolve((performance.now() - start) / 1000) : requestAnimationFrame(look);
     look();
   });
-  const picture = await when(() => (document.getElementById('osd').dataset.shown ?? '') !== before);
-  const findings = await when(() => document.querySelector('.finding')); // of the image that is now open
-  return [picture, findings];
+  window.timed = new Promise((resolve) => addEventListener('drop', async () => {
+    const start = performance.now();
+    const picture = await when(start, () => (document.getElementById('osd').dataset.shown ?? '') !== shown);
+    resolve([picture, await when(start, () => document.querySelector('.finding'))]); // of the image that is now open
+  }, {once: true, capture: true}));
 }"""
 
 FRAMES = """(seconds) => new Promise((resolve) => {
@@ -79,13 +77,13 @@ def running() -> Iterator[tuple[str, psutil.Process]]:
 
 
 def drop(page: Page, file: Path) -> tuple[float, float]:
-    """Seconds from the drop to the whole first picture, and to the findings."""
-    page.evaluate(
-        "() => document.body.append(Object.assign(document.createElement('input'), {type: 'file', id: 'bag'}))"
-    )
-    page.set_input_files("#bag", str(file))
-    picture, findings = page.evaluate(DROP)
-    page.evaluate("() => document.getElementById('bag').remove()")
+    """Seconds from the drop, as a file manager does it, to the whole first picture, and to the findings."""
+    page.evaluate(DROP)
+    debugger = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        debugger.send("Input.dispatchDragEvent", {"type": kind, "x": 600, "y": 400, "data": data})
+    picture, findings = page.evaluate("() => window.timed")
     return picture, findings
 
 
