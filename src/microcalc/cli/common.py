@@ -1,7 +1,7 @@
 """Options, tables and names that several commands share."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,11 +79,6 @@ def dataset_files(*requests: str | Path | None) -> Iterator[Path]:
     for request in requests:
         if request is not None and (path := Path(request)).exists():
             yield from path.rglob("*") if path.is_dir() else [path]
-
-
-def reporter(console: Console) -> Callable[[str], None]:
-    """Return what prints a line as it is."""
-    return lambda line: console.print(line, soft_wrap=True)
 
 
 def committee_files(directory: Path | None) -> list[Path]:

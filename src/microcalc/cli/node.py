@@ -38,7 +38,7 @@ class Node(Common):
             from microcalc.dicom.node import Node as Working
 
         scan, algorithm = prepare_scan(self.committee, self.pixel_size, console)
-        node = Working(self.settings, scan, algorithm, report=lambda line: console.print(line))
+        node = Working(self.settings, scan, algorithm, report=console.print)
         console.print(f"{self.settings.ae_title} listens on {self.settings.bind} port {node.port}")
         try:
             node.wait()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional
 
-from microcalc.cli.common import ASSUMED, Common, printable, reporter
+from microcalc.cli.common import ASSUMED, Common, printable
 from microcalc.cli.progress import shown_progress
 from microcalc.config import GivenPixelSize
 from microcalc.errors import FailedError, ImageError
@@ -96,7 +96,7 @@ def read_inputs(
     from microcalc.reader.store import Store
 
     with ExitStack() as stack:
-        client = stack.enter_context(dask_client(options.scheduler, options.workers, reporter(console)))
+        client = stack.enter_context(dask_client(options.scheduler, options.workers, console.print))
         executor = in_this_process if client is None else on_dask(client)
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="microcalc-")))
         reading = Reading(inputs, stack.enter_context(Store.opened(folder, task.settings())))

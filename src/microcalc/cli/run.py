@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from tyro.conf import AvoidSubcommands, OmitArgPrefixes
 
-from microcalc.cli.common import Common, describe, print_table, printable, reporter, warn
+from microcalc.cli.common import Common, describe, print_table, printable, warn
 from microcalc.cli.progress import study_progress
 from microcalc.config import GivenPixelSize, StudyConfig
 from microcalc.errors import RequestError
@@ -83,7 +83,7 @@ class Run(Common):
         for title, part in {"data": data, "test set": test, "external set": external}.items():
             if part is not None:
                 console.print(f"{title}: {describe(part)}")
-        with dask_client(self.scheduler, self.workers, reporter(console)) as client:
+        with dask_client(self.scheduler, self.workers, console.print) as client:
             places: dict[str, Any] = {"out": self.out, "jobs": self.jobs, "client": client, "resume": self.resume}
             self._study(Model(data, external, test=test, config=config, **places), console)
         console.print(f"report: {self.out / 'report.html'}")
