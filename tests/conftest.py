@@ -68,3 +68,9 @@ def shared_data() -> Path:
             f"the real data is not here: no DL_class_data.tar.gz in {SHARED_DATA}; set MICROCALC_DATA to its folder"
         )
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def infn(shared_data: Path) -> Data:
+    """The INFN archive; no test changes it."""
+    return Data.load("infn", archive=shared_data / "DL_class_data.tar.gz")

@@ -151,11 +151,6 @@ def test_many_copies_of_one_patch_are_grouped_in_no_time() -> None:
     assert time.process_time() - start < 20
 
 
-@pytest.fixture(scope="module")
-def infn(shared_data) -> Data:
-    return Data.load("infn", archive=shared_data / "DL_class_data.tar.gz")
-
-
 def test_the_infn_pixels_link_what_design_says(infn: Data) -> None:
     start = time.process_time()
     pairs = shared_blocks(infn.images)

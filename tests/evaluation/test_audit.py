@@ -27,11 +27,6 @@ def noise(count, seed=0):
 
 
 @pytest.fixture(scope="module")
-def infn(shared_data):
-    return Data.load("infn", archive=shared_data / "DL_class_data.tar.gz")
-
-
-@pytest.fixture(scope="module")
 def infn_figures(infn):
     return audit(infn)
 

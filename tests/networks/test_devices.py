@@ -55,8 +55,9 @@ def test_preprocessing_stays_on_the_device_of_its_patches(name: str, monkeypatch
 
 def test_one_function_asks_for_a_graphics_card() -> None:
     asking = set()
-    for path in SOURCES.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    texts = [path.read_text(encoding="utf-8") for path in SOURCES.rglob("*.py")]
+    for text in texts:
+        for node in ast.walk(ast.parse(text if "is_available" in text else "")):
             if isinstance(node, ast.FunctionDef) and "cuda.is_available" in ast.unparse(node):
                 asking.add(node.name)
     assert asking == {"choose_device"}
