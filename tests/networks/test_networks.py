@@ -16,7 +16,7 @@ from microcalc.errors import RequestError
 from microcalc.networks import backend
 from microcalc.networks.backend import keras
 from microcalc.networks.hypermodel import build_network, computing_in, logit_model
-from microcalc.networks.layers import Preprocessing
+from microcalc.networks.layers import Dropout, Preprocessing
 
 PATCHES = np.random.default_rng(0).random((6, 60, 60), np.float32)
 
@@ -83,6 +83,26 @@ def test_in_bfloat16_the_network_stays_close_and_comes_back_to_float32():
     assert not np.array_equal(rounded, exact)
     np.testing.assert_allclose(rounded, exact, atol=0.02)
     assert np.array_equal(predict(network, PATCHES), exact)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.5, 0.8])
+@pytest.mark.parametrize("form", [torch.channels_last, torch.contiguous_format])
+def test_dropout_keeps_and_scales_a_share_everywhere_alike(rate, form):
+    inputs = torch.full((25, 8, 30, 50), 3.0).contiguous(memory_format=form).requires_grad_()
+    torch.manual_seed(0)
+    outputs = Dropout(rate)(inputs, training=True)
+    outputs.sum().backward()
+    kept = outputs > 0
+    torch.testing.assert_close(outputs, torch.where(kept, 3 / (1 - rate), 0.0))
+    torch.testing.assert_close(inputs.grad, outputs.detach() / 3)
+    spread = (rate * (1 - rate)) ** 0.5
+    for axes in ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)):
+        share = kept.float().mean(axes)
+        assert (share - (1 - rate)).abs().max() < 4.5 * spread / (kept.numel() / len(share)) ** 0.5
+    neighbours = (kept[..., 1:] ^ kept[..., :-1]).float().mean()
+    assert abs(neighbours - 2 * rate * (1 - rate)) < 0.01
+    assert not torch.equal(kept, Dropout(rate)(inputs, training=True) > 0)
+    assert torch.equal(Dropout(rate)(inputs, training=False), inputs)
 
 
 def test_the_architecture_follows_the_hyperparameters():

@@ -8,7 +8,7 @@ import numpy as np
 
 from microcalc.images.tiles import PATCH_SIDE
 from microcalc.networks.backend import keras
-from microcalc.networks.layers import BatchNormalization, Convolution, Preprocessing
+from microcalc.networks.layers import BatchNormalization, Convolution, Dropout, Preprocessing
 
 BATCH_NORM_MOMENTUM = 0.9  # Keras's own 0.99 needs hundreds of steps to settle; an epoch here has a dozen
 
@@ -41,9 +41,9 @@ def build_network(dim: int, depth: int, dropout: float, preprocessing: str = "me
             Convolution(dim * 2 ** (block - 1), 3, name=f"convolution_{block}", **convolution),
             BatchNormalization(axis=1, momentum=BATCH_NORM_MOMENTUM, name=f"normalization_{block}"),
             keras.layers.MaxPooling2D(name=f"pool_{block}", **order),
-            keras.layers.Dropout(dropout, name=f"dropout_{block}"),
+            Dropout(dropout, name=f"dropout_{block}"),
         ]
-    layers += [keras.layers.Flatten(name="flatten"), keras.layers.Dropout(dropout + 0.1, name="dropout_flat")]
+    layers += [keras.layers.Flatten(name="flatten"), Dropout(dropout + 0.1, name="dropout_flat")]
     for i in range(1, depth + 1):
         layers.append(keras.layers.Dense(256 // i, "relu", kernel_initializer=glorot(), name=f"dense_{i}"))
     layers.append(keras.layers.Dense(1, kernel_initializer=glorot(), name="logit"))
