@@ -167,6 +167,14 @@ def test_two_inputs_are_two_channels(second):
     assert build_network(2, 1, 0.0, both).get_layer("preprocessing").output.shape == (None, 2, 60, 60)
 
 
+@pytest.mark.parametrize("kind", ["raw", "high_pass", "raw+contrast_normalized"])
+def test_channels_of_a_pixel_lie_side_by_side_in_every_feature_map(kind):
+    network = build_network(dim=3, depth=1, dropout=0.1, preprocessing=kind)
+    maps = keras.Model(network.inputs, [network.get_layer(f"dropout_{block}").output for block in (1, 2, 3)])
+    for feature_map in maps(torch.tensor(PATCHES).unsqueeze(1), training=True):
+        assert feature_map.stride(1) == 1
+
+
 def test_an_unknown_preprocessing_is_refused():
     with pytest.raises(
         RequestError,

@@ -109,7 +109,8 @@ class Preprocessing(keras.layers.Layer):  # type: ignore[misc]
     def call(self, patches: Tensor) -> Tensor:
         """(n, 1, height, width) to (n, channels, height, width)."""
         channels = torch.cat([PREPROCESSINGS[name](patches) for name in self.kind.split("+")], 1)
-        return channels.contiguous(memory_format=torch.channels_last)
+        # not contiguous(memory_format=...), which leaves one channel as it is, and all layers after it in slower order
+        return torch.empty_like(channels, memory_format=torch.channels_last).copy_(channels)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """One channel for each preprocessing."""
