@@ -82,7 +82,8 @@ def test_a_wrong_request_is_refused_with_nothing_written(request_: str, tmp_path
 
 def test_a_path_is_printed_as_it_is(tmp_path: Path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert ask(capsys, "phantom", "--out", "[red][/b]", "--patients", 2) == (0, "phantom: [red][/b]\n", "")
+    assert ask(capsys, "phantom", "--out", "[red][/b]:cat:", "--patients", 2) == (0, "phantom: [red][/b]:cat:\n", "")
+    assert "[red]:cat:: does not exist" in ask(capsys, "predict", "[red]:cat:")[2]
 
 
 def test_a_traceback_comes_with_debug_alone(capsys):

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = parsed(arguments)
         with surely_interrupted(lambda: print_error(KeyboardInterrupt(), command)):
             error_stream = writes_standard_output(command)
-            command.run(Console(quiet=command.quiet, highlight=False, markup=False, stderr=error_stream))
+            command.run(Console(quiet=command.quiet, highlight=False, markup=False, emoji=False, stderr=error_stream))
     except (Exception, KeyboardInterrupt) as error:
         if "--debug" in arguments:
             raise
@@ -94,7 +94,8 @@ def writes_standard_output(command: Any) -> bool:
 
 def print_error(error: BaseException, command: Any) -> None:
     """Print an error in one line on standard error."""
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"microcalc: {one_line(error, command)}")
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console.print(f"microcalc: {one_line(error, command)}")
 
 
 def one_line(error: BaseException, command: Any) -> str:

@@ -68,7 +68,7 @@ def describe(data: "Data") -> str:
 
 def warn(*datasets: "Data | None") -> None:
     """Print what is doubtful about datasets, quiet or not, before any work is done on them."""
-    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     for data in filter(None, datasets):
         for warning in data.warnings:
             errors.print(f"microcalc: warning: {data.name}: {printable(warning)}")

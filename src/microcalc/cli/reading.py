@@ -148,6 +148,6 @@ def refuse_unreadable(failed: int, total: int) -> None:
 
 def list_unreadable(errors: Sequence[ImageError]) -> None:
     """Print a line for each file that could not be used, quiet or not."""
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     for error in errors:
         console.print(f"microcalc: {error}")
