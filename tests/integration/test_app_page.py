@@ -115,6 +115,11 @@ def test_the_ruler_measures_oblong_pixels(viewer: Viewer) -> None:
 def test_the_choice_between_two_images_of_a_place_can_be_read_in_either_theme(viewer: Viewer) -> None:
     page = viewer.page
     page.click("#tab-hanging")
+    side = page.get_by_label("Side of 0.png")
+    side.focus()
+    side.select_option("R")
+    page.keyboard.press("Control+z")
+    expect(side).to_have_value("")
     for name in ("0.png", "square.png"):
         page.get_by_label(f"Side of {name}").select_option("L")
         page.get_by_label(f"View of {name}").select_option("CC")
@@ -232,6 +237,13 @@ def test_the_hanging_shows_the_study_of_the_open_image_alone(open_viewer: OPEN, 
         viewer.page.click("#tab-hanging")
         expect(viewer.page.locator(".slot-empty:visible")).to_have_count(4 - count)
         expect(viewer.page.get_by_role("group", name="L CC", exact=True)).to_contain_text(shown.name)
+    viewer.page.locator("#older-study").select_option(label="Study 2")
+    expect(viewer.page.locator(".slot:visible")).to_have_count(8)
+    viewer.page.click("#tab-read")
+    viewer.item(made[4].name).click()
+    viewer.page.click("#close")
+    viewer.page.click("#tab-hanging")
+    expect(viewer.page.locator(".slot:visible")).to_have_count(4)
 
 
 def test_two_patients_images_of_one_name_each_show_their_own_mark(open_viewer: OPEN, tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ function arrange(slot) {
 
 function fill() {
   if (state.page !== "hanging") return;
+  fillBar(); // first, as it forgets studies that are closed
   $("wall").classList.toggle("with-older", Boolean(olderStudy));
   for (const slot of SLOTS) {
     slot.root.hidden = slot.older && !olderStudy;
@@ -107,7 +108,6 @@ function fill() {
     const selected = image?.id === state.current ? state.selected : null;
     slot.picture.overlay.setFindings(shownFindings(image?.id), selected, shown);
   }
-  fillBar();
 }
 
 function fillBar() {

@@ -80,8 +80,9 @@ function takes(element, key) {
 }
 
 function onKey(event) {
-  if (takes(event.target, event.key)) return;
-  if (event.ctrlKey && event.key === "z") return undo();
+  const isUndo = event.ctrlKey && event.key === "z";
+  if (takes(event.target, event.key) && !(isUndo && event.target.matches("select"))) return;
+  if (isUndo) return undo();
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "?") return showKeys();
   if (state.page === "reports" || !state.current) return;
