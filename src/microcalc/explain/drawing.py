@@ -73,7 +73,7 @@ def overlay(
     4
     """
     image, heat = np.asarray(image), np.asarray(heat)
-    figure = Figure(figsize=(6.4, 2.55), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(6.4, 2.8), layout="constrained", facecolor="white")
     panels = figure.subplots(1, 3)
     show_patch(panels[0], image, image.min(), image.max())
     panels[0].set_title("patch", fontsize=10)
@@ -86,8 +86,8 @@ def overlay(
     bar.ax.tick_params(labelsize=8.5)
     bar.set_label("share of the map's maximum", fontsize=8.5)
     bar.outline.set_visible(False)
-    title = "   ".join(filter(None, [name, describe(probability, label, vote)]))
-    figure.suptitle(title, fontsize=11, fontweight="bold", parse_math=False)
+    title = "\n".join(filter(None, [name, describe(probability, label, vote)]))
+    figure.suptitle(title, fontsize=10, fontweight="bold", parse_math=False)
     return figure
 
 
