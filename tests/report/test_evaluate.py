@@ -152,6 +152,17 @@ def test_without_a_normal_image_there_is_no_roc(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_one_of_a_kind_is_not_written_as_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_scan(tmp_path / "found")
+    (tmp_path / "truth.csv").write_text("\n".join(["file,left,top,right,bottom", LINES[0]]))
+    where = ["--truth", str(tmp_path / "truth.csv"), "--out", str(tmp_path / "out")]
+    main(["evaluate", str(tmp_path / "found"), *where, "--others", "skip"])
+    page = (tmp_path / "out" / "evaluation.html").read_text()
+    assert "1 image of 1 patient, 1 cluster; 0 images without a cluster" in page
+    assert "1 image, 1 patient, 1 cluster: " in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_prints_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_scan(tmp_path / "found")
     (tmp_path / "truth.csv").write_text("\n".join(["file,left,top,right,bottom", *LINES]))

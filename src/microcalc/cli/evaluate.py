@@ -46,5 +46,6 @@ class Evaluate(Common):
             console.print(f"a figure has no interval where fewer than {few} patients have what it needs")
         for file in saved["not_scanned"]:
             console.print(f"not scanned: {file}", soft_wrap=True)
-        counted = ", ".join(f"{saved[name]} {name}" for name in ("images", "patients", "clusters"))
+        names = {"images": "image", "patients": "patient", "clusters": "cluster"}
+        counted = ", ".join(f"{saved[name]} {one if saved[name] == 1 else name}" for name, one in names.items())
         console.print(f"{counted}: {out / 'evaluation.html'}", soft_wrap=True)
