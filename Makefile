@@ -41,6 +41,7 @@ pretrained: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	@echo "Fetching PyTorch and the rest, 1.5 to 6 GB: some minutes, without a progress bar."
 	$(PIP) uv
 	@# Without an NVIDIA GPU, PyTorch's CPU build: 1 GB less to fetch, 4 GB less on disk.
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend auto -c constraints.txt torch \
