@@ -156,6 +156,7 @@ def _piece(files: dict[str, Path]) -> Iterator[Arrays]:
         ) from error
     with _ONE_PIECE_AT_A_TIME:
         yield arrays
+    return_freed_memory()
 
 
 @contextmanager
