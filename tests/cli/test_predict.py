@@ -362,7 +362,7 @@ def test_explain_shows_the_probability_of_predict_and_names_the_vote_of_an_exper
     assert len(table) == len(titles) == 11
     for row, title in zip(table, titles, strict=True):
         alone = "" if options else f" (expert {best} alone: {float(row[f'expert_{best}']):.3f})"
-        assert title.endswith(f"   probability of a cluster {float(row['probability']):.3f}{alone}")
+        assert title.endswith(f"\nprobability of a cluster {float(row['probability']):.3f}{alone}")
 
 
 @pytest.mark.parametrize("of", ["highest_weight", "committee"])
