@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 from tyro.conf import subcommand
 
 from microcalc import __version__
 from microcalc.cli.adapt import Adapt
 from microcalc.cli.app import App
 from microcalc.cli.audit import Audit
-from microcalc.cli.common import Common
+from microcalc.cli.common import Common, error_console, plain_console
 from microcalc.cli.compare import Compare
 from microcalc.cli.evaluate import Evaluate
 from microcalc.cli.explain import Explain
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = parsed(arguments)
         with surely_interrupted(lambda: print_error(KeyboardInterrupt(), command)):
             error_stream = writes_standard_output(command)
-            command.run(Console(quiet=command.quiet, highlight=False, markup=False, emoji=False, stderr=error_stream))
+            command.run(plain_console(quiet=command.quiet, stderr=error_stream))
     except (Exception, KeyboardInterrupt) as error:
         if "--debug" in arguments:
             raise
@@ -94,7 +93,7 @@ def writes_standard_output(command: Any) -> bool:
 
 def print_error(error: BaseException, command: Any) -> None:
     """Print an error in one line on standard error."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = error_console()
     console.print(f"microcalc: {one_line(error, command)}")
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 ASSUMED = "the pixel size was assumed to be 0.085 mm where neither the file nor --pixel-size gives it"
 NARROWEST_NAME = 15
 """Letters a line, at least, that a table leaves to names of files."""
+
+plain_console = partial(Console, highlight=False, markup=False, emoji=False)
+"""A console that prints the names of files letter by letter, whatever Rich would read into them."""
+
+error_console = partial(plain_console, stderr=True, soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def describe(data: "Data") -> str:
 
 def warn(*datasets: "Data | None") -> None:
     """Print what is doubtful about datasets, quiet or not, before any work is done on them."""
-    errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    errors = error_console()
     for data in filter(None, datasets):
         for warning in data.warnings:
             errors.print(f"microcalc: warning: {data.name}: {printable(warning)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional
 
-from microcalc.cli.common import ASSUMED, Common, printable
+from microcalc.cli.common import ASSUMED, Common, error_console, printable
 from microcalc.cli.progress import shown_progress
 from microcalc.config import GivenPixelSize
 from microcalc.errors import FailedError, ImageError
@@ -148,6 +148,6 @@ def refuse_unreadable(failed: int, total: int) -> None:
 
 def list_unreadable(errors: Sequence[ImageError]) -> None:
     """Print a line for each file that could not be used, quiet or not."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = error_console()
     for error in errors:
         console.print(f"microcalc: {error}")
