@@ -59,7 +59,6 @@ def run_folds(tasks: list[FoldTask], *, jobs: int, client: Any = None, on_progre
     training = tasks[0].config.training
     if client is None and training.precision == "auto":
         fastest_format(choose_device(training.device))  # before the folds share the processor
-    return_freed_memory()
     patches: Arrays = {"images": tasks[0].images, "labels": tasks[0].labels}
     with (
         _shared_files(tasks, patches) as files,

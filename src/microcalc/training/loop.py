@@ -18,7 +18,6 @@ from torch.optim.lr_scheduler import OneCycleLR
 from microcalc.committee.inference import choose_device, predict
 from microcalc.config import AugmentationSettings, TrainingSettings
 from microcalc.errors import FailedError
-from microcalc.networks.allocator import return_freed_memory
 from microcalc.networks.backend import keras
 from microcalc.networks.hypermodel import computing_in, logit_model
 from microcalc.training.number_format import fastest_format
@@ -119,7 +118,6 @@ def train(
             if on_epoch is not None and on_epoch(curves):
                 break
         _restore(network, best)
-    return_freed_memory()
     return curves
 
 

@@ -19,6 +19,7 @@ from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 from microcalc.committee.weights import save_weights
 from microcalc.config import StudyConfig
 from microcalc.files import read_record, write_json
+from microcalc.networks.allocator import return_freed_memory
 from microcalc.networks.hypermodel import build_network
 from microcalc.training.loop import Curves, train
 from microcalc.training.task import MEND_RECORD, FoldTask, Progress, damaged_record
@@ -210,6 +211,7 @@ def _run_trial(
     best, epochs = curves.best_epoch, len(curves.loss)
     if all(curves.holdout_loss[best] < trial[OBJECTIVE] for trial in earlier):
         save_weights(network, task.directory / "best.safetensors")
+    return_freed_memory()
     return {
         "trial": number,
         **hyperparameters,
